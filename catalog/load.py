@@ -1,0 +1,90 @@
+"""Reads a catalog folder: one model a file, and `agents.yaml`.
+
+Rule: all or nothing. A catalog that is wrong anywhere is not loaded, and the error names the file, line and key.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from catalog.render import OWN_FLAGS, canonical_flag
+from catalog.spec import Agents, Catalog, ModelSpec
+from catalog.yaml_file import CatalogError, nearest, read_struct, wrong_at
+
+AGENTS_FILE = "agents.yaml"
+RESERVED_NAMES = frozenset({"proxy", "supervisord", "all"})
+"""Names that supervisord or its client already use for something else."""
+
+
+def load(folder: Path, root: Path) -> Catalog:
+    """Load the catalog in `folder`; its relative paths are taken from `root`, the project folder.
+
+    Raises: CatalogError.
+    """
+    if not folder.is_dir():
+        raise CatalogError(folder, None, None, "there is no such folder; a catalog is a folder with agents.yaml in it")
+    files = sorted(path for path in folder.glob("*.yaml") if path.name != AGENTS_FILE)
+    if not files:
+        raise CatalogError(folder, None, None, "holds no model; each model is one NAME.yaml")
+    models: dict[str, tuple[Path, ModelSpec]] = {}
+    for path in files:
+        spec = read_struct(path, ModelSpec)
+        _check_alone(path, spec)
+        models[spec.name] = (path, spec)
+    agents_path = folder / AGENTS_FILE
+    agents = read_struct(agents_path, Agents)
+    _check_routes(agents_path, agents, list(models))
+    _check_together(models, agents)
+    specs = {name: _with_absolute_paths(spec, root) for name, (_, spec) in models.items()}
+    return Catalog(folder=folder, models=specs, agents=agents)
+
+
+def _check_alone(path: Path, spec: ModelSpec) -> None:
+    """Raises: CatalogError for what is wrong with one model by itself."""
+    if spec.name != path.stem:
+        raise wrong_at(path, ["name"], f"must be the file's name, '{path.stem}', and is '{spec.name}'")
+    if spec.name in RESERVED_NAMES:
+        raise wrong_at(path, ["name"], f"'{spec.name}' is reserved (so are {', '.join(sorted(RESERVED_NAMES))})")
+    if spec.kv_cache_bytes >= spec.memory_bytes:
+        raise wrong_at(path, ["kv_cache_gib"], "must be below memory_gib, which holds the weights and the KV cache")
+    for flag in spec.vllm_args:
+        if (instead := OWN_FLAGS.get(canonical_flag(flag))) is not None:
+            raise wrong_at(path, ["vllm_args", flag], f"is set by Rota: {instead}")
+    if spec.system_prompt is not None and spec.chat_template is None:
+        raise wrong_at(path, ["system_prompt"], "needs a chat_template that uses the variable default_system_prompt")
+
+
+def _check_routes(path: Path, agents: Agents, models: list[str]) -> None:
+    """Raises: CatalogError for an agent type whose model the catalog does not have."""
+    for agent_type, route in agents.agent_types.items():
+        if route.model not in models:
+            what = f"there is no model '{route.model}'.{nearest(route.model, models)} Models: {', '.join(models)}"
+            raise wrong_at(path, ["agent_types", agent_type, "model"], what)
+
+
+def _check_together(models: dict[str, tuple[Path, ModelSpec]], agents: Agents) -> None:
+    """Raises: CatalogError for two models that claim the same port, or the same name in a request."""
+    ports: dict[int, str] = {}
+    names = {name: f"the model {name}" for name in models}
+    names |= {name: f"the agent type {name}" for name in agents.agent_types}
+    for name in agents.agent_types:
+        if name in models:
+            raise wrong_at(models[name][0], ["name"], f"'{name}' is also an agent type in {AGENTS_FILE}")
+    for path, spec in models.values():
+        if spec.port in ports:
+            raise wrong_at(path, ["port"], f"{spec.port} is already the port of {ports[spec.port]}")
+        ports[spec.port] = spec.name
+        for alias in spec.aliases:
+            if alias in names:
+                raise wrong_at(path, ["aliases"], f"'{alias}' is already {names[alias]}")
+            names[alias] = f"an alias of {spec.name}"
+
+
+def _with_absolute_paths(spec: ModelSpec, root: Path) -> ModelSpec:
+    """Resolve the paths of `spec` against the project folder."""
+    return msgspec.structs.replace(
+        spec,
+        weights=str(root / spec.weights),
+        chat_template=None if spec.chat_template is None else str(root / spec.chat_template),
+        vllm=None if spec.vllm is None else str(root / spec.vllm),
+    )

@@ -1,0 +1,144 @@
+"""Renders a spec: the `vllm serve` command line and environment, and the text of its supervisord program.
+
+Rule: pure. Nothing here reads a file, a clock or the environment; equal specs give equal text.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from catalog.spec import GIB, Agents, Gib, ModelSpec
+
+CUDA_CONTEXT_BYTES = GIB // 2
+"""What a process holds on a GPU outside `--gpu-memory-utilization`: 0.3 to 0.5 GiB of CUDA context are usual."""
+
+SHUTDOWN_TIMEOUT_S = 10
+"""How long vLLM itself drains at SIGTERM: for stops by hand. The proxy's own stops are drained before."""
+
+STOP_WAIT_S = SHUTDOWN_TIMEOUT_S + 20
+"""supervisord's patience before SIGKILL: vLLM waits for open connections after its own drain."""
+
+OWN_FLAGS = {
+    "host": "engines listen on the loopback only",
+    "port": "use the key 'port'",
+    "uds": "engines listen on their 'port'",
+    "served-model-name": "use the keys 'name' and 'aliases'",
+    "max-model-len": "use the key 'max_model_len'",
+    "max-num-seqs": "use the key 'max_num_seqs'",
+    "dtype": "use the key 'dtype'",
+    "chat-template": "use the key 'chat_template'",
+    "runner": "use the key 'embedder'",
+    "kv-cache-memory-bytes": "use the key 'kv_cache_gib'",
+    "kv-cache-memory": "use the key 'kv_cache_gib'",
+    "gpu-memory-utilization": "use the key 'memory_gib'",
+    "device-memory-utilization": "use the key 'memory_gib'",
+    "shutdown-timeout": "the stop is Rota's",
+    "api-key": "engines are reached through the proxy only",
+}
+"""Flags that `vllm_args` may not hold, because Rota sets them, and what to use instead."""
+
+# ROTA_ENGINE is the launch mark by which left-over processes are known; SPT_NOENV keeps vLLM's setproctitle from
+# overwriting it: without it the environment of VLLM::EngineCore cannot be read (seen with vLLM 0.32).
+_PROGRAM = """\
+; Rendered from the catalog by `make render`: change the catalog, not this file.
+; supervisord never restarts an engine by itself: that is the scheduler's decision.
+[program:{name}]
+command=%(here)s/../.venv/bin/python -I %(here)s/../bin/engine {name}
+directory=%(here)s/..
+environment=ROTA_ENGINE="{name}",ROTA_GATE="%(here)s/../var/run/gate.sock",SPT_NOENV="1"
+autostart=false
+autorestart=false
+startsecs=0
+startretries=0
+stopsignal=TERM
+stopasgroup=false
+killasgroup=true
+stopwaitsecs={stop_wait_s}
+redirect_stderr=true
+stdout_logfile=%(here)s/../var/log/{name}.log
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=3
+"""
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """What the gate hands to `bin/engine`: the command line, and the variables to add to its environment."""
+
+    argv: list[str]
+    env: dict[str, str]
+
+
+def launch(spec: ModelSpec, vllm: str, device_total_bytes: int | None) -> Launch:
+    """The command line and environment of `spec`'s engine.
+
+    `vllm` is the executable for specs that name none. `device_total_bytes` is the whole memory of the GPU, or None
+    where the device is no GPU: vLLM's start-up check then does not apply, since the KV cache is given in bytes.
+    """
+    argv = [spec.vllm or vllm, "serve", spec.weights, "--served-model-name", spec.name]
+    argv += ["--host", "127.0.0.1", "--port", str(spec.port)]
+    argv += ["--max-model-len", str(spec.max_model_len), "--max-num-seqs", str(spec.max_num_seqs)]
+    argv += ["--dtype", spec.dtype, "--kv-cache-memory-bytes", str(spec.kv_cache_bytes)]
+    if device_total_bytes is not None:
+        argv += ["--gpu-memory-utilization", f"{_utilization(spec.memory_bytes, device_total_bytes):.4f}"]
+    if spec.embedder:
+        argv += ["--runner", "pooling"]
+    if spec.chat_template is not None:
+        argv += ["--chat-template", spec.chat_template]
+    if spec.system_prompt is not None:
+        argv += ["--default-chat-template-kwargs", json.dumps({"default_system_prompt": spec.system_prompt})]
+    argv += ["--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S), "--enable-request-id-headers"]
+    argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
+    for flag, value in spec.vllm_args.items():
+        argv += _flag(flag, value)
+    return Launch(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"} | spec.env)
+
+
+def program_text(spec: ModelSpec) -> str:
+    """The supervisord program file of `spec`: static, since devices and flags come from the gate."""
+    return _PROGRAM.format(name=spec.name, stop_wait_s=STOP_WAIT_S)
+
+
+def schemas() -> dict[str, str]:
+    """The JSON Schemas of the catalog's files, by file name, for editors."""
+    named = {"model.schema.json": ModelSpec, "agents.schema.json": Agents}
+    return {
+        name: json.dumps(msgspec.json.schema(kind, schema_hook=_gib_schema), indent=2) + "\n"
+        for name, kind in named.items()
+    }
+
+
+def canonical_flag(flag: str) -> str:
+    """vLLM takes `--max_num_seqs` for `--max-num-seqs`; compare flags in one spelling."""
+    return flag.lstrip("-").replace("_", "-")
+
+
+def _utilization(memory_bytes: int, total_bytes: int) -> float:
+    """The share that vLLM's start-up check asks to be free, after this process's own CUDA context.
+
+    Rounded down, so that the check passes whenever the reservation is really free. Source: vLLM 0.32,
+    `v1/worker/utils.py` request_memory: the share is of the total, not of what is free.
+    """
+    share = (memory_bytes - CUDA_CONTEXT_BYTES) / total_bytes
+    return min(max(int(share * 10_000) / 10_000, 0.01), 0.99)
+
+
+def _flag(flag: str, value: Any) -> list[str]:
+    name = "--" + canonical_flag(flag)
+    match value:
+        case True:
+            return [name]
+        case False:
+            return ["--no-" + canonical_flag(flag)]
+        case list():
+            return [name, *map(str, value)]
+        case dict():
+            return [name, json.dumps(value)]
+        case _:
+            return [name, str(value)]
+
+
+def _gib_schema(kind: type) -> dict[str, Any]:
+    if kind is Gib:
+        return {"type": "number", "exclusiveMinimum": 0, "description": "GiB"}
+    raise NotImplementedError(kind)

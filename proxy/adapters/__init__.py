@@ -1,0 +1,1 @@
+"""Touches the outside: one module per outside thing."""

@@ -1,0 +1,190 @@
+"""The command line behind `bin/manage_vllm.sh`. Thin: it asks the proxy or supervisord, and prints.
+
+Exit statuses: 0 done; 1 it did not work, and why is on standard error; 2 wrong arguments; 3 the service is not running.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from catalog import render
+from catalog.load import load
+from catalog.spec import GIB, Catalog
+from catalog.yaml_file import CatalogError
+from proxy import service
+from proxy.settings import Layout, layout, load_settings
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_RUNNING = 3
+STOPPED_WITHIN_S = 900.0
+
+
+class Context:
+    """What a verb works on."""
+
+    def __init__(self, here: Layout, catalog: Catalog) -> None:
+        self.here = here
+        self.catalog = catalog
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Returns the exit status."""
+    here = layout()
+    try:
+        settings = load_settings(here.root, os.environ)
+        context = Context(here, load(here.root / settings.catalog, here.root))
+    except CatalogError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    arguments = _parser(context.catalog).parse_args(argv)
+    verb: Callable[[Context, argparse.Namespace], int] = arguments.verb
+    try:
+        return verb(context, arguments)
+    except service.ServiceError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except httpx.TransportError as error:
+        print(f"the proxy does not answer at {here.gate_socket} ({error}): make run", file=sys.stderr)
+        return EXIT_NOT_RUNNING
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(catalog: Catalog) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="manage_vllm.sh", description="Looks after Rota: models, engines, service.")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def add(name: str, verb: Callable[[Context, argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=what, description=what)
+        sub.set_defaults(verb=verb)
+        return sub
+
+    models = list(catalog.models)
+    add("status", _status, "Show the devices, the engines and who waits.")
+    add("start", _start, "Start a model's engine and wait until it is ready.").add_argument("model", choices=models)
+    add("stop", _stop, "Drain a model's engine, stop it and wait for that.").add_argument("model", choices=models)
+    log = add("logs", _logs, "Show the end of a program's log.")
+    log.add_argument("program", choices=[*models, "proxy", "supervisord"])
+    log.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
+    log.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    add("start-service", _start_service, "Start supervisord and the proxy, and wait until it is healthy.")
+    add("stop-service", _stop_service, "Stop the proxy, all engines and supervisord.")
+    add("restart-service", _restart_service, "stop-service, then start-service.")
+    add("install-vllm", _install_vllm, "Install vLLM for this machine into .venv-vllm.")
+    add("render", _render, "Write supervisord's program files and the catalog's JSON Schemas.")
+    return parser
+
+
+def _status(context: Context, _: argparse.Namespace) -> int:
+    with service.client(context.here) as proxy:
+        status = _answer(proxy.get("/status"))
+    for line in status_lines(status):
+        print(line)
+    return 0
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """The answer of /status as a person reads it."""
+    proxy = status["proxy"]
+    lines = [f"proxy   {proxy['url']}  pid {proxy['pid']}, up {proxy['up_s']:.0f} s, catalog {proxy['catalog']}"]
+    for device in status["devices"]:
+        capacity, reserved = device["capacity_bytes"] / GIB, device["reserved_bytes"] / GIB
+        held = ", ".join(f"{model} {amount / GIB:.2f}" for model, amount in device["reservations"].items())
+        lines.append(f"device  {device['id']}  {reserved:.2f} of {capacity:.2f} GiB reserved{held and f': {held}'}")
+    lines.append(f"{'MODEL':<24} {'STATE':<9} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'LEASES':>6} {'WAIT':>5}  AGENT TYPES")
+    for engine in status["engines"]:
+        lines.append(
+            f"{engine['model']:<24} {engine['state']:<9} {_duration(engine['in_state_s']):>8} "
+            f"{engine['memory_bytes'] / GIB:>6.2f} {engine['held_bytes'] / GIB:>6.2f} "
+            f"{engine['leases']:>6} {engine['waiting']:>5}  {', '.join(engine['agent_types'])}"
+        )
+        if engine["failure"]:
+            lines.append("    failed: " + engine["failure"].replace("\n", "\n    | "))
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _start(context: Context, arguments: argparse.Namespace) -> int:
+    began_at = time.monotonic()
+    with service.client(context.here) as proxy:
+        _answer(proxy.post(f"/engines/{arguments.model}/start"))
+    print(f"{arguments.model}: ready after {time.monotonic() - began_at:.1f} s")
+    return 0
+
+
+def _stop(context: Context, arguments: argparse.Namespace) -> int:
+    deadline = time.monotonic() + STOPPED_WITHIN_S
+    with service.client(context.here) as proxy:
+        state = _answer(proxy.post(f"/engines/{arguments.model}/stop"))["state"]
+        while state in ("draining", "stopping"):
+            if time.monotonic() > deadline:
+                raise service.ServiceError(f"{arguments.model} is still {state}")
+            time.sleep(service.POLL_S)
+            engines = _answer(proxy.get("/status"))["engines"]
+            state = next(engine["state"] for engine in engines if engine["model"] == arguments.model)
+    print(f"{arguments.model}: {state}")
+    return 0
+
+
+def _logs(context: Context, arguments: argparse.Namespace) -> int:
+    path = context.here.log_of(arguments.program)
+    if not path.exists():
+        raise service.ServiceError(f"{path} is not there: {arguments.program} has not run yet")
+    tail = ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), str(path)]
+    return subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
+
+
+def _start_service(context: Context, _: argparse.Namespace) -> int:
+    asyncio.run(service.start(context.here, context.catalog, print))
+    with service.client(context.here) as proxy:
+        print(f"the proxy is healthy: {_answer(proxy.get('/status'))['proxy']['url']}")
+    return 0
+
+
+def _stop_service(context: Context, _: argparse.Namespace) -> int:
+    asyncio.run(service.stop(context.here, print))
+    print("stopped")
+    return 0
+
+
+def _restart_service(context: Context, arguments: argparse.Namespace) -> int:
+    return _stop_service(context, arguments) or _start_service(context, arguments)
+
+
+def _install_vllm(context: Context, _: argparse.Namespace) -> int:
+    return subprocess.run([sys.executable, context.here.root / "bin" / "install.py", "vllm"], check=False).returncode  # noqa: S603
+
+
+def _render(context: Context, _: argparse.Namespace) -> int:
+    for path in service.write_programs(context.here, context.catalog):
+        print(path.relative_to(context.here.root))
+    schemas = context.here.root / "catalog"
+    for name, text in render.schemas().items():
+        if (schemas / name).exists():
+            (schemas / name).write_text(text)
+    return 0
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON. Raises: ServiceError, with the proxy's own message, if it is an error."""
+    answer: dict[str, Any] = response.json()
+    if response.is_error:
+        raise service.ServiceError(answer["error"]["message"])
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

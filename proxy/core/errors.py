@@ -1,0 +1,118 @@
+"""The proxy's own errors, as clients see them.
+
+Each carries the HTTP status, OpenAI's `type`, `code` and `param`, and when to come back. A bug is none of these: it
+crashes loudly.
+"""
+
+
+class RotaError(Exception):
+    """Base of all errors that a client is told of."""
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def as_json(self) -> dict[str, dict[str, str | None]]:
+        """The body, in OpenAI's form."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(RotaError):
+    """The request cannot be understood, or contradicts itself."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class ModelTooLarge(InvalidRequest):
+    """The model cannot fit on the device even alone."""
+
+    code = "model_too_large"
+
+
+class NotFound(InvalidRequest):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """No model, alias or agent type of that name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The path exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request's body is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class EngineStartFailed(RotaError):
+    """The engine did not start; the message carries the cause."""
+
+    status = 503
+    code = "engine_start_failed"
+
+
+class WeightsMissing(EngineStartFailed):
+    """The model's folder is not there; the message says which command fetches it."""
+
+    code = "weights_missing"
+
+
+class PortTaken(EngineStartFailed):
+    """Somebody else listens on the engine's port."""
+
+    code = "port_taken"
+
+
+class StoppedByHand(RotaError):
+    """Somebody stopped the engine while requests waited for it."""
+
+    status = 503
+    code = "stopped_by_hand"
+
+
+class WaitedTooLong(RotaError):
+    """The request waited its whole limit and its engine did not become ready."""
+
+    status = 503
+    code = "waited_too_long"
+
+
+class EngineUnreachable(RotaError):
+    """The engine took the request's connection, or refused it, and gave no answer."""
+
+    status = 502
+    code = "engine_unreachable"
+
+
+class ShuttingDown(RotaError):
+    """The proxy is going away; engines go on and the next proxy adopts them."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class GateRefused(RotaError):
+    """The process that asks for leave to start an engine does not get it."""
+
+    status = 409
+    code = "gate_refused"

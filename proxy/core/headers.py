@@ -1,0 +1,50 @@
+"""Which headers go through, by the rules of HTTP (RFC 9110, section 7.6.1). Pure."""
+
+from collections.abc import Iterable, Mapping
+
+REQUEST_ID = "X-Request-Id"
+AGENT_TYPE = "X-Agent-Type"
+ERROR_MARK = "X-Rota-Error"
+"""On every error that is the proxy's own, never on one of vLLM's: its value is the error's code."""
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# The body is written anew: its length changes, aiohttp has undone its compression and has answered its Expect.
+_OF_THE_OLD_REQUEST = frozenset(
+    {"host", "content-length", "content-encoding", "expect", REQUEST_ID.lower(), AGENT_TYPE.lower()}
+)
+_LONGEST_REQUEST_ID = 200
+
+
+def for_engine(headers: Iterable[tuple[str, str]], connection: str, request_id: str) -> list[tuple[str, str]]:
+    """The client's headers as the engine gets them; `connection` is the value of the Connection header."""
+    dropped = _HOP_BY_HOP | _named_in(connection) | _OF_THE_OLD_REQUEST
+    kept = [(name, value) for name, value in headers if name.lower() not in dropped]
+    return [*kept, (REQUEST_ID, request_id)]
+
+
+def for_client(headers: Iterable[tuple[str, str]], connection: str) -> list[tuple[str, str]]:
+    """The engine's headers as the client gets them; the request id is set on every answer elsewhere."""
+    dropped = _HOP_BY_HOP | _named_in(connection) | {REQUEST_ID.lower()}
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+def request_id(headers: Mapping[str, str], made: str) -> str:
+    """The client's request id if it is one line of printable ASCII of sane length, else the one `made` here."""
+    given = headers.get(REQUEST_ID, "")
+    return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
+
+
+def _named_in(connection: str) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in connection.split(","))

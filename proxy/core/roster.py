@@ -1,0 +1,81 @@
+"""One engine as the scheduler knows it: its state, who uses it, who waits for it. Facts only, no decisions."""
+
+from dataclasses import dataclass, field
+
+from proxy.core.errors import RotaError
+from proxy.core.states import EngineState, check_move
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNeeds:
+    """What the scheduler must know of a model: bytes to reserve, seconds it may take to start."""
+
+    memory_bytes: int
+    start_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """An engine at one moment, for /status and the lists of models. Times are seconds."""
+
+    model: str
+    state: EngineState
+    in_state_s: float
+    reserved_bytes: int
+    memory_bytes: int
+    leases: int
+    waiting: int
+    oldest_wait_s: float
+    failure: str | None
+    retry_in_s: float | None
+
+
+@dataclass(slots=True)
+class Engine:
+    """One `vllm serve`, existing or not."""
+
+    model: str
+    needs: EngineNeeds
+    state: EngineState = EngineState.STOPPED
+    since: float = 0.0
+    last_used_at: float = 0.0
+    leases: set[int] = field(default_factory=set)
+    waiting: dict[int, float] = field(default_factory=dict)
+    """Tickets in the order of their arrival, with the time of it."""
+    at_gate_since: float | None = None
+    """A process waits at the gate: a demand to start, like a ticket."""
+    is_gate_open: bool = False
+    """While STARTING: its process has been given leave."""
+    is_stop_asked: bool = False
+    failure: RotaError | None = None
+    cool_until: float = 0.0
+
+    def move(self, state: EngineState, now: float) -> None:
+        """Enter `state`. Raises: IllegalMove, with nothing changed."""
+        check_move(self.model, self.state, state)
+        self.state, self.since = state, now
+
+    def is_cooling(self, now: float) -> bool:
+        """Whether it failed so lately that it is not tried again yet."""
+        return self.state is EngineState.FAILED and now < self.cool_until
+
+    def wanted_since(self) -> float | None:
+        """When the oldest demand for it began, or None where nobody wants it."""
+        demands = [at for at in (next(iter(self.waiting.values()), None), self.at_gate_since) if at is not None]
+        return min(demands, default=None)
+
+    def view(self, now: float, reserved_bytes: int) -> EngineView:
+        """The engine at this moment."""
+        wanted_since = next(iter(self.waiting.values()), now)
+        return EngineView(
+            model=self.model,
+            state=self.state,
+            in_state_s=now - self.since,
+            reserved_bytes=reserved_bytes,
+            memory_bytes=self.needs.memory_bytes,
+            leases=len(self.leases),
+            waiting=len(self.waiting),
+            oldest_wait_s=now - wanted_since,
+            failure=None if self.failure is None else self.failure.message,
+            retry_in_s=self.cool_until - now if self.is_cooling(now) else None,
+        )

@@ -1,0 +1,67 @@
+"""Chooses the model for a request, by agent type or by model name. Pure.
+
+An agent type comes from the body's `agent_type` or the header `X-Agent-Type`; a model from the body's `model`, which
+may name a model, one of its aliases, or an agent type (for clients that can only choose a model). Whatever is given
+must agree.
+"""
+
+from catalog.spec import Catalog
+from catalog.yaml_file import nearest
+from proxy.core.errors import InvalidRequest, ModelNotFound
+
+
+class Router:
+    """The names of one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._by_agent_type = {name: route.model for name, route in catalog.agents.agent_types.items()}
+        self._by_name = dict(self._by_agent_type)
+        for spec in catalog.models.values():
+            self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
+        self._models = list(catalog.models)
+
+    def __repr__(self) -> str:
+        return f"<Router {len(self._by_agent_type)} agent types, {len(self._models)} models>"
+
+    def route(self, *, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> str:
+        """The name of the model that must answer.
+
+        Raises: InvalidRequest if nothing is named or what is named disagrees, ModelNotFound if it is unknown.
+        """
+        if body_agent_type and header_agent_type and body_agent_type != header_agent_type:
+            what = f"the body says agent_type '{body_agent_type}' and the header X-Agent-Type '{header_agent_type}'"
+            raise InvalidRequest(f"{what}: give one, or the same twice", param="agent_type")
+        agent_type = body_agent_type or header_agent_type
+        by_agent_type = self._of_agent_type(agent_type) if agent_type else None
+        by_model = self._of_name(model) if model else None
+        if by_agent_type and by_model and by_agent_type != by_model:
+            what = f"agent_type '{agent_type}' is answered by {by_agent_type}, but model '{model}' means {by_model}"
+            raise InvalidRequest(f"{what}: give one of the two, or two that agree", param="model")
+        if (chosen := by_agent_type or by_model) is None:
+            what = "give 'agent_type' (or the header X-Agent-Type) or 'model'"
+            raise InvalidRequest(f"{what}. {self._all_names()}", param="model")
+        return chosen
+
+    def named(self, model: str) -> str:
+        """The model of exactly this name, for verbs on engines. Raises: ModelNotFound."""
+        if model not in self._models:
+            raise self._unknown("model", model, self._models)
+        return model
+
+    def _of_agent_type(self, agent_type: str) -> str:
+        if agent_type not in self._by_agent_type:
+            raise self._unknown("agent_type", agent_type, list(self._by_agent_type))
+        return self._by_agent_type[agent_type]
+
+    def _of_name(self, name: str) -> str:
+        if name not in self._by_name:
+            raise self._unknown("model", name, list(self._by_name))
+        return self._by_name[name]
+
+    def _unknown(self, kind: str, name: str, names: list[str]) -> ModelNotFound:
+        return ModelNotFound(
+            f"there is no {kind} '{name[:100]}'.{nearest(name[:100], names)} {self._all_names()}", param=kind
+        )
+
+    def _all_names(self) -> str:
+        return f"Agent types: {', '.join(self._by_agent_type)}. Models: {', '.join(self._models)}."

@@ -1,0 +1,44 @@
+"""Reads the few fields of a request's body that routing needs, and puts the served name in. Pure.
+
+The body's top level is decoded, its values are not: they are kept as the bytes that the client sent.
+"""
+
+import msgspec
+
+from proxy.core.errors import InvalidRequest
+
+_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class JsonBody:
+    """A request's body: a JSON object whose values stay undecoded."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raises: InvalidRequest for what is no JSON or no object."""
+        try:
+            self._fields = _DECODER.decode(body)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest("the body must be a JSON object: {...}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"the body is not JSON: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"<JsonBody {', '.join(self._fields)}>"
+
+    def text(self, name: str) -> str | None:
+        """The string in the field `name`; None if it is absent, null or empty.
+
+        Raises: InvalidRequest if it is something else.
+        """
+        if (raw := self._fields.get(name)) is None:
+            return None
+        try:
+            return msgspec.json.decode(raw, type=str | None) or None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"'{name}' must be a string", param=name) from error
+
+    def for_engine(self, served_name: str) -> bytes:
+        """The body as the engine gets it: `model` is its served name, `agent_type` is gone."""
+        fields = {name: value for name, value in self._fields.items() if name != "agent_type"}
+        fields["model"] = msgspec.Raw(msgspec.json.encode(served_name))
+        return msgspec.json.encode(fields)

@@ -1,0 +1,122 @@
+"""The settings: `settings.yaml` in the project folder, each key also as an environment variable, which wins.
+
+Paths are relative to the project folder. The README has the table; a test holds the two together.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from catalog.spec import Gib, Seconds
+from catalog.yaml_file import CatalogError, decode_gib, fields_of, nearest, read_struct
+
+SETTINGS_FILE = "settings.yaml"
+ENV_PREFIX = "ROTA_"
+NOT_SETTINGS = frozenset({"ROTA_ROOT", "ROTA_GATE", "ROTA_ENGINE"})
+"""Variables with the prefix that are set by Rota itself."""
+
+
+class Settings(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"device_memory_bytes": "device_memory_gib", "device_reserve_bytes": "device_reserve_gib"},
+):
+    """What can be set. Seconds, bytes and paths are in the names."""
+
+    catalog: str = "catalog/demo"
+    listen_host: str = "127.0.0.1"
+    listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
+    vllm: str = ".venv-vllm/bin/vllm"
+    device_memory_bytes: Gib | None = None
+    device_reserve_bytes: Gib = Gib(2**29)
+    max_body_mib: Annotated[int, Meta(ge=1)] = 64
+    max_wait_s: Seconds = 600.0
+    cool_down_s: Seconds = 15.0
+    poll_interval_s: Annotated[float, Meta(ge=0.05, le=5)] = 0.5
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Where things are, below the project folder."""
+
+    root: Path
+
+    @property
+    def programs(self) -> Path:
+        """supervisord's configuration and the rendered programs."""
+        return self.root / "supervisor.d"
+
+    @property
+    def supervisord_conf(self) -> Path:
+        """supervisord's configuration."""
+        return self.programs / "supervisord.conf"
+
+    @property
+    def run(self) -> Path:
+        """Sockets, pid and lock files."""
+        return self.root / "var" / "run"
+
+    @property
+    def supervisord_socket(self) -> Path:
+        """supervisord's XML-RPC."""
+        return self.run / "supervisord.sock"
+
+    @property
+    def gate_socket(self) -> Path:
+        """The gate and the verbs that only the box's own people may use."""
+        return self.run / "gate.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one proxy that runs here."""
+        return self.run / "proxy.lock"
+
+    @property
+    def logs(self) -> Path:
+        """One log per program."""
+        return self.root / "var" / "log"
+
+    def log_of(self, program: str) -> Path:
+        """The log of one program."""
+        return self.logs / f"{program}.log"
+
+
+def layout() -> Layout:
+    """The project folder: `ROTA_ROOT`, or the checkout that this module is in."""
+    return Layout(Path(os.environ.get("ROTA_ROOT") or Path(__file__).parents[1]).resolve())
+
+
+def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the file, if there is one, then the environment.
+
+    Raises: CatalogError, which names the file and line, or the variable.
+    """
+    path = root / SETTINGS_FILE
+    settings = read_struct(path, Settings) if path.exists() else Settings()
+    known = fields_of(Settings)
+    for variable in sorted(environ):
+        if not variable.startswith(ENV_PREFIX) or variable in NOT_SETTINGS:
+            continue
+        key = variable.removeprefix(ENV_PREFIX).lower()
+        if key not in known:
+            allowed = [ENV_PREFIX + name.upper() for name in known]
+            what = f"is no setting.{nearest(variable, allowed)} Allowed: {', '.join(allowed)}"
+            raise CatalogError(Path(variable), None, None, what)
+        settings = _with(settings, key, environ[variable], variable)
+    return settings
+
+
+def _with(settings: Settings, key: str, text: str, variable: str) -> Settings:
+    """`settings` with the one in `variable` set to `text`. Raises: CatalogError."""
+    field = next(field for field in msgspec.structs.fields(Settings) if field.encode_name == key)
+    try:
+        value: object = float(text) if key.endswith("_gib") else text
+        converted = msgspec.convert(value, field.type, strict=False, dec_hook=decode_gib)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise CatalogError(Path(variable), None, None, f"{error}; it is '{text}'") from error
+    return msgspec.structs.replace(settings, **{field.name: converted})

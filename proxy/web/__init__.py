@@ -1,0 +1,1 @@
+"""The way in: aiohttp's applications, the routes and the reverse proxy."""

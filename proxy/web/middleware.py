@@ -1,0 +1,60 @@
+"""What every request goes through: a request id, and errors in OpenAI's form, marked where they are the proxy's own."""
+
+import logging
+import uuid
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.core import headers
+from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, RotaError
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep the client's request id, or make one."""
+    request[REQUEST_ID] = headers.request_id(request.headers, made=uuid.uuid4().hex)
+    return await handler(request)
+
+
+async def put_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client its request id, also on errors and streams (a signal: on_response_prepare)."""
+    if (request_id := request.get(REQUEST_ID)) is not None:
+        response.headers[headers.REQUEST_ID] = request_id
+
+
+@web.middleware
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer with the error's own status, in OpenAI's form. A bug is logged with its trace and says nothing else."""
+    try:
+        return await handler(request)
+    except RotaError as error:
+        return _render(error)
+    except web.HTTPRequestEntityTooLarge as error:
+        return _render(BodyTooLarge(f"{error.text}. The limit is the setting max_body_mib"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return _render(MethodNotAllowed(f"{request.method} {request.path}: only {allowed} is served there"))
+    except web.HTTPNotFound:
+        return _render(NotFound(f"{request.method} {request.path} is not served here. {_served(request)}"))
+    except web.HTTPException as error:
+        return _render(InvalidRequest(f"{error.status} {error.reason}"))
+    except Exception:
+        log.exception("%s %s, request id %s", request.method, request.path, request.get(REQUEST_ID))
+        return _render(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
+
+
+def _render(error: RotaError) -> web.Response:
+    response = web.json_response(error.as_json(), status=error.status, headers={headers.ERROR_MARK: error.code})
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return response
+
+
+def _served(request: web.Request) -> str:
+    routes = {f"{route.method} {route.resource.canonical}" for route in request.app.router.routes() if route.resource}
+    return "Served: " + ", ".join(sorted(route for route in routes if not route.startswith("HEAD")))
