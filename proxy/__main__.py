@@ -87,11 +87,11 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
         budget_bytes=catalog.agents.memory_budget_bytes,
     )
     needs = {
-        spec.name: EngineNeeds(memory_bytes=spec.memory_bytes, start_timeout_s=spec.start_timeout_s)
+        spec.name: EngineNeeds(memory_bytes=int(spec.memory_bytes), start_timeout_s=spec.start_timeout_s)
         for spec in catalog.models.values()
     }
     limits = Limits(max_wait_s=settings.max_wait_s, cool_down_s=settings.cool_down_s)
-    scheduler = Scheduler(device.capacity_bytes, needs, limits)
+    scheduler = Scheduler(device.capacity_bytes, needs, limits, now=asyncio.get_running_loop().time())
     router = Router(catalog)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(engine_session())

@@ -76,7 +76,7 @@ def open_device(limit_bytes: int | None, reserve_bytes: int, budget_bytes: int |
 
     Raises: DeviceError.
     """
-    limits = [limit for limit in (limit_bytes, budget_bytes) if limit is not None]
+    limits = [int(limit) for limit in (limit_bytes, budget_bytes) if limit is not None]
     device: HostDevice | NvidiaDevice
     if _has_nvidia():
         device = NvidiaDevice(reserve_bytes, min(limits, default=None))

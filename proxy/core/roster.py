@@ -59,10 +59,12 @@ class Engine:
         """Whether it failed so lately that it is not tried again yet."""
         return self.state is EngineState.FAILED and now < self.cool_until
 
-    def wanted_since(self) -> float | None:
-        """When the oldest demand for it began, or None where nobody wants it."""
-        demands = [at for at in (next(iter(self.waiting.values()), None), self.at_gate_since) if at is not None]
-        return min(demands, default=None)
+    def wanted_since(self) -> tuple[float, int] | None:
+        """When the oldest demand for it began, then its ticket (0 at the gate); None where nobody wants it."""
+        ticket, since = next(iter(self.waiting.items()), (0, None))
+        if self.at_gate_since is not None and (since is None or self.at_gate_since < since):
+            return self.at_gate_since, 0
+        return None if since is None else (since, ticket)
 
     def view(self, now: float, reserved_bytes: int) -> EngineView:
         """The engine at this moment."""

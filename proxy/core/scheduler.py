@@ -36,9 +36,11 @@ class Limits:
 class Scheduler:
     """Decides who runs on one device."""
 
-    def __init__(self, capacity_bytes: int, models: Mapping[str, EngineNeeds], limits: Limits | None = None) -> None:
+    def __init__(
+        self, capacity_bytes: int, models: Mapping[str, EngineNeeds], limits: Limits | None = None, *, now: float = 0.0
+    ) -> None:
         self.ledger = Ledger(capacity_bytes)
-        self._engines = {model: Engine(model, needs) for model, needs in models.items()}
+        self._engines = {model: Engine(model, needs, since=now) for model, needs in models.items()}
         self._limits = limits or Limits()
         self._holder_of: dict[int, Engine] = {}
         """Every live ticket, waiting or leased, and its engine."""

@@ -1,0 +1,47 @@
+# `make` alone lists the targets. CATALOG=folder chooses another catalog, PYTHON=python3.12 another Python.
+PYTHON ?= python3
+ifdef CATALOG
+export ROTA_CATALOG := $(CATALOG)
+endif
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv-ready vllm models  ## Make the environments, install vLLM for this machine, fetch the catalog's models
+
+.venv-ready:
+	@$(PYTHON) bin/install.py proxy
+
+vllm: .venv-ready  ## Install vLLM for this machine into .venv-vllm
+	@$(PYTHON) bin/install.py vllm
+
+models: .venv-ready vllm  ## Fetch the weights of the catalog's models
+	@.venv/bin/python bin/download_models.py --all
+
+run: setup  ## Start everything, ask three agent types, and print the answers
+	@bin/manage_vllm.sh start-service
+	@.venv/bin/python bin/first_light.py
+
+stop: .venv-ready  ## End the proxy, all engines and supervisord
+	@bin/manage_vllm.sh stop-service
+
+status: .venv-ready  ## Show devices, engines and who waits
+	@bin/manage_vllm.sh status
+
+render: .venv-ready  ## Write supervisor.d/engine-*.conf and the catalog's JSON Schemas
+	@bin/manage_vllm.sh render
+
+test: setup  ## All tests, also those that start real vLLM
+	.venv/bin/pytest
+
+check: .venv-ready  ## Linters, types and the rules of who may import whom
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+format: .venv-ready  ## Format the code
+	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
+	.venv/bin/python -m tests.bench.swap
+
+.PHONY: help setup .venv-ready vllm models run stop status render test check format bench-swap
+.DEFAULT_GOAL := help

