@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1].absolute()
+ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
@@ -41,8 +41,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if Path(sys.prefix) != ROOT / ".venv":  # called by hand: with the project's own Python, not the machine's
+    if Path(sys.prefix).resolve() != ROOT / ".venv":  # called by hand: with the project's own Python, not the machine's
         if not PYTHON.exists():
             sys.exit(f"{PYTHON} is not there: run 'make setup' first")
-        os.execv(PYTHON, [str(PYTHON), *sys.argv])
+        os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606  # that is the point
     sys.exit(main())

@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("what", choices=["proxy", "vllm"])
     parser.add_argument("--build", choices=["auto", "cuda", "cpu"], default="auto", help="which vLLM (auto)")
     arguments = parser.parse_args()
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  # any Python may be tried here
         print(
             f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}: make PYTHON=python3.11", file=sys.stderr
         )
@@ -190,7 +190,7 @@ def _is_done(folder: Path, stamp: str) -> bool:
 
 
 def _stamp(*files: str, extra: str = "") -> str:
-    """What an environment is made from: its pins, this Python, and the folder, which a virtual environment is bound to."""
+    """What an environment is made from: its pins, this Python, and the folder that it is bound to."""
     digest = hashlib.sha256(f"{sys.version}\0{ROOT}\0{extra}".encode())
     for name in files:
         digest.update((ROOT / name).read_bytes())

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Looks after Rota. `manage_vllm.sh --help` lists the verbs; all of them are in proxy/cli.py.
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 python="$root/.venv/bin/python"
 if [ ! -x "$python" ]; then
     echo "$python is not there: run 'make setup' in $root first" >&2

@@ -1,6 +1,6 @@
-"""Converts checkpoints that vLLM cannot load as they are. Runs in vLLM's environment, which has Transformers:
+"""Converts checkpoints that vLLM cannot load as they are.
 
-.venv-vllm/bin/python -m catalog.convert MODEL.gguf FOLDER
+It runs in vLLM's environment, which has Transformers: `.venv-vllm/bin/python -m catalog.convert MODEL.gguf FOLDER`.
 """
 
 import sys

@@ -5,7 +5,6 @@ Rule: a folder of weights is there whole or not at all. It is made beside its pl
 
 import contextlib
 import fcntl
-import shutil
 import subprocess
 import sys
 import tempfile

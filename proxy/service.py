@@ -59,11 +59,15 @@ async def start(here: Layout, catalog: Catalog, say: Callable[[str], None]) -> N
         say("starting supervisord")
         _call([bin_folder / "supervisord", "-c", here.supervisord_conf])
     else:
-        say(f"supervisord runs already, pid {pid}: programs brought up to date")
+        say(f"supervisord runs already, pid {pid}; changes of catalog or settings need restart-service")
         _call([bin_folder / "supervisorctl", "-c", here.supervisord_conf, "update"])
         if not (await supervisord.program("proxy")).is_alive:
             await supervisord.start("proxy")
     await _wait_healthy(here, supervisord)
+    with client(here) as proxy:
+        served = proxy.get("/status").json()["proxy"]["catalog"]
+    if served != str(catalog.folder):
+        raise ServiceError(f"the service runs with the catalog {served}, not {catalog.folder}: make stop first")
 
 
 async def stop(here: Layout, say: Callable[[str], None]) -> None:

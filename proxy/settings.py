@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from catalog.spec import Gib, Seconds
-from catalog.yaml_file import CatalogError, decode_gib, fields_of, nearest, read_struct
+from catalog.suggest import nearest
+from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct
 
 SETTINGS_FILE = "settings.yaml"
 ENV_PREFIX = "ROTA_"

@@ -18,7 +18,6 @@ from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnect
 
 CALL_TIMEOUT_S = 10.0
 _ALIVE = frozenset({ProcessStates.STARTING, ProcessStates.RUNNING})
-_ENDING = frozenset({ProcessStates.STOPPING})
 _NOT_THERE_TO_STOP = frozenset({Faults.NOT_RUNNING})
 
 
@@ -34,7 +33,6 @@ class Program:
     state: str
     pid: int | None
     is_alive: bool
-    is_ending: bool
     was_stopped_by_hand: bool
     exit_status: int
 
@@ -125,7 +123,6 @@ def _program(info: dict[str, Any]) -> Program:
         state=info["statename"],
         pid=info["pid"] or None,
         is_alive=state in _ALIVE,
-        is_ending=state in _ENDING,
         was_stopped_by_hand=state in (ProcessStates.STOPPED, ProcessStates.STOPPING),
         exit_status=info["exitstatus"],
     )

@@ -6,7 +6,7 @@ must agree.
 """
 
 from catalog.spec import Catalog
-from catalog.yaml_file import nearest
+from catalog.suggest import nearest
 from proxy.core.errors import InvalidRequest, ModelNotFound
 
 

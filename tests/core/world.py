@@ -1,4 +1,4 @@
-"""A scheduler in a small world: GiB for bytes, a clock that stands still unless told, and the invariants after each event."""
+"""A scheduler in a small world: GiB for bytes, a clock that stands still, the invariants after each event."""
 
 from proxy.core.messages import Command, Event, Tick
 from proxy.core.roster import EngineNeeds

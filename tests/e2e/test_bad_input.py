@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,15 +174,11 @@ def test_a_busy_engine_finishes_its_stream_before_another_model_gets_its_room(tm
         with httpx.stream("POST", f"{installation.url}/v1/chat/completions", json=body, timeout=30) as answer:
             lines = answer.iter_lines()
             next(lines)
-            argv = [
-                sys.executable,
-                "-c",
-                f"import httpx; print(httpx.post('{installation.url}/v1/completions', timeout=30, json={{'model': 'other', 'prompt': 'x'}}).status_code)",
-            ]
-            with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as other:
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(installation.chat, model="other")
                 eventually(lambda: installation.state("slow") == "draining")
                 assert "data: [DONE]" in list(lines)
-                assert other.communicate()[0] == "200\n"
+                assert other.result().status_code == 200
         assert installation.fake_log() == ["started slow", "finished slow", "started other"]
 
 

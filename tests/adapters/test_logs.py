@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from proxy.adapters.logs import TAIL_BYTES, tail
+
+
+def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("".join(f"line {number}\n" for number in range(TAIL_BYTES)))
+    assert tail(log, 2) == f"line {TAIL_BYTES - 2}\nline {TAIL_BYTES - 1}"
+
+
+def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_bytes(b"\xff\xfe\n\x00end\n")
+    assert tail(tmp_path / "x.log", 1) == "\x00end"
+
+
+def test_a_log_that_is_empty_or_not_there_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.log").touch()
+    assert "is empty" in tail(tmp_path / "x.log", 5)
+    assert "No such file" in tail(tmp_path / "y.log", 5)

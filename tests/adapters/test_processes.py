@@ -1,0 +1,77 @@
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters import processes
+from tests.installation import eventually
+
+SLEEP = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environ = {**os.environ, "ROTA_ENGINE": "a", "ROTA_GATE": str(tmp_path / "x" / ".." / "gate.sock")}
+    (tmp_path / "x").mkdir()
+    with subprocess.Popen([sys.executable, "-c", SLEEP], env=environ, start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+def test_the_members_of_a_group_are_those_with_the_models_mark(marked: subprocess.Popen[bytes]) -> None:
+    assert processes.members(marked.pid, "a") == [marked.pid]
+    assert processes.members(marked.pid, "b") == []
+    assert processes.members(os.getpgid(0), "a") == [], "another group"
+
+
+def test_a_process_without_the_mark_is_never_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True) as stranger:
+        assert processes.end_group(stranger.pid, "a") == []
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_group_is_ended_and_a_zombie_is_no_member(marked: subprocess.Popen[bytes]) -> None:
+    assert processes.end_group(marked.pid, "a") == [marked.pid]
+    eventually(lambda: processes.is_zombie(marked.pid))
+    assert processes.members(marked.pid, "a") == []
+    assert not processes.is_zombie(os.getpid())
+
+
+def test_an_installation_knows_its_own_processes_by_the_gates_place(
+    marked: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    assert processes.of_installation(tmp_path / "gate.sock") == [marked.pid]
+    assert processes.of_installation(tmp_path / "other.sock") == []
+
+
+def test_resident_memory_is_that_of_all_the_processes(marked: subprocess.Popen[bytes]) -> None:
+    mine = processes.resident_bytes([os.getpid()])
+    assert mine > 2**20
+    assert processes.resident_bytes([os.getpid(), marked.pid]) > mine * 0.9
+    assert processes.resident_bytes([]) == 0
+
+
+def test_a_process_is_at_the_gate_as_long_as_it_is_bin_engine(tmp_path: Path) -> None:
+    script = tmp_path / "bin" / "engine"
+    script.parent.mkdir()
+    script.write_text(SLEEP)
+    with subprocess.Popen([sys.executable, str(script), "a"]) as waiting:
+        assert processes.is_waiting_at_gate(waiting.pid)
+        waiting.kill()
+    assert not processes.is_waiting_at_gate(os.getpid())
+
+
+def test_a_port_that_is_taken_has_a_holder_with_a_name_and_a_free_one_has_none() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        holder = processes.port_holder(port)
+    assert holder is not None
+    assert f"pid {os.getpid()}" in holder
+    assert processes.port_holder(port) is None

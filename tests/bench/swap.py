@@ -1,0 +1,99 @@
+"""What Rota adds to a cold start, beside bare `vllm serve`, both against real vLLM, in turn, three times each.
+
+`swap_overhead_s`: the time from a request for a model that is down to the first byte of its answer, less the time
+that bare `vllm serve`, with the same flags, needs from exec to answering the same request. Medians. Run it with
+`make bench-swap` on a machine that does nothing else.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from catalog.load import load
+from catalog.render import launch
+from proxy.adapters.processes import port_holder
+from tests.e2e.conftest import AGENTS, BUDGET_GIB, reals
+from tests.installation import REAL_VLLM, Installation, running
+
+ROUNDS = 3
+MODEL = "medical"
+BODY = json.dumps(
+    {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
+)
+ANSWER_WITHIN_S = 600.0
+
+
+def first_byte(port: int) -> float:
+    """Ask once. Returns the time at which the first byte of a good answer came. Raises: OSError, HTTPException."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN_S)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/chat/completions", BODY, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read(1)
+        came_at = time.monotonic()
+        if response.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"status {response.status}: {response.read()!r}")
+    return came_at
+
+
+def bare(installation: Installation) -> float:
+    """Seconds from the exec of `vllm serve` to the first byte of its answer, asked every 10 ms."""
+    spec = load(installation.catalog, installation.root).models[MODEL]
+    wanted = launch(spec, str(REAL_VLLM), None)
+    assert port_holder(spec.port) is None, "somebody else would answer"
+    began_at = time.monotonic()
+    with subprocess.Popen(
+        wanted.argv,
+        env={**os.environ, **wanted.env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as engine:
+        try:
+            while time.monotonic() - began_at < ANSWER_WITHIN_S:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    return first_byte(spec.port) - began_at
+                time.sleep(0.01)
+            raise TimeoutError("bare vllm serve did not answer")
+        finally:
+            engine.send_signal(signal.SIGTERM)
+            engine.wait(60)
+
+
+def through_rota(installation: Installation) -> float:
+    """Seconds from a request for the model, which is down, to the first byte of its answer."""
+    assert installation.state(MODEL) == "stopped"
+    began_at = time.monotonic()
+    took_s = first_byte(installation.port) - began_at
+    done = installation.manage("stop", MODEL)
+    assert done.returncode == 0, done.stderr
+    return took_s
+
+
+def main() -> None:
+    """Print one row a round, then the figure."""
+    print(f"{ROUNDS} rounds on {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        installation = Installation(Path(folder), reals(), AGENTS, BUDGET_GIB)
+        with running(installation):
+            bare(installation)  # not counted: it warms the page cache for both
+            rows = []
+            for number in range(1, ROUNDS + 1):
+                rows.append((bare(installation), through_rota(installation)))
+                print(f"round {number}: bare {rows[-1][0]:.2f} s, through rota {rows[-1][1]:.2f} s", flush=True)
+    bare_s, rota_s = (statistics.median(column) for column in zip(*rows, strict=True))
+    print(f"medians: bare {bare_s:.2f} s, through rota {rota_s:.2f} s, ratio {rota_s / bare_s:.3f}")
+    print(f"swap_overhead_s: {rota_s - bare_s:.2f}")
+
+
+if __name__ == "__main__":
+    main()

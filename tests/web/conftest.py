@@ -1,0 +1,92 @@
+"""The data plane in one process: the production runner in front, a real HTTP server of the test's behind."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
+from proxy.core.routing import Router
+from proxy.web import app as web_app
+from proxy.web.forward import Forwarder, engine_session
+from tests.installation import free_port
+from tests.test_fleet import spec
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class FakeFleet:
+    """Grants every lease at once, and counts."""
+
+    def __init__(self, model: ModelSpec) -> None:
+        self.model = model
+        self.leases = 0
+        self.looks = 0
+        self.error: Exception | None = None
+
+    @contextlib.asynccontextmanager
+    async def lease(self, name: str) -> AsyncIterator[ModelSpec]:
+        if self.error:
+            raise self.error
+        self.leases += 1
+        try:
+            yield self.model
+        finally:
+            self.leases -= 1
+
+    def look_now(self) -> None:
+        self.looks += 1
+
+
+class DataPlane:
+    """`answer` is what the engine does with a request; `url` is the proxy in front of it."""
+
+    def __init__(self) -> None:
+        self.model = msgspec.structs.replace(spec("a"), port=free_port())
+        self.fleet = FakeFleet(self.model)
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.answer: Answer | None = None
+        self.engine_runner: web.AppRunner | None = None
+
+    @property
+    def router(self) -> Router:
+        agents = Agents(agent_types={"Chat": AgentRoute(model="a")})
+        return Router(Catalog(folder=Path("c"), models={"a": self.model}, agents=agents))
+
+    async def stop_engine(self) -> None:
+        assert self.engine_runner is not None
+        await self.engine_runner.cleanup()
+
+
+class NoAdmin:
+    def public_routes(self) -> list[web.RouteDef]:
+        return []
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[DataPlane]:
+    plane = DataPlane()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert plane.answer is not None
+        return await plane.answer(request)
+
+    engine = web.Application(client_max_size=2**26)
+    engine.router.add_route("*", "/{path:.*}", answer)
+    plane.engine_runner = web.AppRunner(engine, handler_cancellation=True, shutdown_timeout=0.1)
+    await plane.engine_runner.setup()
+    await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
+    async with engine_session() as session:
+        forwarder = Forwarder(plane.fleet, plane.router, session)  # type: ignore[arg-type]
+        app = web_app.public_app(forwarder, NoAdmin(), max_body_bytes=2**20)  # type: ignore[arg-type]
+        front = web_app.runner(app)
+        await front.setup()
+        await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))
+        yield plane
+        await front.cleanup()
+    await plane.engine_runner.cleanup()
+    await asyncio.sleep(0)

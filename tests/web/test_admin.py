@@ -1,0 +1,81 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from catalog.spec import AgentRoute, Agents, Catalog
+from proxy.adapters.gpu import HostDevice
+from proxy.core import messages
+from proxy.core.routing import Router
+from proxy.core.states import EngineState
+from proxy.web import app as web_app
+from proxy.web.admin import Admin
+from proxy.web.gate import Gate
+from tests.test_fleet import Stage
+
+
+@pytest.fixture
+async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClient]]:
+    """A fleet, and a client of its Unix socket."""
+    stage = Stage()
+    models = stage.fleet._catalog.models
+    agents = Agents(agent_types={"Chat": AgentRoute(model="a"), "Triage": AgentRoute(model="a")})
+    catalog = Catalog(folder=Path("c"), models=models, agents=agents)
+    router = Router(catalog)
+    admin = Admin(fleet=stage.fleet, device=HostDevice(40), catalog=catalog, router=router, url="http://x:1")
+    runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin))
+    await runner.setup()
+    await web_app.listen_unix(runner, tmp_path / "s.sock")
+    transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
+        yield stage, client
+    stage.fleet.close()
+    await runner.cleanup()
+
+
+async def test_status_shows_devices_reservations_engines_and_the_queue(
+    private: tuple[Stage, httpx.AsyncClient],
+) -> None:
+    stage, client = private
+    stage.lifecycle.ready.clear()
+    stage.fleet.feed(messages.RequestArrived(1000, "a"))
+    status = (await client.get("/status")).json()
+    [device] = status["devices"]
+    assert (device["capacity_bytes"], device["reserved_bytes"], device["free_bytes"]) == (40, 30, 10)
+    assert device["reservations"] == {"a": 30}
+    a, b = status["engines"]
+    assert (a["model"], a["state"], a["waiting"], a["agent_types"]) == ("a", "starting", 1, ["Chat", "Triage"])
+    assert (b["state"], b["reserved_bytes"], b["port"]) == ("stopped", 0, 8100)
+    [queued] = status["queue"]
+    assert (queued["model"], queued["waiting"]) == ("a", 1)
+
+
+async def test_the_lists_of_models_are_the_same_and_wake_nothing(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    one, other = (await client.get("/v1/models")).json(), (await client.get("/models")).json()
+    assert one == other
+    assert [model["id"] for model in one["data"]] == ["a", "b"]
+    assert stage.lifecycle.done == []
+
+
+async def test_start_answers_when_the_engine_is_ready_and_stop_at_once(
+    private: tuple[Stage, httpx.AsyncClient],
+) -> None:
+    stage, client = private
+    stage.lifecycle.found = ["a"]
+    await stage.fleet.adopt()
+    assert (await client.post("/engines/a/start")).json() == {"model": "a", "state": "ready"}
+    got = await client.post("/engines/a/stop")
+    assert (got.status_code, got.json()["state"]) == (202, "stopping")
+    await stage.until("a", EngineState.STOPPED)
+
+
+@pytest.mark.parametrize("path", ["/engines/aa/start", "/engines/aa/stop", "/gate/aa"])
+async def test_an_unknown_model_is_named_beside_those_there_are(
+    private: tuple[Stage, httpx.AsyncClient], path: str
+) -> None:
+    _, client = private
+    got = await client.post(path)
+    assert got.status_code == 404
+    assert "Did you mean 'a'?" in got.json()["error"]["message"]
