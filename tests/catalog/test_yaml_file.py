@@ -11,9 +11,14 @@ from catalog.spec import GIB, Gib
 from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct, wrong_at
 
 
+class Leaf(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    colour: str = ""
+
+
 class Inner(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     model: str
     weight: int = 1
+    leaf: Leaf | None = None
 
 
 class Outer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"size_bytes": "size_gib"}):
@@ -77,6 +82,12 @@ def test_a_missing_key_is_named(file: Path) -> None:
         ("name: x\none:\n  model: y\n  weight: z\n", 4, "one.weight", "Expected `int`, got `str`"),
         ("name: x\none:\n  weight: 2\n", 2, "one", "the required key 'model' is missing"),
         ("name: x\none:\n  model: y\n  wieght: 2\n", 4, "one.wieght", "Did you mean 'weight'? Allowed: model, weight"),
+        (
+            "name: x\none:\n  model: y\n  leaf: {color: z}\n",
+            4,
+            "one.leaf.color",
+            "Did you mean 'colour'? Allowed: colour",
+        ),
         ("name: x\nby_name: {A: {model: a}, B: {mdel: b}}\n", 2, "by_name.B.mdel", "Did you mean 'model'?"),
         ("name: x\nby_name:\n  A: {model: a}\n  B: {mdel: b}\n", 4, "by_name.B.mdel", "Allowed: model, weight"),
         ("name: x\nby_name:\n  A: {model: a}\n  B: {}\n", 4, "by_name.B", "the required key 'model' is missing"),

@@ -49,6 +49,11 @@ def test_a_busy_engine_leaves_only_if_the_idle_are_not_enough() -> None:
     assert names(choose_victims(candidates, 21)) == ["busy", "idle"]
 
 
+def test_of_those_that_turn_out_superfluous_the_most_recently_used_stays() -> None:
+    candidates = [one("a", 5, used=1), one("b", 5, used=2), one("c", 10, used=3)]
+    assert names(choose_victims(candidates, 12)) == ["a", "c"]
+
+
 def test_among_the_busy_one_that_drains_already_goes_on_draining() -> None:
     candidates = [one("a", 10, idle=False, used=1), one("b", 10, idle=False, draining=True, used=9)]
     assert names(choose_victims(candidates, 5)) == ["b"]
