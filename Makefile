@@ -1,5 +1,6 @@
-# `make` alone lists the targets. CATALOG=folder chooses another catalog, PYTHON=python3.12 another Python.
-PYTHON ?= python3
+# `make` alone lists the targets. CATALOG=folder chooses another catalog, PYTHON=python3.12 another Python than the one
+# that the environment has or python3, BUILD=cpu or BUILD=cuda another vLLM than the machine suggests.
+PYTHON ?= $(or $(shell .venv/bin/python -c 'import sys; print(sys._base_executable)' 2>/dev/null),python3)
 ifdef CATALOG
 export ROTA_CATALOG := $(CATALOG)
 endif
@@ -8,23 +9,23 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Make the environments, install vLLM for this machine, fetch the catalog's models
-	@$(PYTHON) bin/install.py all
+	@$(PYTHON) bin/install.py all $(if $(BUILD),--build $(BUILD))
 	@.venv/bin/python bin/download_models.py --all
 
 .venv-ready:
 	@$(PYTHON) bin/install.py proxy
 
 vllm:  ## Install vLLM for this machine into .venv-vllm
-	@$(PYTHON) bin/install.py vllm
+	@$(PYTHON) bin/install.py vllm $(if $(BUILD),--build $(BUILD))
 
 run: setup  ## Start everything, ask three agent types, and print the answers
 	@bin/manage_vllm.sh start-service
 	@.venv/bin/python bin/first_light.py
 
-stop: .venv-ready  ## End the proxy, all engines and supervisord
+stop:  ## End the proxy, all engines and supervisord
 	@bin/manage_vllm.sh stop-service
 
-status: .venv-ready  ## Show devices, engines and who waits
+status:  ## Show devices, engines and who waits
 	@bin/manage_vllm.sh status
 
 render: .venv-ready  ## Write supervisor.d/engine-*.conf and the catalog's JSON Schemas

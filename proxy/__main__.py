@@ -1,7 +1,8 @@
 """`python -m proxy`: puts the parts together and runs them until told to stop.
 
-Exit statuses: 0 told to stop; 1 another proxy runs here; 2 the settings or the catalog are wrong, or an address is
-taken; a bug ends in a traceback, and supervisord starts the next one, which adopts the engines.
+Exit statuses: 0 told to stop; 1 another proxy runs here; 2 the settings or the catalog are wrong, an address is
+taken, or supervisord does not answer; a bug ends in a traceback, and supervisord starts the next proxy, which adopts
+the engines.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from catalog.yaml_file import CatalogError
 from proxy.adapters.engine import EngineApi
 from proxy.adapters.gpu import DeviceError, open_device
 from proxy.adapters.launcher import Launcher
-from proxy.adapters.supervisord import Supervisord
+from proxy.adapters.supervisord import Supervisord, SupervisorError
 from proxy.core.roster import EngineNeeds
 from proxy.core.routing import Router
 from proxy.core.scheduler import Limits, Scheduler
@@ -55,7 +56,7 @@ def main() -> int:
     except AlreadyRuns as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_ALREADY_RUNS
-    except (CatalogError, DeviceError, web_app.ListenError) as error:
+    except (CatalogError, DeviceError, SupervisorError, web_app.ListenError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
     lock.close()
@@ -80,7 +81,7 @@ def _lock(path: Path) -> TextIO:
 
 
 async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
-    """Raises: ListenError, DeviceError."""
+    """Raises: ListenError, DeviceError, SupervisorError."""
     device = open_device(
         limit_bytes=settings.device_memory_bytes,
         reserve_bytes=settings.device_reserve_bytes,
@@ -101,15 +102,19 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
             catalog=catalog,
             supervisor=Supervisord(here.supervisord_socket),
             probe=probe,
-            launches=Launcher(here.root / settings.vllm, device.gpu_total_bytes),
+            launches=Launcher(here.root / settings.vllm, device),
             device=device,
+            gate_socket=here.gate_socket,
             log_of=here.log_of,
         )
         fleet = Fleet(
             catalog=catalog, scheduler=scheduler, lifecycle=lifecycle, poll_interval_s=settings.poll_interval_s
         )
-        url = f"http://{settings.listen_host}:{settings.listen_port}"
-        admin = Admin(fleet=fleet, device=device, catalog=catalog, router=router, url=url)
+        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
+        url = f"http://{host}:{settings.listen_port}"
+        admin = Admin(
+            fleet=fleet, device_id=device.id, device_kind=device.kind, catalog=catalog, router=router, url=url
+        )
         public = web_app.runner(
             web_app.public_app(Forwarder(fleet, router, session), admin, settings.max_body_mib * 2**20)
         )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -18,61 +19,51 @@ from catalog import render
 from catalog.load import load
 from catalog.spec import GIB, Catalog
 from catalog.yaml_file import CatalogError
-from proxy import service
+from proxy import daemon
 from proxy.settings import Layout, layout, load_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 3
+EXIT_INTERRUPTED = 130
 STOPPED_WITHIN_S = 900.0
-
-
-class Context:
-    """What a verb works on."""
-
-    def __init__(self, here: Layout, catalog: Catalog) -> None:
-        self.here = here
-        self.catalog = catalog
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns the exit status."""
     here = layout()
+    arguments = _parser(here).parse_args(argv)
+    verb: Callable[[Layout, argparse.Namespace], int] = arguments.verb
     try:
-        settings = load_settings(here.root, os.environ)
-        context = Context(here, load(here.root / settings.catalog, here.root))
-    except CatalogError as error:
+        return verb(here, arguments)
+    except (daemon.DaemonError, CatalogError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    arguments = _parser(context.catalog).parse_args(argv)
-    verb: Callable[[Context, argparse.Namespace], int] = arguments.verb
-    try:
-        return verb(context, arguments)
-    except service.ServiceError as error:
-        print(error, file=sys.stderr)
+    except httpx.TimeoutException as error:
+        print(f"the proxy has not answered in {daemon.CALL_TIMEOUT_S:.0f} s: {error}", file=sys.stderr)
         return EXIT_FAILED
     except httpx.TransportError as error:
         print(f"the proxy does not answer at {here.gate_socket} ({error}): make run", file=sys.stderr)
         return EXIT_NOT_RUNNING
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
-def _parser(catalog: Catalog) -> argparse.ArgumentParser:
+def _parser(here: Layout) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="manage_vllm.sh", description="Looks after Rota: models, engines, service.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    def add(name: str, verb: Callable[[Context, argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+    def add(name: str, verb: Callable[[Layout, argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=what, description=what)
         sub.set_defaults(verb=verb)
         return sub
 
-    models = list(catalog.models)
+    models = _models(here)
     add("status", _status, "Show the devices, the engines and who waits.")
     add("start", _start, "Start a model's engine and wait until it is ready.").add_argument("model", choices=models)
     add("stop", _stop, "Drain a model's engine, stop it and wait for that.").add_argument("model", choices=models)
     log = add("logs", _logs, "Show the end of a program's log.")
-    log.add_argument("program", choices=[*models, "proxy", "supervisord"])
+    log.add_argument("program", metavar="MODEL", choices=[*models, "proxy", "supervisord"])
     log.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
     log.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     add("start-service", _start_service, "Start supervisord and the proxy, and wait until it is healthy.")
@@ -83,8 +74,22 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
     return parser
 
 
-def _status(context: Context, _: argparse.Namespace) -> int:
-    with service.client(context.here) as proxy:
+def _models(here: Layout) -> list[str]:
+    """The models there are programs for; before the first start those of the catalog, if it can be read."""
+    if names := daemon.program_names(here):
+        return names
+    with suppress(CatalogError):
+        return list(_catalog(here).models)
+    return []
+
+
+def _catalog(here: Layout) -> Catalog:
+    """The catalog of the settings. Raises: CatalogError."""
+    return load(here.root / load_settings(here.root, os.environ).catalog, here.root)
+
+
+def _status(here: Layout, _: argparse.Namespace) -> int:
+    with daemon.client(here) as proxy:
         status = _answer(proxy.get("/status"))
     for line in status_lines(status):
         print(line)
@@ -117,61 +122,61 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _start(context: Context, arguments: argparse.Namespace) -> int:
+def _start(here: Layout, arguments: argparse.Namespace) -> int:
     began_at = time.monotonic()
-    with service.client(context.here) as proxy:
+    with daemon.client(here) as proxy:
         _answer(proxy.post(f"/engines/{arguments.model}/start"))
     print(f"{arguments.model}: ready after {time.monotonic() - began_at:.1f} s")
     return 0
 
 
-def _stop(context: Context, arguments: argparse.Namespace) -> int:
+def _stop(here: Layout, arguments: argparse.Namespace) -> int:
     deadline = time.monotonic() + STOPPED_WITHIN_S
-    with service.client(context.here) as proxy:
+    with daemon.client(here) as proxy:
         state = _answer(proxy.post(f"/engines/{arguments.model}/stop"))["state"]
         while state in ("draining", "stopping"):
             if time.monotonic() > deadline:
-                raise service.ServiceError(f"{arguments.model} is still {state}")
-            time.sleep(service.POLL_S)
-            engines = _answer(proxy.get("/status"))["engines"]
-            state = next(engine["state"] for engine in engines if engine["model"] == arguments.model)
+                raise daemon.DaemonError(f"{arguments.model} is still {state}")
+            time.sleep(daemon.POLL_S)
+            models = _answer(proxy.get("/models"))["data"]
+            state = next(model["state"] for model in models if model["id"] == arguments.model)
     print(f"{arguments.model}: {state}")
     return 0
 
 
-def _logs(context: Context, arguments: argparse.Namespace) -> int:
-    path = context.here.log_of(arguments.program)
+def _logs(here: Layout, arguments: argparse.Namespace) -> int:
+    path = here.log_of(arguments.program)
     if not path.exists():
-        raise service.ServiceError(f"{path} is not there: {arguments.program} has not run yet")
+        raise daemon.DaemonError(f"{path} is not there: {arguments.program} has not run yet")
     tail = ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), str(path)]
     return subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
 
 
-def _start_service(context: Context, _: argparse.Namespace) -> int:
-    asyncio.run(service.start(context.here, context.catalog, print))
-    with service.client(context.here) as proxy:
-        print(f"the proxy is healthy: {_answer(proxy.get('/status'))['proxy']['url']}")
+def _start_service(here: Layout, _: argparse.Namespace) -> int:
+    asyncio.run(daemon.start(here, _catalog(here), print))
+    print(f"the proxy is healthy: {(daemon.running_proxy(here) or {}).get('url')}")
     return 0
 
 
-def _stop_service(context: Context, _: argparse.Namespace) -> int:
-    asyncio.run(service.stop(context.here, print))
+def _stop_service(here: Layout, _: argparse.Namespace) -> int:
+    asyncio.run(daemon.stop(here, print))
     print("stopped")
     return 0
 
 
-def _restart_service(context: Context, arguments: argparse.Namespace) -> int:
-    return _stop_service(context, arguments) or _start_service(context, arguments)
+def _restart_service(here: Layout, arguments: argparse.Namespace) -> int:
+    _catalog(here)  # a wrong catalog must not stop what runs
+    return _stop_service(here, arguments) or _start_service(here, arguments)
 
 
-def _install_vllm(context: Context, _: argparse.Namespace) -> int:
-    return subprocess.run([sys.executable, context.here.root / "bin" / "install.py", "vllm"], check=False).returncode  # noqa: S603
+def _install_vllm(here: Layout, _: argparse.Namespace) -> int:
+    return subprocess.run([sys.executable, here.root / "bin" / "install.py", "vllm"], check=False).returncode  # noqa: S603
 
 
-def _render(context: Context, _: argparse.Namespace) -> int:
-    for path in service.write_programs(context.here, context.catalog):
-        print(path.relative_to(context.here.root))
-    schemas = context.here.root / "catalog"
+def _render(here: Layout, _: argparse.Namespace) -> int:
+    for path in daemon.write_programs(here, _catalog(here)):
+        print(path.relative_to(here.root))
+    schemas = here.root / "catalog"
     for name, text in render.schemas().items():
         if (schemas / name).exists():
             (schemas / name).write_text(text)
@@ -179,10 +184,10 @@ def _render(context: Context, _: argparse.Namespace) -> int:
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON. Raises: ServiceError, with the proxy's own message, if it is an error."""
+    """The answer's JSON. Raises: DaemonError, with the proxy's own message, if it is an error."""
     answer: dict[str, Any] = response.json()
     if response.is_error:
-        raise service.ServiceError(answer["error"]["message"])
+        raise daemon.DaemonError(answer["error"]["message"])
     return answer
 
 

@@ -19,7 +19,7 @@ from proxy.core.ledger import Ledger
 from proxy.core.messages import Command, Event
 from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import RUNS, EngineState
+from proxy.core.states import RUNS
 from proxy.lifecycle import Lifecycle
 
 log = logging.getLogger(__name__)
@@ -49,17 +49,23 @@ class Fleet:
 
     def feed(self, event: Event) -> None:
         """Give the scheduler one event and see that its commands are run."""
-        before = self._scheduler.states()
-        commands = self._scheduler.handle(event, self._now())
-        for model, state in self._scheduler.states().items():
-            if state is not before[model]:
-                log.info("%s: %s -> %s, by %s", model, before[model], state, type(event).__name__)
-        for command in commands:
-            self._run(command)
+        try:
+            before = self._scheduler.states()
+            commands = self._scheduler.handle(event, self._now())
+            for model, state in self._scheduler.states().items():
+                if state is not before[model]:
+                    log.info("%s: %s -> %s, by %s", model, before[model], state, type(event).__name__)
+            for command in commands:
+                self._run(command)
+        except Exception as error:
+            self._end_with(error)
+            raise
 
     @asynccontextmanager
-    async def lease(self, model: str) -> AsyncIterator[ModelSpec]:
+    async def lease(self, model: str, *, by_hand: bool = False) -> AsyncIterator[ModelSpec]:
         """The right to use `model`'s engine while it is READY: queueing, starting and draining are hidden in here.
+
+        A person who asks for it, `by_hand`, does not wait for the end of a cool-down.
 
         Raises: RotaError if the engine cannot be had.
         """
@@ -68,7 +74,7 @@ class Fleet:
         ticket = next(self._ticket_numbers)
         self._tickets[ticket] = asyncio.get_running_loop().create_future()
         try:
-            self.feed(messages.RequestArrived(ticket, model))
+            self.feed(messages.RequestArrived(ticket, model, by_hand))
             await self._tickets[ticket]
             yield self._catalog.models[model]
         finally:
@@ -111,6 +117,10 @@ class Fleet:
         """The reservations, to look at."""
         return self._scheduler.ledger
 
+    async def held_bytes(self) -> dict[str, int]:
+        """What each engine's processes hold on the device now, by model; measured, not reserved."""
+        return await self._lifecycle.held_bytes()
+
     def group_of(self, model: str) -> int | None:
         """The process group of `model`'s engine, if it was launched."""
         return self._lifecycle.group_of(model)
@@ -151,6 +161,8 @@ class Fleet:
     # --- commands -------------------------------------------------------------------------------------------------
 
     def _run(self, command: Command) -> None:
+        if self._is_closing:
+            return  # those who wait have been told, and the engines are the next proxy's
         match command:
             case messages.Grant(ticket):
                 if (granted := self._tickets.get(ticket)) and not granted.done():
@@ -172,17 +184,20 @@ class Fleet:
                 assert_never(command)
 
     async def _open_gate(self, model: str) -> Event | None:
-        if model not in self._gates:
-            return None  # it left while the gate opened; supervisord will say that it is gone
-        pid, _ = self._gates[model]
+        asked = self._gates.get(model)
         try:
-            launch = await self._lifecycle.launch(model, pid)
+            launch = None if asked is None else await self._lifecycle.launch(model, asked[0])
         except RotaError as error:
+            if self._gates.get(model) is not asked:
+                return None
             self._answer_gate(model, error)
             return messages.StartFailed(model, error)
+        if launch is None or self._gates.get(model) is not asked:
+            # It left, or a newer process took its place, while the gate opened: supervisord will tell which.
+            self._lifecycle.expect(model)
+            return None
         self._answer_gate(model, launch)
-        if self._scheduler.states()[model] is EngineState.STARTING:
-            self._watch_ready(model)
+        self._watch_ready(model)
         return None
 
     def _answer_gate(self, model: str, answer: Launch | RotaError) -> None:
@@ -215,8 +230,12 @@ class Fleet:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._crash = error
-            self._look_now.set()
+            self._end_with(error)
+
+    def _end_with(self, error: BaseException) -> None:
+        """A bug: `run()` raises it, the proxy ends, and the next one adopts the engines."""
+        self._crash = self._crash or error
+        self._look_now.set()
 
     @staticmethod
     def _going_away() -> ShuttingDown:

@@ -14,7 +14,7 @@ from catalog.render import Launch
 from catalog.spec import Catalog, ModelSpec
 from proxy.adapters import logs, processes
 from proxy.adapters.engine import NotReady
-from proxy.adapters.supervisord import Program, SupervisorError
+from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.core.messages import Event
@@ -22,7 +22,6 @@ from proxy.core.messages import Event
 log = logging.getLogger(__name__)
 
 STOP_POLL_S = 0.05
-RETRY_S = 0.5
 WARN_EVERY_S = 10.0
 LOG_LINES = 15
 
@@ -63,6 +62,9 @@ class Device(Protocol):
     def is_released(self, pids: list[int]) -> bool:
         """Whether these processes, all of them gone, hold no memory on the device any more."""
 
+    def held_bytes(self, pids: list[int]) -> int:
+        """What these processes hold on the device now."""
+
 
 class Lifecycle:
     """The processes of all engines of one catalog on one device."""
@@ -75,6 +77,7 @@ class Lifecycle:
         probe: Probe,
         launches: Launches,
         device: Device,
+        gate_socket: Path,
         log_of: Callable[[str], Path],
     ) -> None:
         self._catalog = catalog
@@ -82,6 +85,7 @@ class Lifecycle:
         self._probe = probe
         self._launches = launches
         self._device = device
+        self._gate_socket = gate_socket
         self._log_of = log_of
         self._groups: dict[str, int] = {}
         """The process group of each engine that is launched: its leader's pid."""
@@ -97,6 +101,17 @@ class Lifecycle:
         """The process group of `model`'s engine, if it was launched."""
         return self._groups.get(model)
 
+    async def held_bytes(self) -> dict[str, int]:
+        """What each engine's processes hold on the device now, by model."""
+        return await asyncio.to_thread(self._held_bytes, dict(self._groups))
+
+    def _held_bytes(self, groups: dict[str, int]) -> dict[str, int]:
+        running = processes.engine_processes()
+        return {
+            model: self._device.held_bytes([one.pid for one in running if (one.model, one.group) == (model, group)])
+            for model, group in groups.items()
+        }
+
     async def start(self, model: str) -> Event | None:
         """Have supervisord create the process, which will ask at the gate; StartFailed if it would not."""
         self._launched_at.pop(model, None)
@@ -105,7 +120,7 @@ class Lifecycle:
                 await self._supervisor.start(model)
             except SupervisorError as error:
                 return messages.StartFailed(model, EngineStartFailed(f"{model}: {error}"))
-            self._launched_at[model] = _now()
+            self.expect(model)
         return None
 
     async def check_asker(self, model: str, pid: int) -> None:
@@ -115,12 +130,17 @@ class Lifecycle:
         except SupervisorError as error:
             raise GateRefused(f"{model}: {error}") from error
         if program.pid != pid:
-            raise GateRefused(f"pid {pid} is not supervisord's program {model}: use `supervisorctl start {model}`")
+            how = f"start it with `bin/manage_vllm.sh start {model}`, or with supervisorctl"
+            raise GateRefused(f"pid {pid} is not supervisord's program {model}: {how}")
 
     async def launch(self, model: str, pid: int) -> Launch:
         """Take the process `pid` for `model`'s engine and prepare its launch. Raises: RotaError."""
         self._note_launch(model, pid)
         return await asyncio.to_thread(self._launches.prepare, self._catalog.models[model])
+
+    def expect(self, model: str) -> None:
+        """From now on a process of `model` should be there: if it is not, that is news."""
+        self._launched_at[model] = _now()
 
     async def wait_ready(self, model: str) -> Event | None:
         """EngineReady as soon as it is; nothing if it never is: that time-out is the scheduler's decision."""
@@ -132,27 +152,33 @@ class Lifecycle:
     async def stop(self, model: str) -> Event:
         """End the engine's processes, all of them and only its own, and wait until its memory is free."""
         async with self._start_or_stop[model]:
-            group = self._groups.pop(model, None)
-            await self._end_program(model, group)
+            group = await self._end_program(model, self._groups.get(model))
+            self._groups.pop(model, None)
             if group is not None:
                 await self._reclaim(model, group)
             self._launched_at.pop(model, None)
         return messages.EngineStopped(model)
 
     async def adopt(self) -> list[str]:
-        """The models whose engines run already, from before this proxy's life."""
-        try:
-            programs = await self._supervisor.programs()
-        except SupervisorError as error:
-            log.warning("nothing adopted: %s", error)
-            return []
+        """The models whose engines run already, from before this proxy's life, once all other left-overs are ended.
+
+        A left-over is a process of an engine whose leader supervisord does not run, or does not run any more: nobody
+        could serve from it, stop it or count its memory.
+
+        Raises: SupervisorError if supervisord does not answer: without it nobody knows what runs.
+        """
+        programs = await self._supervisor.programs()
+        alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
+        for process in await asyncio.to_thread(processes.of_installation, self._gate_socket):
+            if process.model not in alive or alive[process.model].pid != process.group:
+                log.warning("%s: ending pid %d, left from an earlier life", process.model, process.pid)
+                self._groups[process.model] = process.group
+        for model in list(self._groups):
+            await self._reclaim(model, self._groups.pop(model))
         found = []
-        for model in self._catalog.models:
-            program = programs.get(model)
-            if program is None or program.pid is None or not program.is_alive:
-                continue
-            if processes.is_waiting_at_gate(program.pid):
-                continue  # it lost its connection to the proxy before us, says so in its log, and ends
+        for model, program in alive.items():
+            if model not in self._catalog.models or program.pid is None or processes.is_waiting_at_gate(program.pid):
+                continue  # at the gate: it lost its connection to the proxy before us, says so in its log, and ends
             log.info("adopting %s, pid %d", model, program.pid)
             self._note_launch(model, program.pid)
             found.append(model)
@@ -184,20 +210,28 @@ class Lifecycle:
         log.warning("%s: its process ended, exit status %d", model, program.exit_status)
         return messages.EngineDown(model, detail)
 
-    async def _end_program(self, model: str, group: int | None) -> None:
-        """Have supervisord end the process, unless a newer one stands at the gate already."""
+    async def _end_program(self, model: str, group: int | None) -> int | None:
+        """Have supervisord end the process `group`, or the one it runs now; a newer one at the gate is left alone.
+
+        Returns the process group that is now without its leader, or None if there was no process at all.
+        """
+        warn_at = _now()
         has_asked = False
         while True:
             try:
                 program = await self._supervisor.program(model)
-                if program.pid is None or (group is not None and program.pid != group):
-                    return
+                group = group or program.pid
+                if program.pid is None or program.pid != group:
+                    return group
                 if program.is_alive and not has_asked:
                     await self._supervisor.stop(model)
                     has_asked = True
+            except NoSuchProgram:
+                return group
             except SupervisorError as error:
-                log.warning("%s: cannot be stopped yet: %s", model, error)
-                await asyncio.sleep(RETRY_S)
+                if _now() >= warn_at:
+                    log.warning("%s: cannot be stopped yet: %s", model, error)
+                    warn_at = _now() + WARN_EVERY_S
             await asyncio.sleep(STOP_POLL_S)
 
     async def _reclaim(self, model: str, group: int) -> None:
@@ -207,7 +241,7 @@ class Lifecycle:
         while True:
             left = await asyncio.to_thread(processes.end_group, group, model)
             pids.update(left)
-            if not left and self._device.is_released(list(pids)):
+            if not left and await asyncio.to_thread(self._device.is_released, list(pids)):
                 return
             if _now() > warn_at:
                 log.warning("%s: still not gone or not free: %s", model, left or pids)
@@ -216,7 +250,7 @@ class Lifecycle:
 
     def _note_launch(self, model: str, pid: int) -> None:
         self._groups[model] = pid
-        self._launched_at[model] = _now()
+        self.expect(model)
 
 
 def _now() -> float:

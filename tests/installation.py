@@ -106,7 +106,7 @@ class Installation:
             for process in psutil.process_iter()
             if _mentions(process, f"{self.root}/") or _mentions(process, f"{self.root}/supervisor.d/supervisord.conf")
         ]
-        return sorted({*supervisord, *processes.of_installation(self.gate_socket)})
+        return sorted({*supervisord, *(one.pid for one in processes.of_installation(self.gate_socket))})
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"{self.url}/status", timeout=10, trust_env=False).json()

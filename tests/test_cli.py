@@ -76,7 +76,7 @@ def test_a_program_that_has_not_run_has_no_log(idle: Installation) -> None:
 
 def test_a_wrong_setting_is_named(idle: Installation) -> None:
     environ = {**idle.environ, "ROTA_LISTEN_PORTS": "1"}
-    argv = [str(idle.root / "bin" / "manage_vllm.sh"), "status"]
+    argv = [str(idle.root / "bin" / "manage_vllm.sh"), "start-service"]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ROTA_LISTEN_PORTS: is no setting. Did you mean 'ROTA_LISTEN_PORT'?" in done.stderr

@@ -34,6 +34,8 @@ class FakeLifecycle:
         self.start_error: EngineStartFailed | None = None
         self.launch_error: EngineStartFailed | None = None
         self.found: list[str] = []
+        self.prepared = asyncio.Event()
+        self.prepared.set()
         self.ready = asyncio.Event()
         self.ready.set()
         self.bug: Exception | None = None
@@ -50,6 +52,7 @@ class FakeLifecycle:
 
     async def launch(self, model: str, pid: int) -> Launch:
         self.done.append(f"launch {model} {pid}")
+        await self.prepared.wait()
         if self.launch_error:
             raise self.launch_error
         return LAUNCH
@@ -70,6 +73,12 @@ class FakeLifecycle:
 
     def group_of(self, model: str) -> int | None:
         return None
+
+    async def held_bytes(self) -> dict[str, int]:
+        return {"a": 7}
+
+    def expect(self, model: str) -> None:
+        self.done.append(f"expect {model}")
 
 
 class Stage:
@@ -208,6 +217,46 @@ async def test_a_bug_in_a_command_ends_the_fleet_loudly(stage: Stage) -> None:
     waiting.cancel()
     with suppress(asyncio.CancelledError):
         await waiting
+
+
+async def test_an_event_that_cannot_be_ends_the_fleet_loudly(stage: Stage) -> None:
+    running = asyncio.create_task(stage.fleet.run())
+    await asyncio.sleep(0)
+    with pytest.raises(KeyError):
+        stage.fleet.feed(messages.EngineStopped("a"))
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(running, 5)
+
+
+async def test_a_process_that_leaves_in_the_step_in_which_its_gate_opens_is_looked_for(stage: Stage) -> None:
+    stage.lifecycle.prepared.clear()
+    gate = asyncio.create_task(stage.fleet.ask_gate("a", 7))
+    await stage.until("a", EngineState.STARTING)
+    gate.cancel()
+    await asyncio.sleep(0)
+    stage.lifecycle.prepared.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert stage.lifecycle.done == ["launch a 7", "expect a"]
+
+
+async def test_after_the_end_no_engine_is_started_or_stopped_for_those_who_are_sent_away(stage: Stage) -> None:
+    stage.lifecycle.found = ["a"]
+    await stage.fleet.adopt()
+    await stage.until("a", EngineState.READY)
+
+    async def wait_for_b() -> None:
+        async with stage.fleet.lease("b"):
+            raise AssertionError
+
+    async with stage.fleet.lease("a"):
+        waiting = asyncio.create_task(wait_for_b())
+        await stage.until("a", EngineState.DRAINING)
+        stage.fleet.close()
+        with pytest.raises(ShuttingDown):
+            await waiting
+    await asyncio.sleep(0)
+    assert stage.lifecycle.done == []
 
 
 async def test_when_the_proxy_goes_away_those_who_wait_are_told_and_new_ones_are_refused(stage: Stage) -> None:

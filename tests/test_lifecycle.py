@@ -15,7 +15,7 @@ import pytest
 from catalog.render import Launch
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.adapters.engine import NotReady
-from proxy.adapters.supervisord import Program, SupervisorError
+from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
 from proxy.core.errors import GateRefused
 from proxy.lifecycle import Lifecycle
@@ -38,7 +38,10 @@ class FakeSupervisor:
         return self.now
 
     async def program(self, name: str) -> Program:
-        return (await self.programs())[name]
+        programs = await self.programs()
+        if name not in programs:
+            raise NoSuchProgram(name)
+        return programs[name]
 
     async def start(self, name: str) -> None:
         if self.is_away:
@@ -73,6 +76,9 @@ class FakeDevice:
         self.held_for = 0
         self.asked_of: list[int] = []
 
+    def held_bytes(self, pids: list[int]) -> int:
+        return len(pids)
+
     def is_released(self, pids: list[int]) -> bool:
         self.asked_of = pids
         self.held_for -= 1
@@ -90,6 +96,7 @@ class Stage:
             probe=self.probe,
             launches=FakeLaunches(),
             device=self.device,
+            gate_socket=folder / "gate.sock",
             log_of=lambda name: folder / f"{name}.log",
         )
 
@@ -100,12 +107,13 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.fixture
-def group() -> Iterator[subprocess.Popen[str]]:
-    """A process group like an engine's: a leader that dies and a child of it that does not, both with the mark."""
+def group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process group like an engine's: a leader that dies and a child of it that does not, both with the marks."""
+    environ = {**os.environ, "ROTA_ENGINE": "a", "ROTA_GATE": str(tmp_path / "gate.sock")}
     code = "import os, time\npid = os.fork()\nif pid == 0: time.sleep(600)\nprint(pid, flush=True)\ntime.sleep(600)\n"
     leader = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "ROTA_ENGINE": "a"},
+        env=environ,
         start_new_session=True,
         stdout=-1,
         text=True,
@@ -217,5 +225,53 @@ async def test_engines_that_run_already_are_adopted_and_strangers_are_not(
     stage.supervisor.now = {"a": replace(RUNNING, pid=group.pid), "b": EXITED, "proxy": RUNNING}
     assert await stage.lifecycle.adopt() == ["a"]
     assert stage.lifecycle.group_of("a") == group.pid
+    assert group.poll() is None
+
+
+async def test_what_an_engine_holds_is_that_of_all_processes_of_its_group(
+    stage: Stage, group: subprocess.Popen[str]
+) -> None:
+    assert group.stdout is not None
+    group.stdout.readline()
+    await stage.lifecycle.launch("a", group.pid)
+    assert await stage.lifecycle.held_bytes() == {"a": 2}
+
+
+async def test_without_supervisord_nothing_is_adopted_and_that_is_an_error(stage: Stage) -> None:
     stage.supervisor.is_away = True
-    assert await stage.lifecycle.adopt() == []
+    with pytest.raises(SupervisorError):
+        await stage.lifecycle.adopt()
+
+
+@pytest.mark.parametrize("program", [EXITED, replace(RUNNING, state="STOPPING", is_alive=False), RUNNING])
+async def test_what_an_engine_of_an_earlier_life_left_is_ended_before_anything_is_adopted(
+    stage: Stage, group: subprocess.Popen[str], program: Program
+) -> None:
+    """Its leader has ended, is ending, or is another process by now: nobody could serve from it."""
+    stage.supervisor.now = {"a": program}
+    stage.device.held_for = 2
+    assert await stage.lifecycle.adopt() == (["a"] if program is RUNNING else [])
+    assert group.wait(5) == -signal.SIGKILL
+    assert stage.device.held_for < 0, "its memory was seen free first"
+
+
+async def test_a_stop_of_a_program_that_supervisord_does_not_know_is_done(stage: Stage) -> None:
+    stage.supervisor.now = {}
+    assert await asyncio.wait_for(stage.lifecycle.stop("a"), 5) == messages.EngineStopped("a")
+
+
+async def test_a_stop_before_the_gate_was_asked_ends_the_process_that_supervisord_runs(
+    stage: Stage, group: subprocess.Popen[str]
+) -> None:
+    stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
+    assert await stage.lifecycle.stop("a") == messages.EngineStopped("a")
+    assert group.wait(5) == -signal.SIGKILL
+
+
+async def test_a_stop_waits_until_supervisord_answers(stage: Stage) -> None:
+    stage.supervisor.is_away = True
+    stopping = asyncio.create_task(stage.lifecycle.stop("a"))
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    stage.supervisor.is_away = False
+    assert await asyncio.wait_for(stopping, 5) == messages.EngineStopped("a")

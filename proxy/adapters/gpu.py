@@ -4,6 +4,8 @@ The only module that imports pynvml. Sizes are bytes.
 """
 
 import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import psutil
 import pynvml
@@ -20,6 +22,7 @@ class HostDevice:
 
     kind = "cpu"
     gpu_total_bytes: int | None = None
+    env: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, capacity_bytes: int) -> None:
         self.id = "cpu0"
@@ -48,6 +51,8 @@ class NvidiaDevice:
             self._handle = pynvml.nvmlDeviceGetHandleByIndex(0)
             self.gpu_total_bytes: int | None = int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).total)
             self.id = str(pynvml.nvmlDeviceGetUUID(self._handle))
+            # NVML counts GPUs by PCI bus and CUDA by speed: only the UUID is the same card to both.
+            self.env: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": self.id}
         except pynvml.NVMLError as error:
             raise DeviceError(f"NVML cannot read the GPU: {error}") from error
         capacity_bytes = self.gpu_total_bytes - reserve_bytes

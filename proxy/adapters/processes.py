@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -18,18 +19,31 @@ GATE_MARK = "ROTA_GATE"
 """Likewise, for the gate's socket: it tells one installation's engines from another's."""
 
 
-def members(group: int, model: str) -> list[int]:
-    """The pids that are alive in the process group `group` and carry `model`'s mark; zombies hold no memory."""
+@dataclass(frozen=True, slots=True)
+class EngineProcess:
+    """A live process that carries the launch marks: its pid, its process group, its model and its gate's socket."""
+
+    pid: int
+    group: int
+    model: str
+    gate: str
+
+
+def engine_processes() -> list[EngineProcess]:
+    """All processes of engines on this machine, in one look; zombies hold no memory and are left out."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if (
-                os.getpgid(process.pid) == group
-                and process.status() != psutil.STATUS_ZOMBIE
-                and _is_marked(process, model)
-            ):
-                found.append(process.pid)
+            marks = process.environ()
+            if LAUNCH_MARK in marks and process.status() != psutil.STATUS_ZOMBIE:
+                gate = os.path.realpath(marks.get(GATE_MARK, ""))
+                found.append(EngineProcess(process.pid, os.getpgid(process.pid), marks[LAUNCH_MARK], gate))
     return found
+
+
+def members(group: int, model: str) -> list[int]:
+    """The pids that are alive in the process group `group` and carry `model`'s mark."""
+    return [one.pid for one in engine_processes() if (one.group, one.model) == (group, model)]
 
 
 def end_group(group: int, model: str) -> list[int]:
@@ -79,19 +93,15 @@ def _listener(port: int) -> str:
     return "another process"
 
 
-def _is_marked(process: psutil.Process, model: str) -> bool:
-    return process.environ().get(LAUNCH_MARK) == model
+def of_installation(gate_socket: Path) -> list[EngineProcess]:
+    """The processes that were started as engines of this gate, whatever became of their parents."""
+    gate = os.path.realpath(gate_socket)
+    return [one for one in engine_processes() if one.gate == gate]
 
 
-def of_installation(gate_socket: Path) -> list[int]:
-    """The pids of all processes that were started as engines of this gate, whatever became of their parents."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            gate = process.environ().get(GATE_MARK)
-            if gate and os.path.realpath(gate) == str(gate_socket) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
+def exists(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    return psutil.pid_exists(pid) and not is_zombie(pid)
 
 
 def is_zombie(pid: int) -> bool:

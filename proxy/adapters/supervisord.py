@@ -25,6 +25,10 @@ class SupervisorError(Exception):
     """supervisord cannot be reached, or refused a call."""
 
 
+class NoSuchProgram(SupervisorError):
+    """supervisord has no program of that name: its files were rendered from another catalog."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One program at one moment. `pid` is also the process group; it is None when no process is there."""
@@ -48,8 +52,8 @@ class Supervisord:
 
     async def programs(self) -> dict[str, Program]:
         """All programs by name. Raises: SupervisorError."""
-        infos = await self._call(lambda supervisor: supervisor.getAllProcessInfo())
-        return {info["name"]: _program(info) for info in infos}
+        told = await self._call(lambda supervisor: supervisor.getAllProcessInfo())
+        return {one["name"]: _program(one) for one in told}
 
     async def program(self, name: str) -> Program:
         """One program. Raises: SupervisorError."""
@@ -86,7 +90,8 @@ class Supervisord:
             proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
             return call(proxy.supervisor)
         except xmlrpc.client.Fault as error:
-            raise SupervisorError(f"supervisord refused: {error.faultString}") from error
+            kind = NoSuchProgram if error.faultCode == Faults.BAD_NAME else SupervisorError
+            raise kind(f"supervisord refused: {error.faultString}") from error
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
             raise SupervisorError(f"no answer from supervisord at {self._socket_path}: {error}") from error
         finally:
@@ -116,13 +121,13 @@ class _Transport(SupervisorTransport):  # type: ignore[misc]  # the supervisor p
         self._get_connection = connect
 
 
-def _program(info: dict[str, Any]) -> Program:
-    state = info["state"]
+def _program(told: dict[str, Any]) -> Program:
+    state = told["state"]
     return Program(
-        name=info["name"],
-        state=info["statename"],
-        pid=info["pid"] or None,
+        name=told["name"],
+        state=told["statename"],
+        pid=told["pid"] or None,
         is_alive=state in _ALIVE,
         was_stopped_by_hand=state in (ProcessStates.STOPPED, ProcessStates.STOPPING),
-        exit_status=info["exitstatus"],
+        exit_status=told["exitstatus"],
     )

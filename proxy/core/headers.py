@@ -1,6 +1,6 @@
 """Which headers go through, by the rules of HTTP (RFC 9110, section 7.6.1). Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
@@ -27,16 +27,16 @@ _OF_THE_OLD_REQUEST = frozenset(
 _LONGEST_REQUEST_ID = 200
 
 
-def for_engine(headers: Iterable[tuple[str, str]], connection: str, request_id: str) -> list[tuple[str, str]]:
-    """The client's headers as the engine gets them; `connection` is the value of the Connection header."""
-    dropped = _HOP_BY_HOP | _named_in(connection) | _OF_THE_OLD_REQUEST
+def for_engine(headers: Collection[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
+    """The client's headers as the engine gets them."""
+    dropped = _hop_by_hop(headers) | _OF_THE_OLD_REQUEST
     kept = [(name, value) for name, value in headers if name.lower() not in dropped]
     return [*kept, (REQUEST_ID, request_id)]
 
 
-def for_client(headers: Iterable[tuple[str, str]], connection: str) -> list[tuple[str, str]]:
+def for_client(headers: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
     """The engine's headers as the client gets them; the request id is set on every answer elsewhere."""
-    dropped = _HOP_BY_HOP | _named_in(connection) | {REQUEST_ID.lower()}
+    dropped = _hop_by_hop(headers) | {REQUEST_ID.lower()}
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
@@ -46,5 +46,7 @@ def request_id(headers: Mapping[str, str], made: str) -> str:
     return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
 
 
-def _named_in(connection: str) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in connection.split(","))
+def _hop_by_hop(headers: Collection[tuple[str, str]]) -> frozenset[str]:
+    """The names that end here: the standard ones, and those that any Connection header names."""
+    named = [value for name, value in headers if name.lower() == "connection"]
+    return _HOP_BY_HOP | {token.strip().lower() for value in named for token in value.split(",")}

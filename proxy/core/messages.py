@@ -13,6 +13,7 @@ class RequestArrived:
 
     ticket: int
     model: str
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

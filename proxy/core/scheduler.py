@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from catalog.spec import GIB
 from proxy.core import errors, messages
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Command, Event
@@ -22,7 +23,8 @@ from proxy.core.placement import Candidate, Demand, plan
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import IN_TRANSITION, RUNS, EngineState
 
-GIB = 2**30
+RETRY_AFTER_WAIT_S = 30.0
+"""When to come back after having waited in vain: nothing is known about how long it will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ class Scheduler:
 
     def _record(self, event: Event, now: float) -> None:
         match event:
-            case messages.RequestArrived(ticket, model):
+            case messages.RequestArrived(ticket, model, by_hand):
                 engine = self._engines[model]
+                if by_hand:
+                    engine.cool_until = now
                 if (error := self._too_large(engine)) is not None:
                     self._commands.append(messages.Reject(ticket, error))
                 else:
@@ -98,7 +102,9 @@ class Scheduler:
             case messages.EngineStopped(model):
                 engine = self._engines[model]
                 self.ledger.release(model)
-                engine.is_stop_asked = False
+                if engine.is_stop_asked:
+                    engine.is_stop_asked = False
+                    self._send_away(engine, "it was stopped by manage_vllm.sh")
                 engine.move(EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now)
                 engine.cool_until = now + self._limits.cool_down_s
             case messages.EngineFound(model):
@@ -127,12 +133,12 @@ class Scheduler:
                 if engine.state is EngineState.READY:
                     engine.move(EngineState.DRAINING, now)
             case EngineState.STARTING:
-                self._reject_all(engine, errors.StoppedByHand(f"{engine.model} was stopped while it was starting"))
                 self._stop(engine, now)
             case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
                 pass
             case _:
                 assert_never(engine.state)
+        self._send_away(engine, "it was stopped by manage_vllm.sh")
 
     def _record_gate_asked(self, engine: Engine, now: float) -> None:
         if (error := self._too_large(engine)) is not None:
@@ -150,8 +156,8 @@ class Scheduler:
         if engine.state not in RUNS:
             return
         if by_hand:
-            self._reject_all(engine, errors.StoppedByHand(f"{engine.model} was stopped by hand: {detail}"))
             self._stop(engine, now)
+            self._send_away(engine, detail)
         elif engine.state is EngineState.STARTING:
             self._fail(engine, errors.EngineStartFailed(f"{engine.model} ended while starting: {detail}"), now)
         else:
@@ -177,10 +183,10 @@ class Scheduler:
             limit_s = self._limits.max_wait_s
             why = f"waited {limit_s:.0f} s for {engine.model}, which is {engine.state}"
             for ticket in [ticket for ticket, since in engine.waiting.items() if now - since > limit_s]:
-                self._reject(ticket, errors.WaitedTooLong(f"The request {why}", retry_after_s=limit_s))
+                self._reject(ticket, errors.WaitedTooLong(f"the request {why}", retry_after_s=RETRY_AFTER_WAIT_S))
             if engine.at_gate_since is not None and now - engine.at_gate_since > limit_s:
                 engine.at_gate_since = None
-                self._commands.append(messages.CloseGate(engine.model, errors.WaitedTooLong(f"The start {why}")))
+                self._commands.append(messages.CloseGate(engine.model, errors.WaitedTooLong(f"the start {why}")))
 
     def _grant(self) -> None:
         for engine in self._engines.values():
@@ -244,6 +250,13 @@ class Scheduler:
         engine.failure = error
         self._reject_all(engine, error, retry_after_s=self._limits.cool_down_s)
         self._stop(engine, now)
+
+    def _send_away(self, engine: Engine, why: str) -> None:
+        """After a stop by hand nobody who waited brings the engine back; the next request does."""
+        self._reject_all(engine, errors.StoppedByHand(f"{engine.model} is not available: {why}"), retry_after_s=1.0)
+        if engine.at_gate_since is not None:
+            engine.at_gate_since = None
+            self._commands.append(messages.CloseGate(engine.model, errors.StoppedByHand(f"{engine.model}: {why}")))
 
     def _reject_all(self, engine: Engine, error: errors.RotaError, retry_after_s: float | None = None) -> None:
         for ticket in list(engine.waiting):

@@ -21,6 +21,8 @@ class JsonBody:
             raise InvalidRequest("the body must be a JSON object: {...}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the body is not JSON: {error}") from error
+        except RecursionError as error:
+            raise InvalidRequest("the body is nested too deeply") from error
 
     def __repr__(self) -> str:
         return f"<JsonBody {', '.join(self._fields)}>"

@@ -3,7 +3,6 @@
 Rule: looking wakes nothing.
 """
 
-import asyncio
 import dataclasses
 import os
 import time
@@ -12,8 +11,6 @@ import msgspec
 from aiohttp import web
 
 from catalog.spec import Catalog
-from proxy.adapters import processes
-from proxy.adapters.gpu import HostDevice, NvidiaDevice
 from proxy.core.roster import EngineView
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
@@ -23,10 +20,11 @@ class Admin:
     """Shows the fleet, and passes on what a person wants of it."""
 
     def __init__(
-        self, *, fleet: Fleet, device: HostDevice | NvidiaDevice, catalog: Catalog, router: Router, url: str
+        self, *, fleet: Fleet, device_id: str, device_kind: str, catalog: Catalog, router: Router, url: str
     ) -> None:
         self._fleet = fleet
-        self._device = device
+        self._device_id = device_id
+        self._device_kind = device_kind
         self._catalog = catalog
         self._router = router
         self._url = url
@@ -49,16 +47,16 @@ class Admin:
         return [web.post("/engines/{model}/start", self.start), web.post("/engines/{model}/stop", self.stop)]
 
     async def health(self, _: web.Request) -> web.Response:
-        """The proxy's own health."""
-        return _json({"status": "ok"})
+        """The proxy's own health, and which proxy it is."""
+        return _json({"status": "ok", "proxy": self._proxy()})
 
     async def status(self, _: web.Request) -> web.Response:
         """Devices, reservations, engines and queue. Bytes and seconds."""
         views, ledger = self._fleet.view(), self._fleet.ledger
-        held = await asyncio.to_thread(self._held_bytes, [view.model for view in views])
+        held = await self._fleet.held_bytes()
         device = {
-            "id": self._device.id,
-            "kind": self._device.kind,
+            "id": self._device_id,
+            "kind": self._device_kind,
             "capacity_bytes": ledger.capacity_bytes,
             "reserved_bytes": ledger.reserved_bytes,
             "free_bytes": ledger.free_bytes,
@@ -71,14 +69,9 @@ class Admin:
         ]
         return _json(
             {
-                "proxy": {
-                    "pid": os.getpid(),
-                    "url": self._url,
-                    "up_s": round(time.time() - self._started_at, 1),
-                    "catalog": str(self._catalog.folder),
-                },
+                "proxy": self._proxy(),
                 "devices": [device],
-                "engines": [self._engine(view, held[view.model]) for view in views],
+                "engines": [self._engine(view, held.get(view.model, 0)) for view in views],
                 "queue": queue,
             }
         )
@@ -107,7 +100,7 @@ class Admin:
     async def start(self, request: web.Request) -> web.Response:
         """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        async with self._fleet.lease(model):
+        async with self._fleet.lease(model, by_hand=True):
             return _json({"model": model, "state": "ready"})
 
     async def stop(self, request: web.Request) -> web.Response:
@@ -117,6 +110,14 @@ class Admin:
         state = next(view.state for view in self._fleet.view() if view.model == model)
         return _json({"model": model, "state": state}, status=202)
 
+    def _proxy(self) -> dict[str, object]:
+        return {
+            "pid": os.getpid(),
+            "url": self._url,
+            "up_s": round(time.time() - self._started_at, 1),
+            "catalog": str(self._catalog.folder),
+        }
+
     def _engine(self, view: EngineView, held_bytes: int) -> dict[str, object]:
         return {
             **dataclasses.asdict(view),
@@ -124,13 +125,6 @@ class Admin:
             "port": self._catalog.models[view.model].port,
             "pid": self._fleet.group_of(view.model),
             "agent_types": self._catalog.agent_types_of(view.model),
-        }
-
-    def _held_bytes(self, models: list[str]) -> dict[str, int]:
-        groups = {model: self._fleet.group_of(model) for model in models}
-        return {
-            model: 0 if group is None else self._device.held_bytes(processes.members(group, model))
-            for model, group in groups.items()
         }
 
 

@@ -3,6 +3,7 @@
 Rule: after the first byte of an answer is out, a failure aborts the client's connection; never a clean end.
 """
 
+import io
 import logging
 
 import aiohttp
@@ -11,7 +12,7 @@ from yarl import URL
 
 from catalog.spec import ModelSpec
 from proxy.core import headers
-from proxy.core.errors import EngineUnreachable
+from proxy.core.errors import EngineUnreachable, InvalidRequest
 from proxy.core.routing import Router
 from proxy.core.wire import JsonBody
 from proxy.fleet import Fleet
@@ -58,19 +59,25 @@ class Forwarder:
         model = self._router.route(
             model=body.text("model"),
             body_agent_type=body.text("agent_type"),
-            header_agent_type=request.headers.get(headers.AGENT_TYPE),
+            header_agent_type=_agent_type(request),
         )
         async with self._fleet.lease(model) as spec:
             return await self._relay(request, spec, body.for_engine(spec.name))
 
     async def _relay(self, request: web.Request, spec: ModelSpec, body: bytes) -> web.StreamResponse:
-        sent = headers.for_engine(request.headers.items(), request.headers.get("Connection", ""), request[REQUEST_ID])
-        url = URL(f"http://127.0.0.1:{spec.port}{request.raw_path}", encoded=True)
+        sent = headers.for_engine(request.headers.items(), request[REQUEST_ID])
+        # Without what may stand before the path: a target in absolute form is the client's view of us.
+        url = URL(f"http://127.0.0.1:{spec.port}{request.rel_url.raw_path_qs}", encoded=True)
         try:
-            answer = await self._session.request(request.method, url, data=body, headers=sent)
+            # A file, not bytes: aiohttp sends it piece by piece, and other requests have their turn between.
+            answer = await self._session.request(
+                request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
+            )
         except (aiohttp.ClientError, OSError) as error:
             self._fleet.look_now()
-            what = f"{spec.name} ended while it had the request, before it answered: {error!r}"
+            is_sent = not isinstance(error, aiohttp.ClientConnectorError)
+            when = "while it had the request, before it answered" if is_sent else "before it had the request"
+            what = f"{spec.name} ended {when} ({type(error).__name__})"
             raise EngineUnreachable(what, retry_after_s=1.0) from error
         try:
             return await self._copy(request, spec, answer)
@@ -80,7 +87,7 @@ class Forwarder:
 
     async def _copy(self, request: web.Request, spec: ModelSpec, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        response.headers.extend(headers.for_client(answer.headers.items(), answer.headers.get("Connection", "")))
+        response.headers.extend(headers.for_client(answer.headers.items()))
         await response.prepare(request)
         while True:
             try:
@@ -99,7 +106,22 @@ class Forwarder:
 
 
 async def _read(request: web.Request) -> bytes:
-    """The whole body. Raises: HTTPRequestEntityTooLarge, before reading where the length is declared."""
+    """The whole body, decompressed.
+
+    Raises: HTTPRequestEntityTooLarge, before reading where the length is declared; InvalidRequest if it is broken.
+    """
     if (request.content_length or 0) > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
-    return await request.read()
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:
+        raise InvalidRequest(f"the body cannot be read: {error}") from error
+
+
+def _agent_type(request: web.Request) -> str | None:
+    """The agent type in the header. Raises: InvalidRequest if there are several that differ."""
+    given = set(request.headers.getall(headers.AGENT_TYPE, []))
+    if len(given) > 1:
+        what = f"several headers {headers.AGENT_TYPE} that differ: {', '.join(sorted(given))}"
+        raise InvalidRequest(what, param="agent_type")
+    return given.pop() if given else None

@@ -12,6 +12,8 @@ from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, No
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+HAS_ANSWER = web.RequestKey("has_answer", bool)
+"""The first byte of the answer is out, or about to be: no other answer can be given any more."""
 
 
 @web.middleware
@@ -23,13 +25,17 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 async def put_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """Tell the client its request id, also on errors and streams (a signal: on_response_prepare)."""
+    request[HAS_ANSWER] = True
     if (request_id := request.get(REQUEST_ID)) is not None:
         response.headers[headers.REQUEST_ID] = request_id
 
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer with the error's own status, in OpenAI's form. A bug is logged with its trace and says nothing else."""
+    """Answer with the error's own status, in OpenAI's form. A bug is logged with its trace and says nothing else.
+
+    Where an answer has begun, the connection is aborted: a second head, or a clean end, would be a lie.
+    """
     try:
         return await handler(request)
     except RotaError as error:
@@ -42,14 +48,20 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPNotFound:
         return _render(NotFound(f"{request.method} {request.path} is not served here. {_served(request)}"))
     except web.HTTPException as error:
-        return _render(InvalidRequest(f"{error.status} {error.reason}"))
-    except Exception:
+        return _render(InvalidRequest(error.reason), status=error.status)
+    except Exception as error:
+        if request.get(HAS_ANSWER):
+            if request.transport is not None:
+                request.transport.abort()
+            if isinstance(error, ConnectionError):
+                raise  # the client is gone; aiohttp knows what to do about that
         log.exception("%s %s, request id %s", request.method, request.path, request.get(REQUEST_ID))
         return _render(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
 
 
-def _render(error: RotaError) -> web.Response:
-    response = web.json_response(error.as_json(), status=error.status, headers={headers.ERROR_MARK: error.code})
+def _render(error: RotaError, status: int | None = None) -> web.Response:
+    mark = {headers.ERROR_MARK: error.code}
+    response = web.json_response(error.as_json(), status=status or error.status, headers=mark)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return response

@@ -45,7 +45,9 @@ def test_a_group_is_ended_and_a_zombie_is_no_member(marked: subprocess.Popen[byt
 def test_an_installation_knows_its_own_processes_by_the_gates_place(
     marked: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    assert processes.of_installation(tmp_path / "gate.sock") == [marked.pid]
+    [found] = processes.of_installation(tmp_path / "x" / ".." / "gate.sock")
+    assert (found.pid, found.group, found.model) == (marked.pid, marked.pid, "a")
+    assert processes.exists(marked.pid)
     assert processes.of_installation(tmp_path / "other.sock") == []
 
 

@@ -162,3 +162,37 @@ def test_a_flag_that_rota_sets_is_refused_in_every_spelling(folder: Folder, flag
     for spelling in (flag, f"--{flag}", flag.replace("-", "_")):
         folder.write("b.yaml", MODEL.format(name="b", port=8102) + f"vllm_args:\n  {spelling}: 1\n")
         assert folder.error() == f"b.yaml:8: vllm_args.{spelling}: is set by Rota: {OWN_FLAGS[flag]}"
+
+
+@pytest.mark.parametrize("short", ["max-model-l", "gpu_memory_utiliz", "--kv-cache"])
+def test_a_beginning_of_such_a_flag_is_refused_too(folder: Folder, short: str) -> None:
+    folder.write("b.yaml", MODEL.format(name="b", port=8102) + f"vllm_args:\n  {short}: 1\n")
+    assert "is taken for --" in folder.error()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("env:\n  ROTA_ENGINE: x\n", "b.yaml:8: env.ROTA_ENGINE: variables that begin with ROTA_ are Rota's own"),
+        ("env:\n  A=B: x\n", "b.yaml:7: env"),
+        ("vllm_args:\n  enforce-eager:\n", "b.yaml:8: vllm_args.enforce-eager: Expected"),
+        ("vllm_args:\n  1: 1\n", "b.yaml:8: 1: a key must be text, and YAML reads this one as int: put it in quotes"),
+        ("description: 2026-13-45\n", "b.yaml: is not YAML that can be read: month must be in 1..12"),
+        ("vllm_args: &x {a: *x}\n", "b.yaml: is not YAML that can be read"),
+        ("description: " + "[" * 3000 + "\n", "b.yaml: is not YAML that can be read"),
+    ],
+)
+def test_what_yaml_lets_through_is_refused_with_its_place(folder: Folder, text: str, says: str) -> None:
+    folder.write("b.yaml", MODEL.format(name="b", port=8102) + text)
+    assert says in folder.error()
+
+
+def test_of_two_faults_the_first_that_is_reported_is_blamed_on_the_right_entry(folder: Folder) -> None:
+    text = "agent_types:\n  A: {model: a}\n  Chat: {mdel: a}\nmemory_budget_gib: -1\n"
+    folder.write("agents.yaml", text)
+    assert "agents.yaml:3: agent_types.Chat.mdel" in folder.error()
+
+
+def test_a_file_with_the_wrong_ending_is_not_ignored_in_silence(folder: Folder) -> None:
+    folder.write("c.yml", "x")
+    assert "c.yml: must end in .yaml" in folder.error()

@@ -275,7 +275,7 @@ def test_a_restart_by_hand_during_a_start_is_the_same() -> None:
 def test_a_stop_by_hand_ends_the_waiting_and_is_no_failure() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), GateAsked("a"))
-    rejected, stop = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand=True))
+    stop, rejected = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand=True))
     assert isinstance(rejected, Reject)
     assert isinstance(rejected.error, StoppedByHand)
     assert stop == StopEngine("a")
@@ -297,10 +297,35 @@ def test_a_stop_that_is_asked_for_drains_first_and_is_not_taken_back() -> None:
 def test_a_stop_that_is_asked_for_during_a_start_ends_the_start() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"))
-    rejected, stop = world.feed(StopAsked("a"))
+    stop, rejected = world.feed(StopAsked("a"))
     assert isinstance(rejected, Reject)
     assert isinstance(rejected.error, StoppedByHand)
     assert stop == StopEngine("a")
+
+
+def test_a_stop_that_is_asked_for_is_not_undone_by_those_who_wait() -> None:
+    world = World(a=30, b=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a"), RequestArrived(2, "a"), RequestEnded(1))
+    [command] = world.feed(EngineStopped("a"))
+    assert isinstance(command, Reject)
+    assert isinstance(command.error, StoppedByHand)
+    assert world.feed(RequestArrived(3, "a")) == [StartEngine("a")]
+
+
+def test_a_stop_of_what_only_waits_sends_its_waiters_and_its_process_away() -> None:
+    world = World(a=30, b=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"), GateAsked("b"))
+    rejected, closed = world.feed(StopAsked("b"))
+    assert isinstance(rejected, Reject)
+    assert rejected.error.retry_after_s == 1
+    assert isinstance(closed, CloseGate)
+    assert world.state("a") is EngineState.READY
+
+
+def test_a_person_does_not_wait_for_the_end_of_a_cool_down() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), StartFailed("a", EngineStartFailed("x")), EngineStopped("a"))
+    assert world.feed(RequestArrived(2, "a", by_hand=True)) == [StartEngine("a")]
 
 
 def test_a_stop_of_what_does_not_run_is_nothing() -> None:

@@ -8,7 +8,7 @@ from proxy.core import messages
 from proxy.core.errors import EngineStartFailed
 from proxy.core.messages import Event
 from proxy.core.states import IN_TRANSITION, RUNS, EngineState
-from tests.core.world import World
+from tests.core.world import GIB, World
 
 MODELS = {"a": 10.0, "b": 15.0, "c": 25.0, "d": 40.0, "e": 3.0, "never": 41.0}
 models = st.sampled_from(sorted(MODELS))
@@ -85,6 +85,15 @@ class Playing(RuleBasedStateMachine):
         self.feed(messages.EngineDown(model, "x", by_hand))
 
     @rule(model=models)
+    def an_engine_is_found(self, model: str) -> None:
+        """At adoption only: nothing is asked for yet, and what ran before fitted."""
+        states = self.world.scheduler.states()
+        fits = MODELS[model] * GIB <= self.world.scheduler.ledger.free_bytes
+        is_first = self.next_ticket == 1 and not self.at_gate and not any(s in IN_TRANSITION for s in states.values())
+        if is_first and fits and states[model] is EngineState.STOPPED:
+            self.feed(messages.EngineFound(model))
+
+    @rule(model=models)
     def a_person_stops(self, model: str) -> None:
         self.feed(messages.StopAsked(model))
 
@@ -117,7 +126,7 @@ class Playing(RuleBasedStateMachine):
             return
         waiting = [engine for engine in view if engine.waiting]
         assert all(engine.state is not EngineState.READY for engine in waiting), "READY, and yet somebody waits"
-        if waiting:
+        if waiting or self.at_gate:
             assert any(engine.state in RUNS and engine.leases for engine in view), "a ticket waits for nothing"
 
     def teardown(self) -> None:

@@ -166,6 +166,36 @@ def test_what_an_engine_leaves_behind_is_ended_before_its_room_is_used(fake: Ins
     assert set(fake.status()["devices"][0]["reservations"]) == {"claims"}
 
 
+@pytest.mark.parametrize("proxy_first", [True, False])
+def test_what_an_engine_leaves_behind_while_the_proxy_is_down_is_ended_before_anything_starts(
+    fake: Installation, proxy_first: bool
+) -> None:
+    fake.chat(model="medical")
+    leader, proxy = fake.engine("medical")["pid"], fake.status()["proxy"]["pid"]
+    core = next(pid for pid in fake.left_over() if pid != leader and os.getpgid(pid) == leader)
+    for pid in (proxy, leader) if proxy_first else (leader, proxy):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: fake.manage("status").returncode == 0)
+    assert fake.chat(model="claims").status_code == 200
+    assert core not in fake.left_over()
+    assert set(fake.status()["devices"][0]["reservations"]) == {"claims"}
+
+
+def test_status_shows_what_an_engine_really_holds_beside_what_is_reserved_for_it(tmp_path: Path) -> None:
+    models = [fake_model("small", env={"FAKE_HOLD_MIB": "8"}), fake_model("large", 1.5, env={"FAKE_HOLD_MIB": "128"})]
+    with running(Installation(tmp_path, models, {"Small": "small", "Large": "large"}, 4.5)) as installation:
+        for model in ("small", "large"):
+            installation.chat(model=model)
+
+        def more_mib() -> float:
+            small, large = (installation.engine(model)["held_bytes"] for model in ("small", "large"))
+            return float(large - small) / 2**20
+
+        eventually(lambda: 110 < more_mib() < 130)
+        installation.manage("stop", "large")
+        assert installation.engine("large")["held_bytes"] == 0
+
+
 def test_a_busy_engine_finishes_its_stream_before_another_model_gets_its_room(tmp_path: Path) -> None:
     models = [fake_model("slow", env={"FAKE_TOKEN_S": "0.1"}), fake_model("other")]
     with running(Installation(tmp_path, models, {"Slow": "slow", "Other": "other"}, 4.5)) as installation:
@@ -244,7 +274,7 @@ def test_the_engine_program_run_outside_supervisord_is_refused(fake: Installatio
     environ = {**fake.environ, "ROTA_GATE": str(fake.gate_socket)}
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert "supervisorctl start chat" in done.stderr
+    assert "is not supervisord's program chat: start it with" in done.stderr
     assert fake.state("chat") == "stopped"
 
 

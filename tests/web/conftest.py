@@ -82,7 +82,7 @@ async def plane() -> AsyncIterator[DataPlane]:
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
     async with engine_session() as session:
         forwarder = Forwarder(plane.fleet, plane.router, session)  # type: ignore[arg-type]
-        app = web_app.public_app(forwarder, NoAdmin(), max_body_bytes=2**20)  # type: ignore[arg-type]
+        app = web_app.public_app(forwarder, NoAdmin(), max_body_bytes=2**23)  # type: ignore[arg-type]
         front = web_app.runner(app)
         await front.setup()
         await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))

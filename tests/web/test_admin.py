@@ -5,7 +5,6 @@ import httpx
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog
-from proxy.adapters.gpu import HostDevice
 from proxy.core import messages
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
@@ -23,7 +22,9 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     agents = Agents(agent_types={"Chat": AgentRoute(model="a"), "Triage": AgentRoute(model="a")})
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
-    admin = Admin(fleet=stage.fleet, device=HostDevice(40), catalog=catalog, router=router, url="http://x:1")
+    admin = Admin(
+        fleet=stage.fleet, device_id="cpu0", device_kind="cpu", catalog=catalog, router=router, url="http://x:1"
+    )
     runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
@@ -46,6 +47,7 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
     assert device["reservations"] == {"a": 30}
     a, b = status["engines"]
     assert (a["model"], a["state"], a["waiting"], a["agent_types"]) == ("a", "starting", 1, ["Chat", "Triage"])
+    assert (a["held_bytes"], b["held_bytes"]) == (7, 0)
     assert (b["state"], b["reserved_bytes"], b["port"]) == ("stopped", 0, 8100)
     [queued] = status["queue"]
     assert (queued["model"], queued["waiting"]) == ("a", 1)

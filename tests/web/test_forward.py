@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 
+import aiohttp
 import httpx
 import pytest
 from aiohttp import web
@@ -129,7 +130,7 @@ async def test_an_engine_that_is_gone_is_a_502_of_the_proxys_own(plane: DataPlan
     got = await post(plane)
     assert got.status_code == 502
     assert got.json()["error"]["code"] == got.headers["X-Rota-Error"] == "engine_unreachable"
-    assert "a ended while it had the request" in got.json()["error"]["message"]
+    assert "a ended before it had the request" in got.json()["error"]["message"]
     assert plane.fleet.looks == 1
     assert plane.fleet.leases == 0
 
@@ -206,3 +207,86 @@ async def test_a_compressed_request_body_is_understood_and_sent_on_plain(plane: 
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     got = await post(plane, json=None, content=packed, headers=headers)
     assert got.json() == {"sent": {"model": "a", "x": 1}, "encoding": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "says"),
+    [
+        (b'{"a":' * 200_000, {}, "nested too deeply"),
+        (b"no gzip", {"Content-Encoding": "gzip"}, "cannot be read"),
+        (b'{"model": "a"}', [("X-Agent-Type", "Chat"), ("X-Agent-Type", "Claims")], "differ"),
+    ],
+)
+async def test_a_clients_fault_is_a_400_that_says_which(
+    plane: DataPlane, content: bytes, headers: object, says: str
+) -> None:
+    got = await post(plane, json=None, content=content, headers=headers)
+    assert got.status_code == 400
+    assert says in got.json()["error"]["message"]
+
+
+async def test_a_target_in_absolute_form_is_the_same_request(plane: DataPlane) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=request.raw_path)
+
+    plane.answer = answer
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.url.rpartition(":")[2]))
+    body = b'{"model": "a"}'
+    writer.write(b"POST http://somewhere/v1/completions?x=1 HTTP/1.1\r\nHost: somewhere\r\nConnection: close\r\n")
+    writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    assert (await reader.read()).endswith(b"/v1/completions?x=1")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_redirect_is_the_clients_to_follow(plane: DataPlane) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect("http://127.0.0.1:1/")
+
+    plane.answer = answer
+    got = await post(plane)
+    assert (got.status_code, got.headers["Location"]) == (307, "http://127.0.0.1:1/")
+
+
+async def test_a_body_of_many_megabytes_goes_through(plane: DataPlane) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=str(len((await request.json())["x"])))
+
+    plane.answer = answer
+    assert (await post(plane, json={"model": "a", "x": "y" * 3_000_000})).text == "3000000"
+
+
+async def test_a_bug_after_the_first_byte_never_writes_a_second_head_or_a_clean_end(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await asyncio.sleep(60)
+        return response
+
+    plane.answer = answer
+    read = aiohttp.StreamReader.readany
+    last = b""
+
+    async def readany(self: aiohttp.StreamReader) -> bytes:
+        nonlocal last
+        if last == b"data: 1\n\n":
+            raise ZeroDivisionError("a bug")
+        last = await read(self)
+        return last
+
+    monkeypatch.setattr(aiohttp.StreamReader, "readany", readany)
+    got: list[bytes] = []
+
+    async def read_all() -> None:
+        async with (
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream("POST", f"{plane.url}/v1/completions", json=CHAT) as answered,
+        ):
+            got.extend([part async for part in answered.aiter_raw()])
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read_all()
+    assert plane.fleet.leases == 0

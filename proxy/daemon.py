@@ -1,0 +1,168 @@
+"""Rota as a whole: renders the programs, starts supervisord and ends it. What `make run` and `make stop` do.
+
+Rule: what runs already is not started again and not disturbed, and after a stop no process of this folder is left.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from catalog import render
+from catalog.spec import Catalog
+from proxy.adapters import logs, processes
+from proxy.adapters.supervisord import Supervisord, SupervisorError
+from proxy.settings import Layout
+
+POLL_S = 0.1
+HEALTHY_WITHIN_S = 60.0
+END_WITHIN_S = 20.0
+CALL_TIMEOUT_S = 900.0
+LOG_LINES = 15
+
+
+class DaemonError(Exception):
+    """It could not be started, reached or stopped; the message says what to do."""
+
+
+def client(here: Layout) -> httpx.Client:
+    """A client of the running proxy, over its Unix socket."""
+    transport = httpx.HTTPTransport(uds=str(here.gate_socket))
+    return httpx.Client(transport=transport, base_url="http://proxy", timeout=CALL_TIMEOUT_S, trust_env=False)
+
+
+def running_proxy(here: Layout) -> dict[str, Any] | None:
+    """What the running proxy says of itself (pid, url, up_s, catalog), or None if none answers."""
+    try:
+        with client(here) as proxy:
+            told: dict[str, Any] = proxy.get("/health", timeout=5.0).raise_for_status().json()["proxy"]
+    except httpx.HTTPError:
+        return None
+    return told
+
+
+def program_names(here: Layout) -> list[str]:
+    """The models for which supervisord has program files now."""
+    return sorted(path.stem.removeprefix("engine-") for path in here.programs.glob("engine-*.conf"))
+
+
+def write_programs(here: Layout, catalog: Catalog) -> list[Path]:
+    """Make supervisord's program files be those of `catalog`, no more and no fewer. Returns the files."""
+    wanted = {here.programs / f"engine-{name}.conf": render.program_text(spec) for name, spec in catalog.models.items()}
+    for path in here.programs.glob("engine-*.conf"):
+        if path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    return sorted(wanted)
+
+
+async def start(here: Layout, catalog: Catalog, say: Callable[[str], None]) -> None:
+    """Render, start supervisord if it does not run, and wait until the proxy is healthy. Raises: DaemonError."""
+    for folder in (here.run, here.logs):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    supervisord = Supervisord(here.supervisord_socket)
+    try:
+        pid = await supervisord.pid()
+    except SupervisorError:
+        if (left := _proxy_pid(here)) is not None:
+            raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: make stop first") from None
+        write_programs(here, catalog)
+        say("starting supervisord")
+        _call([here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf])
+    else:
+        say(f"supervisord runs already, pid {pid}; changes of catalog or settings need restart-service")
+        if not (await supervisord.program("proxy")).is_alive:
+            await supervisord.start("proxy")
+    await _wait_healthy(here, supervisord)
+    served = (running_proxy(here) or {}).get("catalog")
+    if served != str(catalog.folder):
+        raise DaemonError(f"the proxy runs with the catalog {served}, not {catalog.folder}: make stop first")
+
+
+async def stop(here: Layout, say: Callable[[str], None]) -> None:
+    """End supervisord with all its programs, then whatever outlived it. Raises: DaemonError."""
+    supervisord = Supervisord(here.supervisord_socket)
+    try:
+        pid = await supervisord.pid()
+        running = sum(program.pid is not None for program in (await supervisord.programs()).values())
+        say(f"stopping supervisord, pid {pid}, with {running} programs")
+        await supervisord.shut_down()
+    except SupervisorError as error:
+        if (alive := _pid_in(here.run / "supervisord.pid")) is not None:
+            raise DaemonError(f"supervisord, pid {alive}, runs and does not answer: {error}") from error
+        say("supervisord does not run")
+    else:
+        if not _gone([pid], within_s=render.STOP_WAIT_S * (running + 1)):
+            raise DaemonError(f"supervisord, pid {pid}, has not ended; its log: {here.logs / 'supervisord.log'}")
+    if (proxy := _proxy_pid(here)) is not None:
+        say(f"ending the proxy, pid {proxy}, which outlived its supervisord")
+        _end([proxy], signal.SIGTERM)
+    left = [process.pid for process in processes.of_installation(here.gate_socket)]
+    if left:
+        say(f"ending what engines left behind: {', '.join(map(str, left))}")
+        _end(left, signal.SIGKILL)
+
+
+async def _wait_healthy(here: Layout, supervisord: Supervisord) -> None:
+    """Raises: DaemonError, with the end of the proxy's log."""
+    deadline = time.monotonic() + HEALTHY_WITHIN_S
+    while running_proxy(here) is None:
+        state = "not reachable"
+        with contextlib.suppress(SupervisorError):
+            state = (await supervisord.program("proxy")).state
+        if state in ("FATAL", "EXITED", "STOPPED") or time.monotonic() > deadline:
+            last_lines = logs.tail(here.log_of("proxy"), LOG_LINES)
+            raise DaemonError(f"the proxy is {state}, not healthy. The last lines of its log:\n{last_lines}")
+        time.sleep(POLL_S)  # noqa: ASYNC251  # a command line waits for one thing only
+
+
+def _end(pids: list[int], number: signal.Signals) -> None:
+    """Signal processes of ours and wait for their end. Raises: DaemonError."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    if not _gone(pids, within_s=END_WITHIN_S):
+        raise DaemonError(f"still there {END_WITHIN_S:.0f} s after {number.name}: {', '.join(map(str, pids))}")
+
+
+def _gone(pids: list[int], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while any(processes.exists(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _proxy_pid(here: Layout) -> int | None:
+    """The pid of the proxy that holds this folder's lock, or None."""
+    with contextlib.suppress(FileNotFoundError), here.lock.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read())
+    return None
+
+
+def _pid_in(path: Path) -> int | None:
+    """The pid in a pid file, if its process runs."""
+    with contextlib.suppress(OSError, ValueError):
+        if processes.exists(pid := int(path.read_text())):
+            return pid
+    return None
+
+
+def _call(argv: list[str | Path]) -> None:
+    """Raises: DaemonError, with what the command printed."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603  # our own environment's
+    if done.returncode != 0:
+        raise DaemonError(f"{argv[0]} failed: {(done.stdout + done.stderr).strip()}")

@@ -1,0 +1,141 @@
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from catalog.load import load
+from proxy import daemon
+from proxy.settings import Layout
+from tests.installation import CHECKOUT, Installation, eventually, fake_model, free_port, running
+
+
+def test_the_program_files_are_those_of_the_catalog_no_more_and_no_fewer(tmp_path: Path) -> None:
+    here = Layout(tmp_path)
+    here.programs.mkdir()
+    for name in ("engine-old.conf", "supervisord.conf"):
+        (here.programs / name).write_text("x")
+    catalog = load(CHECKOUT / "catalog" / "demo", CHECKOUT)
+    written = daemon.write_programs(here, catalog)
+    assert [path.name for path in written] == [f"engine-{name}.conf" for name in sorted(catalog.models)]
+    assert set(here.programs.iterdir()) == {*written, here.supervisord_conf}
+
+
+def test_what_is_the_same_is_not_written_again(tmp_path: Path) -> None:
+    here = Layout(tmp_path)
+    here.programs.mkdir()
+    catalog = load(CHECKOUT / "catalog" / "demo", CHECKOUT)
+    before = {path: path.stat().st_mtime_ns for path in daemon.write_programs(here, catalog)}
+    fewer = msgspec.structs.replace(catalog, models={"demo-chat": catalog.models["demo-chat"]})
+    assert {path: path.stat().st_mtime_ns for path in daemon.write_programs(here, catalog)} == before
+    assert [path.name for path in daemon.write_programs(here, fewer)] == ["engine-demo-chat.conf"]
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    root = Path(tmp_path_factory.mktemp("s"))
+    return Installation(root, [fake_model("a"), fake_model("b")], {"Chat": "a", "Claims": "b"}, 6)
+
+
+def test_a_second_start_changes_nothing_and_says_so(installation: Installation) -> None:
+    with running(installation):
+        installation.chat(model="a")
+        before = installation.status()
+        done = installation.manage("start-service")
+        assert done.returncode == 0
+        assert "supervisord runs already" in done.stdout
+        assert installation.engine("a")["pid"] == before["engines"][0]["pid"]
+        assert installation.status()["proxy"]["pid"] == before["proxy"]["pid"]
+        assert stat.S_IMODE((installation.root / "var" / "run").stat().st_mode) == 0o700
+        assert stat.S_IMODE(installation.gate_socket.stat().st_mode) == 0o600
+
+
+def test_a_start_brings_back_a_proxy_that_was_stopped_by_hand(installation: Installation) -> None:
+    with running(installation):
+        installation.supervisorctl("stop", "proxy")
+        assert installation.manage("start-service").returncode == 0
+        assert installation.status()["proxy"]["pid"]
+
+
+def test_what_outlives_a_killed_supervisord_is_named_by_start_and_ended_by_stop(installation: Installation) -> None:
+    with running(installation):
+        installation.chat(model="a")
+        engine = installation.engine("a")["pid"]
+        os.kill(int((installation.root / "var/run/supervisord.pid").read_text()), 9)
+        eventually(lambda: "refused" in installation.supervisorctl("pid"))
+        assert engine in installation.left_over()
+        done = installation.manage("start-service")
+        assert (done.returncode, "make stop first" in done.stderr) == (1, True)
+        done = installation.manage("stop-service")
+        assert done.returncode == 0, done.stderr
+        assert installation.left_over() == []
+
+
+def test_another_catalog_is_refused_while_the_service_runs_and_nothing_is_touched(
+    installation: Installation,
+) -> None:
+    with running(installation):
+        installation.chat(model="a")
+        engine = installation.engine("a")["pid"]
+        other = installation.catalog.parent / "other"
+        shutil.copytree(installation.catalog, other)
+        (other / "b.yaml").unlink()
+        (other / "agents.yaml").write_text("agent_types: {Chat: {model: a}}")
+        environ = installation.environ
+        installation.environ = {**environ, "ROTA_CATALOG": "catalog/other"}
+        done = installation.manage("start-service")
+        installation.environ = environ
+        assert done.returncode == 1
+        assert "make stop first" in done.stderr
+        assert (installation.root / "supervisor.d" / "engine-b.conf").exists()
+        assert installation.engine("a")["pid"] == engine
+        assert installation.chat(model="b").status_code == 200
+
+
+def test_a_catalog_that_has_become_wrong_does_not_hinder_looking_and_stopping(installation: Installation) -> None:
+    with running(installation):
+        path = installation.catalog / "b.yaml"
+        good = path.read_text()
+        path.write_text(good + "memry_gib: 3\n")
+        try:
+            assert installation.manage("status").returncode == 0
+            assert installation.manage("logs", "proxy").returncode == 0
+            assert installation.manage("restart-service").returncode == 1
+            assert installation.chat(model="a").status_code == 200
+            assert installation.manage("stop-service").returncode == 0
+            assert installation.manage("start-service").returncode == 1
+        finally:
+            path.write_text(good)
+
+
+def test_a_model_that_supervisord_does_not_know_fails_alone(installation: Installation) -> None:
+    """The catalog has grown and only the proxy was restarted."""
+    path = installation.catalog / "c.yaml"
+    with running(installation):
+        text = (installation.catalog / "a.yaml").read_text().replace("name: a", "name: c")
+        path.write_text(re.sub(r"port: \d+", f"port: {free_port()}", text))
+        try:
+            installation.supervisorctl("restart", "proxy")
+            eventually(lambda: installation.manage("status").returncode == 0)
+            answer = installation.chat(model="c")
+            assert (answer.status_code, "BAD_NAME" in answer.text) == (503, True)
+            assert installation.chat(model="b").status_code == 200
+            assert installation.state("c") == "failed"
+        finally:
+            path.unlink()
+
+
+def test_stopping_what_does_not_run_is_done_already(installation: Installation) -> None:
+    done = installation.manage("stop-service")
+    assert (done.returncode, done.stdout) == (0, "supervisord does not run\nstopped\n")
+
+
+def test_restart_service_stops_and_starts(installation: Installation) -> None:
+    with running(installation):
+        before = installation.status()["proxy"]["pid"]
+        done = installation.manage("restart-service")
+        assert done.returncode == 0, done.stderr
+        assert installation.status()["proxy"]["pid"] != before
