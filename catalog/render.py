@@ -15,11 +15,8 @@ from catalog.spec import GIB, Agents, FlagValue, Gib, ModelSpec
 CUDA_CONTEXT_BYTES = GIB // 2
 """What a process holds on a GPU outside `--gpu-memory-utilization`: 0.3 to 0.5 GiB of CUDA context are usual."""
 
-SHUTDOWN_TIMEOUT_S = 10
-"""How long vLLM itself drains at SIGTERM: for stops by hand. The proxy's own stops are drained before."""
-
-STOP_WAIT_S = SHUTDOWN_TIMEOUT_S + 20
-"""supervisord's patience before SIGKILL: vLLM waits for open connections after its own drain."""
+STOP_WAIT_S = 30
+"""supervisord's patience before SIGKILL: vLLM waits without a limit for open connections to close."""
 
 OWN_FLAGS = {
     "host": "engines listen on the loopback only",
@@ -98,7 +95,9 @@ def launch(
         argv += ["--chat-template", spec.chat_template]
     if spec.system_prompt is not None:
         argv += ["--default-chat-template-kwargs", json.dumps({"default_system_prompt": spec.system_prompt})]
-    argv += ["--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S), "--enable-request-id-headers"]
+    # No drain of vLLM's own: the proxy drains before it stops, and with any time-out above 0 even an idle vLLM 0.32
+    # takes 5 s to end instead of 0.6 s (measured on the CPU build).
+    argv += ["--shutdown-timeout", "0", "--enable-request-id-headers"]
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)

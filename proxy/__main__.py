@@ -22,9 +22,10 @@ from proxy.adapters.engine import EngineApi
 from proxy.adapters.gpu import DeviceError, open_device
 from proxy.adapters.launcher import Launcher
 from proxy.adapters.supervisord import Supervisord, SupervisorError
+from proxy.core.limits import Limits
 from proxy.core.roster import EngineNeeds
 from proxy.core.routing import Router
-from proxy.core.scheduler import Limits, Scheduler
+from proxy.core.scheduler import Scheduler
 from proxy.fleet import Fleet
 from proxy.lifecycle import Lifecycle
 from proxy.settings import Layout, Settings, layout, load_settings

@@ -14,7 +14,7 @@ from typing import assert_never
 from catalog.render import Launch
 from catalog.spec import Catalog, ModelSpec
 from proxy.core import messages
-from proxy.core.errors import RotaError, ShuttingDown
+from proxy.core.errors import EngineStartFailed, RotaError, ShuttingDown
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Command, Event
 from proxy.core.roster import EngineView
@@ -187,7 +187,7 @@ class Fleet:
         asked = self._gates.get(model)
         try:
             launch = None if asked is None else await self._lifecycle.launch(model, asked[0])
-        except RotaError as error:
+        except EngineStartFailed as error:
             if self._gates.get(model) is not asked:
                 return None
             self._answer_gate(model, error)

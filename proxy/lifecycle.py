@@ -16,6 +16,7 @@ from proxy.adapters import logs, processes
 from proxy.adapters.engine import NotReady
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
+from proxy.core.diagnose import diagnose
 from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.core.messages import Event
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 STOP_POLL_S = 0.05
 WARN_EVERY_S = 10.0
 LOG_LINES = 15
+LEAVE_GIVEN = "leave given: "
+"""What `bin/engine` prints when it becomes vLLM: what follows in the log is of this start."""
 
 
 class Supervisor(Protocol):
@@ -205,10 +208,11 @@ class Lifecycle:
             return messages.EngineDown(model, "supervisord does not know its program any more")
         if program.was_stopped_by_hand:
             return messages.EngineDown(model, f"supervisord says {program.state}", by_hand=True)
-        last_lines = logs.tail(self._log_of(model), LOG_LINES)
-        detail = f"exit status {program.exit_status}; the last lines of {self._log_of(model)}:\n{last_lines}"
-        log.warning("%s: its process ended, exit status %d", model, program.exit_status)
-        return messages.EngineDown(model, detail)
+        path = self._log_of(model)
+        diagnosis = diagnose(logs.since(path, LEAVE_GIVEN), program.exit_status)
+        detail = f"Exit status {program.exit_status}; the last lines of {path}:\n{logs.tail(path, LOG_LINES)}"
+        log.warning("%s: its process ended, exit status %d (%s)", model, program.exit_status, diagnosis.code)
+        return messages.EngineDown(model, detail, diagnosis=diagnosis)
 
     async def _end_program(self, model: str, group: int | None) -> int | None:
         """Have supervisord end the process `group`, or the one it runs now; a newer one at the gate is left alone.

@@ -14,6 +14,7 @@ import pytest
 
 from catalog.render import Launch
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
+from proxy.adapters import processes
 from proxy.adapters.engine import NotReady
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
@@ -119,6 +120,8 @@ def group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     with leader:
+        assert leader.stdout is not None
+        leader.stdout.readline()  # both are there, and have become what they are
         yield leader
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader.pid, signal.SIGKILL)
@@ -158,13 +161,17 @@ async def test_what_supervisord_said_before_the_start_is_old_news(stage: Stage) 
 
 
 async def test_an_end_carries_the_exit_status_and_the_last_lines_of_the_log(stage: Stage, tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("first\n" * 100 + "the cause\n")
+    old = "CUDA out of memory\nengine a: leave given: vllm serve\n"
+    (tmp_path / "a.log").write_text(
+        old + "first\n" * 100 + "ValueError: KV: No available memory for the cache blocks\n"
+    )
     await stage.lifecycle.start("a")
     stage.supervisor.now["a"] = EXITED
     [event] = await stage.lifecycle.look(lambda: ["a"])
     assert isinstance(event, messages.EngineDown)
-    assert "exit status 1" in event.detail
-    assert event.detail.endswith("the cause")
+    assert "Exit status 1" in event.detail
+    assert event.detail.endswith("cache blocks")
+    assert event.diagnosis.code == "kv_cache_too_small", "of this start, not of the one before"
     assert not event.by_hand
 
 
@@ -196,8 +203,7 @@ async def test_no_answer_from_supervisord_is_no_news_of_engines(stage: Stage) ->
 
 
 async def test_a_stop_ends_the_whole_group_and_waits_for_the_memory(stage: Stage, group: subprocess.Popen[str]) -> None:
-    assert group.stdout is not None
-    child = int(group.stdout.readline())
+    [child] = set(processes.members(group.pid, "a")) - {group.pid}
     stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
     await stage.lifecycle.launch("a", group.pid)
     stage.device.held_for = 3
@@ -231,8 +237,6 @@ async def test_engines_that_run_already_are_adopted_and_strangers_are_not(
 async def test_what_an_engine_holds_is_that_of_all_processes_of_its_group(
     stage: Stage, group: subprocess.Popen[str]
 ) -> None:
-    assert group.stdout is not None
-    group.stdout.readline()
     await stage.lifecycle.launch("a", group.pid)
     assert await stage.lifecycle.held_bytes() == {"a": 2}
 

@@ -4,6 +4,8 @@ Each carries the HTTP status, OpenAI's `type`, `code` and `param`, and when to c
 crashes loudly.
 """
 
+from proxy.core.diagnose import Lasts
+
 
 class RotaError(Exception):
     """Base of all errors that a client is told of."""
@@ -65,22 +67,36 @@ class BodyTooLarge(InvalidRequest):
 
 
 class EngineStartFailed(RotaError):
-    """The engine did not start; the message carries the cause."""
+    """The engine did not start; the message carries the cause, `lasts` says whether trying again can help."""
 
     status = 503
     code = "engine_start_failed"
+    lasts = Lasts.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        lasts: Lasts | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.lasts = lasts or self.lasts
 
 
 class WeightsMissing(EngineStartFailed):
     """The model's folder is not there; the message says which command fetches it."""
 
     code = "weights_missing"
+    lasts = Lasts.PASSING
 
 
 class PortTaken(EngineStartFailed):
     """Somebody else listens on the engine's port."""
 
     code = "port_taken"
+    lasts = Lasts.PASSING
 
 
 class StoppedByHand(RotaError):

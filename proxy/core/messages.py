@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from proxy.core.errors import RotaError
+from proxy.core.diagnose import UNKNOWN, Diagnosis
+from proxy.core.errors import EngineStartFailed, RotaError
 
 # --- events: something happened ---------------------------------------------------------------------------------
 
@@ -56,16 +57,20 @@ class StartFailed:
     """The engine could not be started; `error` says why."""
 
     model: str
-    error: RotaError
+    error: EngineStartFailed
 
 
 @dataclass(frozen=True, slots=True)
 class EngineDown:
-    """The engine's process has ended, or is ending, and not by a StopEngine; `detail` is what is known of why."""
+    """The engine's process has ended, or is ending, and not by a StopEngine.
+
+    `detail` is what was seen, `diagnosis` what it means if the engine was starting.
+    """
 
     model: str
     detail: str
     by_hand: bool = False
+    diagnosis: Diagnosis = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """One engine as the scheduler knows it: its state, who uses it, who waits for it. Facts only, no decisions."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 
-from proxy.core.errors import RotaError
+from proxy.core.errors import EngineStartFailed
 from proxy.core.states import EngineState, check_move
 
 
@@ -47,7 +48,9 @@ class Engine:
     is_gate_open: bool = False
     """While STARTING: its process has been given leave."""
     is_stop_asked: bool = False
-    failure: RotaError | None = None
+    failure: EngineStartFailed | None = None
+    failures: int = 0
+    """Failed starts since it was last READY."""
     cool_until: float = 0.0
 
     def move(self, state: EngineState, now: float) -> None:
@@ -58,6 +61,11 @@ class Engine:
     def is_cooling(self, now: float) -> bool:
         """Whether it failed so lately that it is not tried again yet."""
         return self.state is EngineState.FAILED and now < self.cool_until
+
+    def retry_in_s(self, now: float) -> float | None:
+        """When it will be tried again; None if at once, or not until somebody changes something."""
+        wait_s = self.cool_until - now
+        return wait_s if self.is_cooling(now) and isfinite(wait_s) else None
 
     def wanted_since(self) -> tuple[float, int] | None:
         """When the oldest demand for it began, then its ticket (0 at the gate); None where nobody wants it."""
@@ -79,5 +87,5 @@ class Engine:
             waiting=len(self.waiting),
             oldest_wait_s=now - wanted_since,
             failure=None if self.failure is None else self.failure.message,
-            retry_in_s=self.cool_until - now if self.is_cooling(now) else None,
+            retry_in_s=self.retry_in_s(now),
         )

@@ -8,31 +8,23 @@ Nothing here awaits, reads a clock, logs or does I/O; `now` is monotonic seconds
    A victim that is no longer needed goes back to READY.
 4. Memory is reserved before a start and released when it has been seen free, never earlier.
 5. At most one start or stop is under way on the device.
-6. A failed start is not tried again before its cool-down is over, except by hand.
+6. A failed start is tried again after a cool-down: always the same where the cause passes, twice as long each time
+   where the cause is unknown, never where it lies in the configuration. By hand it is tried at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from math import isfinite
 from typing import assert_never
 
 from catalog.spec import GIB
 from proxy.core import errors, messages
+from proxy.core.diagnose import Lasts
 from proxy.core.ledger import Ledger
+from proxy.core.limits import RETRY_AFTER_WAIT_S, Limits
 from proxy.core.messages import Command, Event
 from proxy.core.placement import Candidate, Demand, plan
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import IN_TRANSITION, RUNS, EngineState
-
-RETRY_AFTER_WAIT_S = 30.0
-"""When to come back after having waited in vain: nothing is known about how long it will take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a request may wait, and how long a failed engine is left alone. Seconds."""
-
-    max_wait_s: float = 600.0
-    cool_down_s: float = 15.0
 
 
 class Scheduler:
@@ -93,12 +85,12 @@ class Scheduler:
                 engine = self._engines[model]
                 if engine.state is EngineState.STARTING:
                     engine.move(EngineState.READY, now)
-                    engine.failure, engine.last_used_at = None, now
+                    engine.failure, engine.failures, engine.last_used_at = None, 0, now
             case messages.StartFailed(model, error):
                 if self._engines[model].state is EngineState.STARTING:
                     self._fail(self._engines[model], error, now)
-            case messages.EngineDown(model, detail, by_hand):
-                self._record_down(self._engines[model], detail, by_hand, now)
+            case messages.EngineDown(model):
+                self._record_down(self._engines[model], event, now)
             case messages.EngineStopped(model):
                 engine = self._engines[model]
                 self.ledger.release(model)
@@ -106,7 +98,8 @@ class Scheduler:
                     engine.is_stop_asked = False
                     self._send_away(engine, "it was stopped by manage_vllm.sh")
                 engine.move(EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now)
-                engine.cool_until = now + self._limits.cool_down_s
+                if engine.failure is not None:
+                    engine.cool_until = now + self._limits.cool_down_after(engine.failure.lasts, engine.failures)
             case messages.EngineFound(model):
                 engine = self._engines[model]
                 self.ledger.adopt(model, engine.needs.memory_bytes)
@@ -152,14 +145,17 @@ class Scheduler:
             # Restarted by hand so fast that nobody saw the old process go: its memory must be seen free first.
             self._stop(engine, now)
 
-    def _record_down(self, engine: Engine, detail: str, by_hand: bool, now: float) -> None:
+    def _record_down(self, engine: Engine, event: messages.EngineDown, now: float) -> None:
         if engine.state not in RUNS:
             return
-        if by_hand:
+        if event.by_hand:
             self._stop(engine, now)
-            self._send_away(engine, detail)
+            self._send_away(engine, event.detail)
         elif engine.state is EngineState.STARTING:
-            self._fail(engine, errors.EngineStartFailed(f"{engine.model} ended while starting: {detail}"), now)
+            why = event.diagnosis
+            mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
+            what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}\n{event.detail}"
+            self._fail(engine, errors.EngineStartFailed(what, lasts=why.lasts), now)
         else:
             self._stop(engine, now)
 
@@ -179,7 +175,7 @@ class Scheduler:
                 what = f"{engine.model} was not ready {engine.needs.start_timeout_s:.0f} s after its start"
                 self._fail(engine, errors.EngineStartFailed(what), now)
             if engine.is_cooling(now) and engine.failure is not None:
-                self._reject_all(engine, engine.failure, retry_after_s=engine.cool_until - now)
+                self._reject_all(engine, engine.failure, retry_after_s=engine.retry_in_s(now))
             limit_s = self._limits.max_wait_s
             why = f"waited {limit_s:.0f} s for {engine.model}, which is {engine.state}"
             for ticket in [ticket for ticket, since in engine.waiting.items() if now - since > limit_s]:
@@ -246,9 +242,11 @@ class Scheduler:
         engine.move(EngineState.STOPPING, now)
         self._commands.append(messages.StopEngine(engine.model))
 
-    def _fail(self, engine: Engine, error: errors.RotaError, now: float) -> None:
+    def _fail(self, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
         engine.failure = error
-        self._reject_all(engine, error, retry_after_s=self._limits.cool_down_s)
+        engine.failures += 1
+        wait_s = self._limits.cool_down_after(error.lasts, engine.failures)
+        self._reject_all(engine, error, retry_after_s=wait_s if isfinite(wait_s) else None)
         self._stop(engine, now)
 
     def _send_away(self, engine: Engine, why: str) -> None:

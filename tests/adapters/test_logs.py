@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from proxy.adapters.logs import TAIL_BYTES, tail
+from proxy.adapters.logs import TAIL_BYTES, since, tail
 
 
 def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
@@ -18,3 +18,11 @@ def test_a_log_that_is_empty_or_not_there_says_so(tmp_path: Path) -> None:
     (tmp_path / "x.log").touch()
     assert "is empty" in tail(tmp_path / "x.log", 5)
     assert "No such file" in tail(tmp_path / "y.log", 5)
+
+
+def test_since_is_what_follows_the_last_mark_or_all_of_it(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("old\nMARK one\nfirst\nMARK two\nsecond\n")
+    assert since(log, "MARK ") == "two\nsecond\n"
+    assert since(log, "none") == log.read_text()
+    assert since(tmp_path / "y.log", "MARK") == ""

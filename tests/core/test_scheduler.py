@@ -1,3 +1,4 @@
+from proxy.core.diagnose import UNKNOWN, Diagnosis, diagnose
 from proxy.core.errors import EngineStartFailed, ModelTooLarge, StoppedByHand, WaitedTooLong
 from proxy.core.messages import (
     CloseGate,
@@ -190,6 +191,37 @@ def test_an_engine_that_ends_while_starting_has_failed_with_its_last_words() -> 
     assert isinstance(rejected, Reject)
     assert "CUDA out of memory" in rejected.error.message
     assert stop == StopEngine("a")
+
+
+def fail(world: World, diagnosis: Diagnosis = UNKNOWN) -> None:
+    world.feed(RequestArrived(900, "a"), GateAsked("a"), EngineDown("a", "x", diagnosis=diagnosis), EngineStopped("a"))
+
+
+def test_an_unknown_cause_is_left_alone_longer_each_time_until_a_start_succeeds() -> None:
+    world = World(a=30)
+    fail(world)
+    assert world.scheduler.view(world.now)[0].retry_in_s == 10
+    world.now += 10
+    fail(world)
+    assert world.scheduler.view(world.now)[0].retry_in_s == 20
+    world.after(20, RequestArrived(1, "a"))
+    world.feed(EngineReady("a"), RequestEnded(1), EngineDown("a", "killed"), EngineStopped("a"))
+    assert world.state("a") is EngineState.STOPPED
+    fail(world)
+    assert world.scheduler.view(world.now)[0].retry_in_s == 10
+
+
+def test_a_cause_in_the_configuration_keeps_the_engine_failed_until_somebody_starts_it() -> None:
+    world = World(a=30)
+    flag = diagnose("vllm: error: unrecognized arguments: --nope", 2)
+    fail(world, flag)
+    [command] = world.after(1_000_000, RequestArrived(1, "a"))
+    assert isinstance(command, Reject)
+    assert command.error.retry_after_s is None
+    assert flag.cause in command.error.message
+    assert "bin/manage_vllm.sh start a" in command.error.message
+    assert world.scheduler.view(world.now)[0].retry_in_s is None
+    assert world.feed(RequestArrived(2, "a", by_hand=True)) == [StartEngine("a")]
 
 
 def test_an_engine_that_dies_while_serving_is_cleared_away_and_started_again_for_the_next() -> None:

@@ -1,8 +1,9 @@
 """A scheduler in a small world: GiB for bytes, a clock that stands still, the invariants after each event."""
 
+from proxy.core.limits import Limits
 from proxy.core.messages import Command, Event, Tick
 from proxy.core.roster import EngineNeeds
-from proxy.core.scheduler import Limits, Scheduler
+from proxy.core.scheduler import Scheduler
 from proxy.core.states import HOLDS_VRAM, EngineState
 
 GIB = 2**30

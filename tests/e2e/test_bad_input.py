@@ -120,7 +120,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("missing", 503, "weights_missing", "bin/download_models.py missing"),
         ("taken", 503, "port_taken", f"pid {os.getpid()}"),
         ("slow", 503, "engine_start_failed", "was not ready 2 s after its start"),
-        ("misflagged", 503, "engine_start_failed", "unrecognized arguments: --no-such-flag"),
+        ("misflagged", 503, "engine_start_failed", "vLLM does not understand one of its flags"),
         ("vllmless", 503, "engine_start_failed", "install-vllm"),
     ],
 )
@@ -132,7 +132,8 @@ def test_a_model_that_cannot_start_says_why(
     assert error_of(answer)["code"] == code
     assert says in error_of(answer)["message"]
     if status == 503:
-        assert int(answer.headers["Retry-After"]) >= 1
+        # A cause in the catalog does not pass by waiting.
+        assert ("Retry-After" in answer.headers) == (model != "misflagged")
         eventually(lambda: troubled.state(model) == "failed")
         assert says in troubled.engine(model)["failure"]
         assert says in troubled.manage("status").stdout

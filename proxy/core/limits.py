@@ -1,0 +1,37 @@
+"""How long things may take, and how long a failed engine is left alone. Seconds. Pure.
+
+A cool-down follows the cause: always the same where the cause passes, twice as long each time where it is unknown, and
+without an end where it lies in the configuration, which does not mend itself.
+"""
+
+from dataclasses import dataclass
+from math import inf
+from typing import assert_never
+
+from proxy.core.diagnose import Lasts
+
+LONGEST_COOL_DOWN_S = 300.0
+MOST_DOUBLINGS = 30
+RETRY_AFTER_WAIT_S = 30.0
+"""When to come back after having waited in vain: nothing is known about how long it will take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a request may wait for its engine, and the first cool-down of an engine that failed to start."""
+
+    max_wait_s: float = 600.0
+    cool_down_s: float = 15.0
+
+    def cool_down_after(self, lasts: Lasts, failures: int) -> float:
+        """The wait after the `failures`-th failure in a row; infinity until somebody changes something."""
+        match lasts:
+            case Lasts.PASSING:
+                return self.cool_down_s
+            case Lasts.LASTING:
+                return inf
+            case Lasts.UNKNOWN:
+                doubled_s = self.cool_down_s * 2.0 ** min(failures - 1, MOST_DOUBLINGS)
+                return min(doubled_s, max(LONGEST_COOL_DOWN_S, self.cool_down_s))
+            case _:
+                assert_never(lasts)
