@@ -1,8 +1,9 @@
 """What Rota adds to a cold start, beside bare `vllm serve`, both against real vLLM, in turn, three times each.
 
 `swap_overhead_s`: the time from a request for a model that is down to the first byte of its answer, less the time
-that bare `vllm serve`, with the same flags, needs from exec to answering the same request. Medians. Run it with
-`make bench-swap` on a machine that does nothing else.
+that bare `vllm serve`, with the same flags, needs from exec to answering the same request. Medians. The same is
+measured first with an engine that starts at once, where nothing but Rota's part is left to see. Run it with
+`make bench-swap` on a machine that does nothing else: vLLM's own start varies by seconds.
 """
 
 import contextlib
@@ -15,16 +16,18 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from catalog.load import load
 from catalog.render import launch
 from proxy.adapters.processes import port_holder
-from tests.e2e.conftest import AGENTS, BUDGET_GIB, reals
+from tests.e2e.conftest import AGENTS, BUDGET_GIB, fakes, reals
 from tests.installation import REAL_VLLM, Installation, running
 
 ROUNDS = 3
+FAKE_ROUNDS = 9
 MODEL = "medical"
 BODY = json.dumps(
     {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
@@ -79,18 +82,26 @@ def through_rota(installation: Installation) -> float:
     return took_s
 
 
-def main() -> None:
-    """Print one row a round, then the figure."""
-    print(f"{ROUNDS} rounds on {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB", flush=True)
+def measure(name: str, models: list[dict[str, Any]], rounds: int) -> tuple[float, float]:
+    """Bare and through Rota in turn. Returns the medians in seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        installation = Installation(Path(folder), reals(), AGENTS, BUDGET_GIB)
+        installation = Installation(Path(folder), models, AGENTS, BUDGET_GIB)
         with running(installation):
             bare(installation)  # not counted: it warms the page cache for both
             rows = []
-            for number in range(1, ROUNDS + 1):
+            for number in range(1, rounds + 1):
                 rows.append((bare(installation), through_rota(installation)))
-                print(f"round {number}: bare {rows[-1][0]:.2f} s, through rota {rows[-1][1]:.2f} s", flush=True)
+                print(f"{name}, round {number}: bare {rows[-1][0]:.2f} s, through rota {rows[-1][1]:.2f} s", flush=True)
     bare_s, rota_s = (statistics.median(column) for column in zip(*rows, strict=True))
+    return bare_s, rota_s
+
+
+def main() -> None:
+    """Print one row a round, then the figures: what is Rota's own part, and the whole with real vLLM."""
+    print(f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB", flush=True)
+    bare_s, rota_s = measure("an engine that starts at once", fakes(), FAKE_ROUNDS)
+    print(f"without the noise of vLLM's own start: {rota_s - bare_s:.2f} s are added, medians of {FAKE_ROUNDS}")
+    bare_s, rota_s = measure("vLLM", reals(), ROUNDS)
     print(f"medians: bare {bare_s:.2f} s, through rota {rota_s:.2f} s, ratio {rota_s / bare_s:.3f}")
     print(f"swap_overhead_s: {rota_s - bare_s:.2f}")
 
