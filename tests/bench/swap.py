@@ -22,9 +22,9 @@ import psutil
 
 from catalog.load import load
 from catalog.render import launch
-from proxy.adapters.processes import port_holder
+from proxy.adapters.processes import is_zombie, port_holder
 from tests.e2e.conftest import AGENTS, BUDGET_GIB, fakes, reals
-from tests.installation import REAL_VLLM, Installation, running
+from tests.installation import REAL_VLLM, Installation, eventually, running
 
 ROUNDS = 3
 FAKE_ROUNDS = 9
@@ -70,6 +70,22 @@ def bare(installation: Installation) -> float:
         finally:
             engine.send_signal(signal.SIGTERM)
             engine.wait(60)
+            # Its workers end after their leader. Rota waits for them before it starts another; so must this.
+            eventually(lambda: not _is_group(engine.pid), within_s=60)
+
+
+def _is_group(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return any(_group_of(process.pid) == group and not is_zombie(process.pid) for process in psutil.process_iter())
+
+
+def _group_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None
 
 
 def through_rota(installation: Installation) -> float:
