@@ -1,4 +1,4 @@
-"""The conversion of a good file is what `make models` does; here is what it left, and what a bad file gets."""
+"""The conversion of a good file is what `make setup` does; here is what it left, and what a bad file gets."""
 
 import json
 import subprocess
