@@ -172,12 +172,13 @@ class Lifecycle:
         """
         programs = await self._supervisor.programs()
         alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
-        for process in await asyncio.to_thread(processes.of_installation, self._gate_socket):
-            if process.model not in alive or alive[process.model].pid != process.group:
-                log.warning("%s: ending pid %d, left from an earlier life", process.model, process.pid)
-                self._groups[process.model] = process.group
-        for model in list(self._groups):
-            await self._reclaim(model, self._groups.pop(model))
+        there = {
+            (one.model, one.group) for one in await asyncio.to_thread(processes.of_installation, self._gate_socket)
+        }
+        for model, group in sorted(there):
+            if model not in alive or alive[model].pid != group:
+                log.warning("%s: ending process group %d, left from an earlier life", model, group)
+                await self._reclaim(model, group)
         found = []
         for model, program in alive.items():
             if model not in self._catalog.models or program.pid is None or processes.is_waiting_at_gate(program.pid):

@@ -107,8 +107,8 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-@pytest.fixture
-def group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+@contextlib.contextmanager
+def engine_group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process group like an engine's: a leader that dies and a child of it that does not, both with the marks."""
     environ = {**os.environ, "ROTA_ENGINE": "a", "ROTA_GATE": str(tmp_path / "gate.sock")}
     code = "import os, time\npid = os.fork()\nif pid == 0: time.sleep(600)\nprint(pid, flush=True)\ntime.sleep(600)\n"
@@ -125,6 +125,12 @@ def group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         yield leader
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    with engine_group(tmp_path) as leader:
+        yield leader
 
 
 async def test_a_start_that_supervisord_refuses_is_a_failed_start(stage: Stage) -> None:
@@ -257,6 +263,16 @@ async def test_what_an_engine_of_an_earlier_life_left_is_ended_before_anything_i
     assert await stage.lifecycle.adopt() == (["a"] if program is RUNNING else [])
     assert group.wait(5) == -signal.SIGKILL
     assert stage.device.held_for < 0, "its memory was seen free first"
+
+
+async def test_all_that_several_earlier_lives_of_one_engine_left_is_ended(
+    stage: Stage, group: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    stage.supervisor.now = {"a": EXITED}
+    with engine_group(tmp_path) as older:
+        assert await stage.lifecycle.adopt() == []
+        assert older.wait(5) == group.wait(5) == -signal.SIGKILL
+    assert stage.lifecycle.group_of("a") is None
 
 
 async def test_a_stop_of_a_program_that_supervisord_does_not_know_is_done(stage: Stage) -> None:
