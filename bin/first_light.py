@@ -11,8 +11,8 @@ import httpx
 import openai
 
 from proxy import daemon
-from proxy.cli import status_lines
 from proxy.settings import layout
+from proxy.status_text import status_lines
 
 TIMEOUT_S = 900.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from catalog.render import OWN_FLAGS, canonical_flag
+from catalog.render import OWN_FLAGS, OWN_VARIABLES, canonical_flag
 from catalog.spec import Agents, Catalog, ModelSpec
 from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError, read_struct, wrong_at
@@ -36,7 +36,7 @@ def load(folder: Path, root: Path) -> Catalog:
         models[spec.name] = (path, spec)
     agents_path = folder / AGENTS_FILE
     agents = read_struct(agents_path, Agents)
-    _check_routes(agents_path, agents, list(models))
+    _check_routes(agents_path, agents, {name: spec for name, (_, spec) in models.items()})
     _check_together(models, agents)
     specs = {name: _with_absolute_paths(spec, root) for name, (_, spec) in models.items()}
     return Catalog(folder=folder, models=specs, agents=agents)
@@ -48,8 +48,7 @@ def _check_alone(path: Path, spec: ModelSpec) -> None:
         raise wrong_at(path, ["name"], f"must be the file's name, '{path.stem}', and is '{spec.name}'")
     if spec.name in RESERVED_NAMES:
         raise wrong_at(path, ["name"], f"'{spec.name}' is reserved (so are {', '.join(sorted(RESERVED_NAMES))})")
-    if spec.kv_cache_bytes >= spec.memory_bytes:
-        raise wrong_at(path, ["kv_cache_gib"], "must be below memory_gib, which holds the weights and the KV cache")
+    _check_amounts(path, spec)
     for flag in spec.vllm_args:
         # vLLM's parser takes an unambiguous beginning of a flag for the flag.
         if (own := next((own for own in OWN_FLAGS if own.startswith(canonical_flag(flag))), None)) is not None:
@@ -58,16 +57,43 @@ def _check_alone(path: Path, spec: ModelSpec) -> None:
     for variable in spec.env:
         if variable.startswith("ROTA_"):
             raise wrong_at(path, ["env", variable], "variables that begin with ROTA_ are Rota's own")
+        if variable in OWN_VARIABLES:
+            raise wrong_at(path, ["env", variable], f"is set by Rota: {OWN_VARIABLES[variable]}")
     if spec.system_prompt is not None and spec.chat_template is None:
         raise wrong_at(path, ["system_prompt"], "needs a chat_template that uses the variable default_system_prompt")
 
 
-def _check_routes(path: Path, agents: Agents, models: list[str]) -> None:
-    """Raises: CatalogError for an agent type whose model the catalog does not have."""
+def _check_amounts(path: Path, spec: ModelSpec) -> None:
+    """Raises: CatalogError for amounts and devices that contradict each other."""
+    if spec.kv_cache_bytes is not None and spec.kv_cache_bytes >= spec.memory_bytes:
+        raise wrong_at(path, ["kv_cache_gib"], "must be below memory_gib, which holds the weights and the KV cache")
+    if spec.startup_peak_bytes is not None and spec.startup_peak_bytes < spec.memory_bytes:
+        raise wrong_at(path, ["startup_peak_gib"], "must not be below memory_gib, which the engine takes in the end")
+    if spec.asleep_bytes is not None and spec.asleep_bytes > spec.memory_bytes:
+        raise wrong_at(path, ["asleep_gib"], "must not be above memory_gib, which the engine takes awake")
+    if len(set(spec.sleep_levels or ())) < len(spec.sleep_levels or ()):
+        raise wrong_at(path, ["sleep_levels"], "names a level twice; [1], [2], [1, 2] and [] are allowed")
+    if len(set(spec.devices)) < len(spec.devices):
+        raise wrong_at(path, ["devices"], "names a device twice")
+    if spec.devices and len(spec.devices) < spec.device_count:
+        what = f"names {len(spec.devices)}, and device_count asks for {spec.device_count} at once"
+        raise wrong_at(path, ["devices"], what)
+
+
+def _check_routes(path: Path, agents: Agents, models: dict[str, ModelSpec]) -> None:
+    """Raises: CatalogError for an agent type whose model or fallback the catalog does not have, or cannot be."""
     for agent_type, route in agents.agent_types.items():
-        if route.model not in models:
-            what = f"there is no model '{route.model}'.{nearest(route.model, models)} Models: {', '.join(models)}"
-            raise wrong_at(path, ["agent_types", agent_type, "model"], what)
+        for key, name in (("model", route.model), ("fallback", route.fallback)):
+            if name is not None and name not in models:
+                what = f"there is no model '{name}'.{nearest(name, list(models))} Models: {', '.join(models)}"
+                raise wrong_at(path, ["agent_types", agent_type, key], what)
+        if route.fallback is None:
+            continue
+        at = ["agent_types", agent_type, "fallback"]
+        if route.fallback == route.model:
+            raise wrong_at(path, at, "must be another model than 'model'")
+        if models[route.fallback].embedder != models[route.model].embedder:
+            raise wrong_at(path, at, "must be an embedder if 'model' is one, and must not be one if it is not")
 
 
 def _check_together(models: dict[str, tuple[Path, ModelSpec]], agents: Agents) -> None:

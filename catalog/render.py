@@ -3,9 +3,10 @@
 Rule: pure. Nothing here reads a file, a clock or the environment; equal specs give equal text.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,8 +16,8 @@ from catalog.spec import GIB, Agents, FlagValue, Gib, ModelSpec
 CUDA_CONTEXT_BYTES = GIB // 2
 """What a process holds on a GPU outside `--gpu-memory-utilization`: 0.3 to 0.5 GiB of CUDA context are usual."""
 
-STOP_WAIT_S = 30
-"""supervisord's patience before SIGKILL: vLLM waits without a limit for open connections to close."""
+STOP_WAIT_S = 10
+"""supervisord's patience before SIGKILL. An engine has drained before it is stopped; what takes longer hangs."""
 
 OWN_FLAGS = {
     "host": "engines listen on the loopback only",
@@ -32,6 +33,11 @@ OWN_FLAGS = {
     "kv-cache-memory": "use the key 'kv_cache_gib'",
     "gpu-memory-utilization": "use the key 'memory_gib'",
     "device-memory-utilization": "use the key 'memory_gib'",
+    "tensor-parallel-size": "use the key 'device_count'",
+    "pipeline-parallel-size": "it would take devices that the ledger does not know of",
+    "data-parallel-size": "it would take devices that the ledger does not know of",
+    "enable-sleep-mode": "use the key 'sleep_levels'",
+    "no-enable-sleep-mode": "use the key 'sleep_levels'",
     "shutdown-timeout": "the stop is Rota's",
     "api-key": "engines are reached through the proxy only",
     "ssl-keyfile": "engines are reached through the proxy only",
@@ -39,6 +45,13 @@ OWN_FLAGS = {
     "config": "a second file of flags could undo the ledger's; use the key 'vllm_args'",
 }
 """Flags that `vllm_args` may not hold, because Rota sets them, and what to use instead."""
+
+OWN_VARIABLES = {
+    "CUDA_VISIBLE_DEVICES": "use the key 'devices'",
+    "HIP_VISIBLE_DEVICES": "use the key 'devices'",
+    "VLLM_SERVER_DEV_MODE": "use the key 'sleep_levels'",
+}
+"""Variables that `env` may not hold, because Rota sets them, and what to use instead."""
 
 # ROTA_ENGINE is the launch mark by which left-over processes are known; SPT_NOENV keeps vLLM's setproctitle from
 # overwriting it: without it the environment of VLLM::EngineCore cannot be read (seen with vLLM 0.32).
@@ -71,24 +84,44 @@ class Launch(msgspec.Struct, frozen=True):
     env: dict[str, str]
 
 
-def launch(
-    spec: ModelSpec,
-    vllm: str,
-    device_total_bytes: int | None = None,
-    device_env: Mapping[str, str] = MappingProxyType({}),
-) -> Launch:
-    """The command line and environment of `spec`'s engine.
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where an engine starts, and what it may take there.
 
-    `vllm` is the executable for specs that name none. `device_total_bytes` is the whole memory of the GPU, or None
-    where the device is no GPU: vLLM's start-up check then does not apply, since the KV cache is given in bytes.
-    `device_env` makes the process see its device and no other.
+    `total_bytes` is the smallest whole memory of its GPUs, or None where its device is no GPU; `awake_bytes` what the
+    ledger reserves on each; `kv_cache_bytes` the spec's own or learned figure, None to let vLLM measure; `env` makes
+    the process see its devices and no others.
     """
+
+    awake_bytes: int
+    kv_cache_bytes: int | None
+    total_bytes: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    can_sleep: bool = False
+
+
+def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
+    """The command line and environment of `spec`'s engine; `vllm` is the executable for specs that name none.
+
+    On a GPU vLLM's start-up check asks for the share of `--gpu-memory-utilization` even where the KV cache is given
+    in bytes, so both are (vLLM 0.32, `v1/worker/gpu_worker.py`).
+
+    Raises: ValueError where neither a GPU nor KV cache bytes are given: vLLM would take most of the host's memory.
+    """
+    if on.kv_cache_bytes is None and on.total_bytes is None:
+        raise ValueError(f"{spec.name}: without a GPU, kv_cache_gib must be given in the model's file")
     argv = [spec.vllm or vllm, "serve", spec.weights, "--served-model-name", spec.name]
     argv += ["--host", "127.0.0.1", "--port", str(spec.port)]
     argv += ["--max-model-len", str(spec.max_model_len), "--max-num-seqs", str(spec.max_num_seqs)]
-    argv += ["--dtype", spec.dtype, "--kv-cache-memory-bytes", str(spec.kv_cache_bytes)]
-    if device_total_bytes is not None:
-        argv += ["--gpu-memory-utilization", f"{_utilization(spec.memory_bytes, device_total_bytes):.4f}"]
+    argv += ["--dtype", spec.dtype]
+    if on.kv_cache_bytes is not None:
+        argv += ["--kv-cache-memory-bytes", str(on.kv_cache_bytes)]
+    if on.total_bytes is not None:
+        argv += ["--gpu-memory-utilization", f"{_utilization(on.awake_bytes, on.total_bytes):.4f}"]
+    if spec.device_count > 1:
+        argv += ["--tensor-parallel-size", str(spec.device_count)]
+    if on.can_sleep and on.total_bytes is not None:
+        argv += ["--enable-sleep-mode"]  # the CPU build refuses it, and sleeps (freeing nothing) without it
     if spec.embedder:
         argv += ["--runner", "pooling"]
     if spec.chat_template is not None:
@@ -101,7 +134,28 @@ def launch(
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)
-    return Launch(argv, {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **spec.env, **device_env})
+    own = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    # The endpoints for sleep and wake exist only so. They are on the loopback, like all of the engine.
+    dev_mode = {"VLLM_SERVER_DEV_MODE": "1"} if on.can_sleep else {}
+    return Launch(argv, {**own, **spec.env, **dev_mode, **on.env})
+
+
+def identity(spec: ModelSpec, can_sleep: bool) -> str:
+    """A short name for all of `spec` that decides how much memory its engine takes: a hash, 16 hex digits."""
+    what = {
+        "weights": spec.weights,
+        "max_model_len": spec.max_model_len,
+        "max_num_seqs": spec.max_num_seqs,
+        "dtype": spec.dtype,
+        "embedder": spec.embedder,
+        "device_count": spec.device_count,
+        # Where vLLM measures the KV cache, it takes what memory_gib leaves.
+        "kv_cache": spec.kv_cache_bytes or f"of {int(spec.memory_bytes)}",
+        "vllm_args": spec.vllm_args,
+        "env": spec.env,
+        "can_sleep": can_sleep,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def program_text(spec: ModelSpec) -> str:

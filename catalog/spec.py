@@ -6,7 +6,7 @@ after loading.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,7 @@ ModelName = Annotated[
 ]
 Alias = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1024, le=65535)]
+DeviceName = Annotated[str, Meta(min_length=1, max_length=100)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 AgentType = Annotated[str, Meta(min_length=1, max_length=200)]
 Flag = Annotated[str, Meta(pattern=r"^(--)?[a-z0-9][a-z0-9_.-]*$", description="A flag of `vllm serve`.")]
@@ -46,11 +47,22 @@ class ModelSpec(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    rename={"memory_bytes": "memory_gib", "kv_cache_bytes": "kv_cache_gib"},
+    rename={
+        "memory_bytes": "memory_gib",
+        "kv_cache_bytes": "kv_cache_gib",
+        "startup_peak_bytes": "startup_peak_gib",
+        "asleep_bytes": "asleep_gib",
+        "sleep_host_bytes": "sleep_host_gib",
+    },
 ):
     """How one model is run: what `vllm serve` is given and what the ledger reserves for it.
 
-    `memory_bytes` is all that the engine holds on its device, `kv_cache_bytes` the part of it that is KV cache.
+    `memory_bytes` is all that the engine holds on each of its devices, `kv_cache_bytes` the part of it that is KV
+    cache; where that is absent, vLLM measures at the first start how much fits, and later starts use the figure.
+    `startup_peak_bytes` is what it takes while it starts, `asleep_bytes` what stays on each device while it sleeps,
+    `sleep_host_bytes` the host memory that a level-1 sleep pins; where absent they are estimated (`catalog.amounts`).
+    `devices` are those it may run on (any if empty), by name or UUID, `device_count` on how many at once.
+    `sleep_levels` are the levels it may sleep at: both on a GPU if absent, none for an embedder or without a GPU.
     `vllm_args` are further `vllm serve` flags without the dashes; true gives the bare flag, lists repeat the value,
     objects become JSON. `weights` is a folder, `vllm` the executable that serves it (the settings' own if absent).
     """
@@ -59,9 +71,15 @@ class ModelSpec(
     weights: Annotated[str, Meta(min_length=1)]
     port: Port
     memory_bytes: Gib
-    kv_cache_bytes: Gib
     max_model_len: Annotated[int, Meta(ge=1)]
     max_num_seqs: Annotated[int, Meta(ge=1)] = 16
+    kv_cache_bytes: Gib | None = None
+    startup_peak_bytes: Gib | None = None
+    asleep_bytes: Gib | None = None
+    sleep_host_bytes: Gib | None = None
+    sleep_levels: tuple[Literal[1, 2], ...] | None = None
+    devices: tuple[DeviceName, ...] = ()
+    device_count: Annotated[int, Meta(ge=1, le=16)] = 1
     embedder: bool = False
     description: str = ""
     aliases: tuple[Alias, ...] = ()
@@ -77,9 +95,10 @@ class ModelSpec(
 
 
 class AgentRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the requests of one agent type go."""
+    """Where the requests of one agent type go: to `model`, and to `fallback` where that one cannot be had."""
 
     model: ModelName
+    fallback: ModelName | None = None
 
 
 class Agents(
@@ -89,7 +108,7 @@ class Agents(
     forbid_unknown_fields=True,
     rename={"memory_budget_bytes": "memory_budget_gib"},
 ):
-    """The file `agents.yaml`: the routes, and how much of the device this catalog may use (all of it if absent)."""
+    """The file `agents.yaml`: the routes, and how much of each device this catalog may use (all of it if absent)."""
 
     agent_types: Annotated[dict[AgentType, AgentRoute], Meta(min_length=1)]
     memory_budget_bytes: Gib | None = None

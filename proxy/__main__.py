@@ -1,8 +1,8 @@
 """`python -m proxy`: puts the parts together and runs them until told to stop.
 
 Exit statuses: 0 told to stop; 1 another proxy runs here; 2 the settings or the catalog are wrong, an address is
-taken, or supervisord does not answer; a bug ends in a traceback, and supervisord starts the next proxy, which adopts
-the engines.
+taken, or supervisord does not answer; 4 supervisord was killed, and another one was started; a bug ends in a
+traceback, and supervisord starts the next proxy, which adopts the engines.
 """
 
 import asyncio
@@ -18,16 +18,13 @@ from typing import TextIO
 from catalog.load import load
 from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
-from proxy.adapters.engine import EngineApi
-from proxy.adapters.gpu import DeviceError, open_device
-from proxy.adapters.launcher import Launcher
+from proxy import daemon
+from proxy.adapters import processes
 from proxy.adapters.supervisord import Supervisord, SupervisorError
-from proxy.core.limits import Limits
-from proxy.core.roster import EngineNeeds
+from proxy.assembly import assemble
+from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
-from proxy.core.scheduler import Scheduler
 from proxy.fleet import Fleet
-from proxy.lifecycle import Lifecycle
 from proxy.settings import Layout, Settings, layout, load_settings
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
@@ -38,6 +35,11 @@ log = logging.getLogger("proxy")
 
 EXIT_ALREADY_RUNS = 1
 EXIT_CONFIGURATION = 2
+EXIT_SUPERVISORD_GONE = 4
+
+
+class SupervisordGone(Exception):
+    """supervisord ended and left this proxy behind: it was killed."""
 
 
 class AlreadyRuns(Exception):
@@ -54,6 +56,11 @@ def main() -> int:
         catalog = load(here.root / settings.catalog, here.root)
         lock = _lock(here.lock)
         asyncio.run(_serve(here, settings, catalog))
+    except SupervisordGone:
+        # Engines that nobody can stop must not be left over: the next proxy, under a new supervisord, ends them.
+        lock.close()
+        asyncio.run(daemon.revive(here))
+        return EXIT_SUPERVISORD_GONE
     except AlreadyRuns as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_ALREADY_RUNS
@@ -82,40 +89,15 @@ def _lock(path: Path) -> TextIO:
 
 
 async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
-    """Raises: ListenError, DeviceError, SupervisorError."""
-    device = open_device(
-        limit_bytes=settings.device_memory_bytes,
-        reserve_bytes=settings.device_reserve_bytes,
-        budget_bytes=catalog.agents.memory_budget_bytes,
-    )
-    needs = {
-        spec.name: EngineNeeds(memory_bytes=int(spec.memory_bytes), start_timeout_s=spec.start_timeout_s)
-        for spec in catalog.models.values()
-    }
-    limits = Limits(max_wait_s=settings.max_wait_s, cool_down_s=settings.cool_down_s)
-    scheduler = Scheduler(device.capacity_bytes, needs, limits, now=asyncio.get_running_loop().time())
+    """Raises: ListenError, DeviceError, SupervisorError, SupervisordGone."""
     router = Router(catalog)
+    host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
+    url = f"http://{host}:{settings.listen_port}"
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(engine_session())
-        probe = EngineApi()
-        stack.push_async_callback(probe.close)
-        lifecycle = Lifecycle(
-            catalog=catalog,
-            supervisor=Supervisord(here.supervisord_socket),
-            probe=probe,
-            launches=Launcher(here.root / settings.vllm, device),
-            device=device,
-            gate_socket=here.gate_socket,
-            log_of=here.log_of,
-        )
-        fleet = Fleet(
-            catalog=catalog, scheduler=scheduler, lifecycle=lifecycle, poll_interval_s=settings.poll_interval_s
-        )
-        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
-        url = f"http://{host}:{settings.listen_port}"
-        admin = Admin(
-            fleet=fleet, device_id=device.id, device_kind=device.kind, catalog=catalog, router=router, url=url
-        )
+        parts = await assemble(here, settings, catalog, stack)
+        fleet = parts.fleet
+        admin = Admin(parts=parts, catalog=catalog, router=router, url=url)
         public = web_app.runner(
             web_app.public_app(Forwarder(fleet, router, session), admin, settings.max_body_mib * 2**20)
         )
@@ -123,22 +105,35 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
+        supervisord_pid = await Supervisord(here.supervisord_socket).pid()
         await fleet.adopt()
         await web_app.listen_unix(private, here.gate_socket)
         await web_app.listen_tcp(public, settings.listen_host, settings.listen_port)
         stack.callback(fleet.close)
-        log.info("serving %s from %s on %r", url, catalog.folder, device)
-        await _until_told(fleet)
+        log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(device.name for device in parts.devices))
+        await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
 
 
-async def _until_told(fleet: Fleet) -> None:
-    """Run the fleet until SIGTERM or SIGINT. Raises: what the fleet raises."""
+async def _until_told(fleet: Fleet, supervisord_pid: int) -> None:
+    """Run the fleet until SIGTERM, SIGINT or the end of supervisord. Raises: what the fleet raises, SupervisordGone."""
     running = asyncio.ensure_future(fleet.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with suppress(asyncio.CancelledError):
-        await running
+    is_gone = asyncio.Event()
+
+    def gone() -> None:
+        is_gone.set()
+        running.cancel()
+
+    stop_watching = processes.on_end(supervisord_pid, gone)
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        stop_watching()
+    if is_gone.is_set() and os.getppid() != supervisord_pid:
+        raise SupervisordGone
 
 
 if __name__ == "__main__":

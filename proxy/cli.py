@@ -17,10 +17,11 @@ import httpx
 
 from catalog import render
 from catalog.load import load
-from catalog.spec import GIB, Catalog
+from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.settings import Layout, layout, load_settings
+from proxy.status_text import status_lines
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -59,9 +60,17 @@ def _parser(here: Layout) -> argparse.ArgumentParser:
         return sub
 
     models = _models(here)
-    add("status", _status, "Show the devices, the engines and who waits.")
+    status = add("status", _status, "Show the devices, the engines and who waits.")
+    status.add_argument("-m", "--memory", action="store_true", help="what each takes: declared, learned, present")
     add("start", _start, "Start a model's engine and wait until it is ready.").add_argument("model", choices=models)
     add("stop", _stop, "Drain a model's engine, stop it and wait for that.").add_argument("model", choices=models)
+    sleep = add(
+        "sleep", _sleep, "Drain a model's engine, put it to sleep and wait for that; the next request wakes it."
+    )
+    sleep.add_argument("model", choices=models)
+    sleep.add_argument(
+        "-l", "--level", type=int, choices=(1, 2), default=1, help="1 keeps the weights in host memory (1)"
+    )
     log = add("logs", _logs, "Show the end of a program's log.")
     log.add_argument("program", metavar="MODEL", choices=[*models, "proxy", "supervisord"])
     log.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
@@ -88,38 +97,12 @@ def _catalog(here: Layout) -> Catalog:
     return load(here.root / load_settings(here.root, os.environ).catalog, here.root)
 
 
-def _status(here: Layout, _: argparse.Namespace) -> int:
+def _status(here: Layout, arguments: argparse.Namespace) -> int:
     with daemon.client(here) as proxy:
         status = _answer(proxy.get("/status"))
-    for line in status_lines(status):
+    for line in status_lines(status, with_memory=arguments.memory):
         print(line)
     return 0
-
-
-def status_lines(status: dict[str, Any]) -> list[str]:
-    """The answer of /status as a person reads it."""
-    proxy = status["proxy"]
-    lines = [f"proxy   {proxy['url']}  pid {proxy['pid']}, up {proxy['up_s']:.0f} s, catalog {proxy['catalog']}"]
-    for device in status["devices"]:
-        capacity, reserved = device["capacity_bytes"] / GIB, device["reserved_bytes"] / GIB
-        held = ", ".join(f"{model} {amount / GIB:.2f}" for model, amount in device["reservations"].items())
-        lines.append(f"device  {device['id']}  {reserved:.2f} of {capacity:.2f} GiB reserved{held and f': {held}'}")
-    lines.append(f"{'MODEL':<24} {'STATE':<9} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'LEASES':>6} {'WAIT':>5}  AGENT TYPES")
-    for engine in status["engines"]:
-        lines.append(
-            f"{engine['model']:<24} {engine['state']:<9} {_duration(engine['in_state_s']):>8} "
-            f"{engine['memory_bytes'] / GIB:>6.2f} {engine['held_bytes'] / GIB:>6.2f} "
-            f"{engine['leases']:>6} {engine['waiting']:>5}  {', '.join(engine['agent_types'])}"
-        )
-        if engine["failure"]:
-            lines.append("    failed: " + engine["failure"].replace("\n", "\n    | "))
-    return lines
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _start(here: Layout, arguments: argparse.Namespace) -> int:
@@ -131,16 +114,25 @@ def _start(here: Layout, arguments: argparse.Namespace) -> int:
 
 
 def _stop(here: Layout, arguments: argparse.Namespace) -> int:
+    return _send_down(here, arguments.model, "stop", ("draining", "falling_asleep", "asleep", "waking", "stopping"))
+
+
+def _sleep(here: Layout, arguments: argparse.Namespace) -> int:
+    return _send_down(here, arguments.model, f"sleep?level={arguments.level}", ("draining", "falling_asleep"))
+
+
+def _send_down(here: Layout, model: str, verb: str, on_the_way: tuple[str, ...]) -> int:
+    """Ask for it, wait while the engine is in one of the states `on_the_way`, and print where it ended."""
     deadline = time.monotonic() + STOPPED_WITHIN_S
     with daemon.client(here) as proxy:
-        state = _answer(proxy.post(f"/engines/{arguments.model}/stop"))["state"]
-        while state in ("draining", "stopping"):
+        state = _answer(proxy.post(f"/engines/{model}/{verb}"))["state"]
+        while state in on_the_way:
             if time.monotonic() > deadline:
-                raise daemon.DaemonError(f"{arguments.model} is still {state}")
+                raise daemon.DaemonError(f"{model} is still {state}")
             time.sleep(daemon.POLL_S)
             models = _answer(proxy.get("/models"))["data"]
-            state = next(model["state"] for model in models if model["id"] == arguments.model)
-    print(f"{arguments.model}: {state}")
+            state = next(one["state"] for one in models if one["id"] == model)
+    print(f"{model}: {state}")
     return 0
 
 

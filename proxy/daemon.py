@@ -3,6 +3,7 @@
 Rule: what runs already is not started again and not disturbed, and after a stop no process of this folder is left.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -26,6 +27,7 @@ HEALTHY_WITHIN_S = 60.0
 END_WITHIN_S = 20.0
 CALL_TIMEOUT_S = 900.0
 LOG_LINES = 15
+REVIVE_AFTER_S = 2.0
 
 
 class DaemonError(Exception):
@@ -110,6 +112,20 @@ async def stop(here: Layout, say: Callable[[str], None]) -> None:
     if left:
         say(f"ending what engines left behind: {', '.join(map(str, left))}")
         _end(left, signal.SIGKILL)
+
+
+async def revive(here: Layout) -> None:
+    """After supervisord was killed: start another, unless somebody else (systemd, a person) does so first."""
+    supervisord = Supervisord(here.supervisord_socket)
+    deadline = time.monotonic() + REVIVE_AFTER_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(SupervisorError):
+            await supervisord.pid()
+            return
+        await asyncio.sleep(POLL_S)
+    argv: list[str | Path] = [here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf]
+    nowhere = subprocess.DEVNULL  # what this process had, supervisord's pipe, is broken
+    subprocess.run(argv, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)  # noqa: S603, ASYNC221
 
 
 async def _wait_healthy(here: Layout, supervisord: Supervisord) -> None:

@@ -7,40 +7,65 @@ Nobody reads a state here and then acts on it: they ask for the whole thing, `le
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import assert_never
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, assert_never
 
 from catalog.render import Launch
 from catalog.spec import Catalog, ModelSpec
+from proxy.adapters.state_files import StateFile
 from proxy.core import messages
-from proxy.core.errors import EngineStartFailed, RotaError, ShuttingDown
+from proxy.core.errors import EngineStartFailed, ShuttingDown
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Command, Event
 from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import RUNS
-from proxy.lifecycle import Lifecycle
+from proxy.gates import Gates
+from proxy.lifecycle.acts import Lifecycle
+from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.watch import Watch
 
 log = logging.getLogger(__name__)
 
+MEMORY_INTERVAL_S = 1.0
+"""How often the devices are looked at: strangers are to be seen within two seconds."""
+
+Act = Callable[[], Awaitable[list[Event]]]
+
 
 class Fleet:
-    """All engines of one catalog on one device."""
+    """All engines of one catalog."""
 
-    def __init__(self, *, catalog: Catalog, scheduler: Scheduler, lifecycle: Lifecycle, poll_interval_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        scheduler: Scheduler,
+        lifecycle: Lifecycle,
+        watch: Watch,
+        memory: Memory,
+        stops: StateFile[dict[str, str]],
+        poll_interval_s: float,
+    ) -> None:
         self._catalog = catalog
         self._scheduler = scheduler
         self._lifecycle = lifecycle
+        self._watch = watch
+        self._memory = memory
+        self._stops = stops
         self._poll_interval_s = poll_interval_s
         self._ticket_numbers = itertools.count(1)
         self._tickets: dict[int, asyncio.Future[None]] = {}
-        self._gates: dict[str, tuple[int, asyncio.Future[Launch]]] = {}
+        self._gates = Gates()
+        self._owed: Counter[str] = Counter()
         self._look_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ready_tasks: dict[str, asyncio.Task[None]] = {}
+        self._acting: dict[str, asyncio.Task[None]] = {}
+        """What is done to an engine now; a stop cuts it short."""
         self._crash: BaseException | None = None
         self._is_closing = False
+        watch.notice = self.look_now
 
     def __repr__(self) -> str:
         return f"<Fleet {len(self._tickets)} tickets {self._scheduler!r}>"
@@ -50,11 +75,13 @@ class Fleet:
     def feed(self, event: Event) -> None:
         """Give the scheduler one event and see that its commands are run."""
         try:
-            before = self._scheduler.states()
+            before, stopped = self._scheduler.states(), self._scheduler.stopped_by_hand()
             commands = self._scheduler.handle(event, self._now())
-            for model, state in self._scheduler.states().items():
-                if state is not before[model]:
-                    log.info("%s: %s -> %s, by %s", model, before[model], state, type(event).__name__)
+            for view in self._scheduler.view(self._now()):
+                if view.state is not before[view.model]:
+                    log.info("%s: %s -> %s (%s)", view.model, before[view.model], view.state, view.why)
+            if (now_stopped := self._scheduler.stopped_by_hand()) != stopped:
+                self._stops.write(now_stopped)
             for command in commands:
                 self._run(command)
         except Exception as error:
@@ -62,10 +89,10 @@ class Fleet:
             raise
 
     @asynccontextmanager
-    async def lease(self, model: str, *, by_hand: bool = False) -> AsyncIterator[ModelSpec]:
+    async def lease(self, model: str, *, by_hand: str | None = None) -> AsyncIterator[ModelSpec]:
         """The right to use `model`'s engine while it is READY: queueing, starting and draining are hidden in here.
 
-        A person who asks for it, `by_hand`, does not wait for the end of a cool-down.
+        A person who asks for it, `by_hand`, does not wait for the end of a cool-down and undoes a stop by hand.
 
         Raises: RotaError if the engine cannot be had.
         """
@@ -83,26 +110,38 @@ class Fleet:
             del self._tickets[ticket]
             self.feed(messages.RequestEnded(ticket))
 
+    @contextmanager
+    def owing(self, model: str) -> Iterator[None]:
+        """While in it, `model`'s engine has a request and has not begun to answer: its pulse must tell of work."""
+        self._owed[model] += 1
+        try:
+            yield
+        finally:
+            self._owed[model] -= 1
+
     async def ask_gate(self, model: str, pid: int) -> Launch:
         """Leave for the process `pid` to become `model`'s engine; it waits here until there is room.
 
         Raises: RotaError if it may not.
         """
         await self._lifecycle.check_asker(model, pid)
-        answer: asyncio.Future[Launch] = asyncio.get_running_loop().create_future()
-        self._gates[model] = pid, answer
+        asked = self._gates.ask(model, pid)
         try:
             self.feed(messages.GateAsked(model))
-            return await answer
+            return await asked.answer
         finally:
-            # Only if no newer process of the same model has taken this place at the gate meanwhile.
-            if self._gates.get(model) == (pid, answer):
-                del self._gates[model]
+            if self._gates.leave(model, asked):
                 self.feed(messages.GateLeft(model))
 
-    def stop(self, model: str) -> None:
+    def stop(self, model: str, who: str) -> None:
         """Drain `model`'s engine and stop it; returns at once."""
-        self.feed(messages.StopAsked(model))
+        self.feed(messages.StopAsked(model, who))
+
+    def sleep(self, model: str, level: int, who: str) -> None:
+        """Drain `model`'s engine and put it to sleep; returns at once. Raises: CannotSleep."""
+        if (error := self._scheduler.why_not_sleep(model, level)) is not None:
+            raise error
+        self.feed(messages.SleepAsked(model, level, who))
 
     def look_now(self) -> None:
         """Something looks wrong with an engine: ask supervisord now, not at the next tick."""
@@ -117,29 +156,27 @@ class Fleet:
         """The reservations, to look at."""
         return self._scheduler.ledger
 
-    async def held_bytes(self) -> dict[str, int]:
-        """What each engine's processes hold on the device now, by model; measured, not reserved."""
-        return await self._lifecycle.held_bytes()
-
-    def group_of(self, model: str) -> int | None:
-        """The process group of `model`'s engine, if it was launched."""
-        return self._lifecycle.group_of(model)
-
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def adopt(self) -> None:
         """Take over the engines that run already; to be called once, before the gate opens."""
-        for model in await self._lifecycle.adopt():
-            self.feed(messages.EngineFound(model))
-            self._watch_ready(model)
+        for model, who in self._stops.read().items():
+            self.feed(messages.StopRemembered(model, who))
+        for found in await self._lifecycle.adopt():
+            self.feed(found)
+            if found.sleep_level is None:
+                self._begin(found.model, lambda model=found.model: self._lifecycle.wait_ready(model))  # type: ignore[misc]
+        await self._look_at_memory()
 
     async def run(self) -> None:
-        """Watch supervisord and let time pass, until cancelled.
+        """Watch the engines and the devices and let time pass, until cancelled.
 
         Raises: what a command's task raised; a bug must not pass in silence.
         """
+        for look, every_s in ((self._look_at_memory, MEMORY_INTERVAL_S), (self._take_pulse, self._poll_interval_s)):
+            self._keep(self._again(look, every_s))
         while self._crash is None:
-            for event in await self._lifecycle.look(self._running):
+            for event in await self._watch.look(self._scheduler.states):
                 self.feed(event)
             self.feed(messages.Tick())
             with suppress(TimeoutError):
@@ -153,10 +190,24 @@ class Fleet:
         for granted in self._tickets.values():
             if not granted.done():
                 granted.set_exception(self._going_away())
-        for model in self._gates:
-            self._answer_gate(model, self._going_away())
+        self._gates.answer_all(self._going_away())
         for task in self._tasks:
             task.cancel()
+        self._watch.close()
+
+    async def _look_at_memory(self) -> None:
+        for event in await self._memory.look(self._scheduler.states(), dict(self.ledger.placings)):
+            self.feed(event)
+
+    async def _take_pulse(self) -> None:
+        owed = [model for model, requests in self._owed.items() if requests]
+        for event in await self._watch.take_pulse(self._scheduler.states(), self._scheduler.busy(), owed):
+            self.feed(event)
+
+    async def _again(self, look: Callable[[], Awaitable[None]], every_s: float) -> None:
+        while True:
+            await look()
+            await asyncio.sleep(every_s)
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -171,61 +222,53 @@ class Fleet:
                 if (granted := self._tickets.get(ticket)) and not granted.done():
                     granted.set_exception(error)
             case messages.StartEngine(model):
-                self._begin(self._lifecycle.start, model)
-            case messages.OpenGate(model):
-                self._begin(self._open_gate, model)
+                # Never cancelled: a stop must find what supervisord was told to start.
+                self._keep(self._report(lambda: self._lifecycle.start(model)))
+            case messages.OpenGate(model, devices, awake_bytes):
+                self._begin(model, lambda: self._open_gate(model, devices, awake_bytes))
             case messages.CloseGate(model, error):
-                self._answer_gate(model, error)
+                self._gates.answer(model, error)
+            case messages.SleepEngine(model, level):
+                self._begin(model, lambda: self._lifecycle.sleep(model, level))
+            case messages.WakeEngine(model, level):
+                self._begin(model, lambda: self._lifecycle.wake(model, level))
             case messages.StopEngine(model):
-                if (watching := self._ready_tasks.pop(model, None)) is not None:
-                    watching.cancel()
-                self._begin(self._lifecycle.stop, model)
+                if (acting := self._acting.pop(model, None)) is not None:
+                    acting.cancel()
+                self._keep(self._report(lambda: self._lifecycle.stop(model)))
             case _:
                 assert_never(command)
 
-    async def _open_gate(self, model: str) -> Event | None:
-        asked = self._gates.get(model)
+    async def _open_gate(self, model: str, devices: tuple[str, ...], awake_bytes: int) -> list[Event]:
+        asked = self._gates.waiting(model)
         try:
-            launch = None if asked is None else await self._lifecycle.launch(model, asked[0])
+            launch = None if asked is None else await self._lifecycle.launch(model, asked.pid, devices, awake_bytes)
         except EngineStartFailed as error:
-            if self._gates.get(model) is not asked:
-                return None
-            self._answer_gate(model, error)
-            return messages.StartFailed(model, error)
-        if launch is None or self._gates.get(model) is not asked:
+            if self._gates.waiting(model) is not asked:
+                return []
+            self._gates.answer(model, error)
+            return [messages.StartFailed(model, error)]
+        if launch is None or self._gates.waiting(model) is not asked:
             # It left, or a newer process took its place, while the gate opened: supervisord will tell which.
             self._lifecycle.expect(model)
-            return None
-        self._answer_gate(model, launch)
-        self._watch_ready(model)
-        return None
-
-    def _answer_gate(self, model: str, answer: Launch | RotaError) -> None:
-        if model not in self._gates or self._gates[model][1].done():
-            return
-        _, waiting = self._gates[model]
-        if isinstance(answer, RotaError):
-            waiting.set_exception(answer)
-        else:
-            waiting.set_result(answer)
+            return []
+        self._gates.answer(model, launch)
+        return await self._lifecycle.wait_ready(model)
 
     # --- small things ---------------------------------------------------------------------------------------------
 
-    def _running(self) -> list[str]:
-        return [model for model, state in self._scheduler.states().items() if state in RUNS]
+    def _begin(self, model: str, act: Act) -> None:
+        self._acting[model] = self._keep(self._report(act))
 
-    def _watch_ready(self, model: str) -> None:
-        self._ready_tasks[model] = self._begin(self._lifecycle.wait_ready, model)
+    async def _report(self, act: Act) -> None:
+        for event in await act():
+            self.feed(event)
 
-    def _begin(self, act: Callable[[str], Awaitable[Event | None]], model: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._report(act, model))
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
         return task
-
-    async def _report(self, act: Callable[[str], Awaitable[Event | None]], model: str) -> None:
-        if (event := await act(model)) is not None:
-            self.feed(event)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -26,7 +26,11 @@ class Settings(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    rename={"device_memory_bytes": "device_memory_gib", "device_reserve_bytes": "device_reserve_gib"},
+    rename={
+        "device_memory_bytes": "device_memory_gib",
+        "device_reserve_bytes": "device_reserve_gib",
+        "sleep_host_bytes": "sleep_host_gib",
+    },
 ):
     """What can be set. Seconds, bytes and paths are in the names."""
 
@@ -39,6 +43,12 @@ class Settings(
     max_body_mib: Annotated[int, Meta(ge=1)] = 64
     max_wait_s: Seconds = 600.0
     cool_down_s: Seconds = 15.0
+    sleep_host_bytes: Gib | None = None
+    sleep_timeout_s: Seconds = 120.0
+    settle_timeout_s: Seconds = 30.0
+    hang_timeout_s: Seconds = 60.0
+    blocked_s: Seconds = 10.0
+    start_after_stop_by_hand: bool = False
     poll_interval_s: Annotated[float, Meta(ge=0.05, le=5)] = 0.5
 
 
@@ -76,6 +86,11 @@ class Layout(msgspec.Struct, frozen=True):
     def lock(self) -> Path:
         """Held by the one proxy that runs here."""
         return self.run / "proxy.lock"
+
+    @property
+    def state(self) -> Path:
+        """What was learned, and what people decided, in small JSON files."""
+        return self.root / "var" / "state"
 
     @property
     def logs(self) -> Path:

@@ -4,6 +4,7 @@ The folder is laid out like the checkout, with links to its code, so that everyt
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -41,7 +42,16 @@ def fake_model(name: str, memory_gib: float = 2.5, **more: Any) -> dict[str, Any
 class Installation:
     """A project folder at `root` that can be started, asked and stopped."""
 
-    def __init__(self, root: Path, models: list[dict[str, Any]], agents: dict[str, str], budget_gib: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        models: list[dict[str, Any]],
+        agents: dict[str, str | dict[str, str]],
+        budget_gib: float | None = None,
+        gpus: dict[str, float] | None = None,
+        **settings: object,
+    ) -> None:
+        """`gpus` are stand-ins, by UUID with their GiB; without them the host's memory is the device."""
         self.root = root
         self.start_takes_s = 20.0
         self.port = free_port()
@@ -52,7 +62,15 @@ class Installation:
             "ROTA_LISTEN_PORT": str(self.port),
             "ROTA_COOL_DOWN_S": "1",
             "FAKE_LOG": str(root / "fake.log"),
+            "FAKE_CONTROL": str(root / "control"),
+            **{f"ROTA_{key.upper()}": str(value) for key, value in settings.items()},
         }
+        (root / "control").mkdir()
+        if gpus is not None:
+            self.environ |= {"FAKE_NVML": str(self.nvml), "PYTHONPATH": str(CHECKOUT / "tests" / "fakes")}
+            self.nvml.mkdir()
+            listed = [{"uuid": uuid, "total": round(gib * 2**30)} for uuid, gib in gpus.items()]
+            (self.nvml / "gpus.json").write_text(json.dumps(listed))
         for name in (".venv", "bin", "proxy"):
             (root / name).symlink_to(CHECKOUT / name)
         (root / "supervisor.d").mkdir()
@@ -63,13 +81,25 @@ class Installation:
         self.catalog.mkdir(parents=True)
         for model in models:
             (self.catalog / f"{model['name']}.yaml").write_text(yaml.safe_dump(model))
-        routes = {agent_type: {"model": model} for agent_type, model in agents.items()}
-        text = yaml.safe_dump({"memory_budget_gib": budget_gib, "agent_types": routes})
-        (self.catalog / "agents.yaml").write_text(text)
+        routes = {name: {"model": route} if isinstance(route, str) else route for name, route in agents.items()}
+        budget = {} if budget_gib is None else {"memory_budget_gib": budget_gib}
+        (self.catalog / "agents.yaml").write_text(yaml.safe_dump({**budget, "agent_types": routes}))
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def nvml(self) -> Path:
+        """The folder of the stand-in for NVML."""
+        return self.root / "nvml"
+
+    def control(self, model: str, **told: object) -> None:
+        """Tell `model`'s fake engine what to do from now on; without anything, to behave."""
+        path = self.root / "control" / f"{model}.json"
+        tmp = path.with_suffix(".tmp")
+        tmp.write_text(json.dumps(told))
+        tmp.replace(path)
 
     @property
     def gate_socket(self) -> Path:

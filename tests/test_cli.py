@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli import status_lines
+from proxy.status_text import status_lines
 from tests.installation import CHECKOUT, Installation, eventually, fake_model, running
 
 VERBS = [

@@ -3,27 +3,47 @@
 Rule: what would make vLLM fail after half a minute, and can be seen now, is refused now, with the remedy.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from catalog.render import Launch, launch
+from catalog.amounts import sleep_levels_of
+from catalog.render import Launch, Seat, launch
 from catalog.spec import ModelSpec
-from proxy.adapters.gpu import HostDevice, NvidiaDevice
 from proxy.adapters.processes import port_holder
+from proxy.core.devices import Device, DeviceKind
+from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 
 
-class Launcher:
-    """Launches on `device`: `vllm` is the executable for specs that name none."""
+class Devices(Protocol):
+    """Who knows the devices and how a process is pointed at them."""
 
-    def __init__(self, vllm: Path, device: HostDevice | NvidiaDevice) -> None:
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All of them."""
+
+    def env(self, ids: Sequence[str]) -> dict[str, str]:
+        """The variables that make a process see these and no other."""
+
+
+class Launcher:
+    """Launches on `devices`: `vllm` is the executable for specs that name none."""
+
+    def __init__(self, vllm: Path, devices: Devices) -> None:
         self._vllm = vllm
-        self._device = device
+        self._devices = devices
 
     def __repr__(self) -> str:
         return f"<Launcher {self._vllm}>"
 
-    def prepare(self, spec: ModelSpec) -> Launch:
-        """The launch of `spec`. Raises: WeightsMissing, PortTaken, EngineStartFailed."""
+    def prepare(
+        self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_cache_bytes: int | None
+    ) -> Launch:
+        """The launch of `spec` on `devices`, each with `awake_bytes` reserved; `kv_cache_bytes` is what was learned.
+
+        Raises: WeightsMissing, PortTaken, EngineStartFailed.
+        """
         if not (Path(spec.weights) / "config.json").is_file():
             fetch = f"fetch it with: bin/download_models.py {spec.name}" if spec.source else "put the model there"
             raise WeightsMissing(f"{spec.name} has no model at {spec.weights} (no config.json): {fetch}")
@@ -34,4 +54,16 @@ class Launcher:
             )
         if (holder := port_holder(spec.port)) is not None:
             raise PortTaken(f"{spec.name} listens on port {spec.port}, and {holder} has it: free it, or change 'port'")
-        return launch(spec, str(self._vllm), self._device.gpu_total_bytes, self._device.env)
+        own = [device for device in self._devices.devices if device.id in devices]
+        is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
+        seat = Seat(
+            total_bytes=min(device.total_bytes for device in own) if is_gpu else None,
+            awake_bytes=awake_bytes,
+            kv_cache_bytes=spec.kv_cache_bytes or kv_cache_bytes,
+            env=self._devices.env(devices),
+            can_sleep=bool(sleep_levels_of(spec, is_gpu)),
+        )
+        try:
+            return launch(spec, str(self._vllm), seat)
+        except ValueError as error:
+            raise EngineStartFailed(str(error), lasts=Lasts.LASTING) from error

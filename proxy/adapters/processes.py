@@ -3,10 +3,12 @@
 Rule: only processes that carry the engine's launch mark are ever signalled, so that a recycled number is no danger.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +66,58 @@ def resident_bytes(pids: list[int]) -> int:
     return total
 
 
+def host_available_bytes() -> int:
+    """The host memory that processes could take now without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
 def is_waiting_at_gate(pid: int) -> bool:
     """Whether the process is still `bin/engine`, and has not become vLLM."""
     with contextlib.suppress(psutil.Error):
         return any(argument.endswith("bin/engine") for argument in psutil.Process(pid).cmdline())
     return False
+
+
+def on_end(pid: int, tell: Callable[[], None]) -> Callable[[], None]:
+    """Have the event loop call `tell` once as soon as the process ends, by its pidfd: no child of ours need it be.
+
+    Returns what ends the watch. A process that is gone already is told of soon.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return loop.call_soon(tell).cancel
+
+    def ended() -> None:
+        close()
+        tell()
+
+    is_open = True
+
+    def close() -> None:
+        nonlocal is_open
+        if is_open:
+            is_open = False
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    loop.add_reader(descriptor, ended)
+    return close
+
+
+def title(pid: int) -> str:
+    """What the process calls itself: its whole command line; empty if it cannot be seen."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())
+    return ""
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that the process was started with; empty if it cannot be seen."""
+    with contextlib.suppress(psutil.Error):
+        return dict(psutil.Process(pid).environ())
+    return {}
 
 
 def port_holder(port: int) -> str | None:

@@ -100,10 +100,24 @@ class PortTaken(EngineStartFailed):
 
 
 class StoppedByHand(RotaError):
-    """Somebody stopped the engine while requests waited for it."""
+    """Somebody stopped the engine, and it stays stopped until somebody starts it."""
 
     status = 503
     code = "stopped_by_hand"
+
+
+class BlockedByOthers(RotaError):
+    """Processes that are not ours leave no room for the engine on any device; the message names them."""
+
+    status = 503
+    code = "blocked_by_others"
+
+
+class CannotSleep(InvalidRequest):
+    """The engine may not be put to sleep at that level, or is not awake."""
+
+    status = 409
+    code = "cannot_sleep"
 
 
 class WaitedTooLong(RotaError):

@@ -6,6 +6,8 @@ REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
 ERROR_MARK = "X-Rota-Error"
 """On every error that is the proxy's own, never on one of vLLM's: its value is the error's code."""
+FALLBACK = "X-Rota-Fallback"
+"""On an answer that another model gave: which one, for which, and the code of the reason."""
 
 _HOP_BY_HOP = frozenset(
     {
@@ -35,8 +37,8 @@ def for_engine(headers: Collection[tuple[str, str]], request_id: str) -> list[tu
 
 
 def for_client(headers: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The engine's headers as the client gets them; the request id is set on every answer elsewhere."""
-    dropped = _hop_by_hop(headers) | {REQUEST_ID.lower()}
+    """The engine's headers as the client gets them; our own are set elsewhere."""
+    dropped = _hop_by_hop(headers) | {REQUEST_ID.lower(), FALLBACK.lower()}
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 

@@ -22,6 +22,12 @@ class Limits:
 
     max_wait_s: float = 600.0
     cool_down_s: float = 15.0
+    blocked_s: float = 10.0
+    """How long a request waits for room that strangers hold: memory just freed is theirs for a moment."""
+    sleep_timeout_s: float = 60.0
+    """How long a sleep or a wake may take, its probe included."""
+    wakes_after_stop_by_hand: bool = False
+    """Whether the next request starts an engine that somebody stopped by hand."""
 
     def cool_down_after(self, lasts: Lasts, failures: int) -> float:
         """The wait after the `failures`-th failure in a row; infinity until somebody changes something."""

@@ -1,7 +1,9 @@
 """What goes into the scheduler (events) and what comes out (commands). Plain values, no behaviour."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.core.devices import Amounts, Strangers
 from proxy.core.diagnose import UNKNOWN, Diagnosis
 from proxy.core.errors import EngineStartFailed, RotaError
 
@@ -10,11 +12,11 @@ from proxy.core.errors import EngineStartFailed, RotaError
 
 @dataclass(frozen=True, slots=True)
 class RequestArrived:
-    """A ticket is drawn for `model`; a Grant or a Reject will answer it."""
+    """A ticket is drawn for `model`; a Grant or a Reject will answer it. `by_hand` says who asks, if not a client."""
 
     ticket: int
     model: str
-    by_hand: bool = False
+    by_hand: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class StopAsked:
     """A person wants `model` stopped, drained first."""
 
     model: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class SleepAsked:
+    """A person wants `model` asleep at `level`, drained first."""
+
+    model: str
+    level: int
+    who: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class GateLeft:
 
 @dataclass(frozen=True, slots=True)
 class EngineReady:
-    """The engine answers /health and serves its model."""
+    """The engine answers /health, serves its model and has answered its probe, after a start or a wake."""
 
     model: str
 
@@ -64,27 +76,67 @@ class StartFailed:
 class EngineDown:
     """The engine's process has ended, or is ending, and not by a StopEngine.
 
-    `detail` is what was seen, `diagnosis` what it means if the engine was starting.
+    `detail` is what was seen, `diagnosis` what it means if the engine was starting, `by_hand` who did it.
     """
 
     model: str
     detail: str
-    by_hand: bool = False
+    by_hand: str | None = None
     diagnosis: Diagnosis = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
+class EngineAsleep:
+    """The engine sleeps, says so itself, and its memory has been seen free."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class SleepFailed:
+    """A sleep or a wake did not do what it should: only the end of its process mends that. `detail` says what."""
+
+    model: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStopped:
-    """No process of the engine is left and its memory has been seen free."""
+    """No process of the engine is left, and its memory has been seen free or is some stranger's account now."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFound:
-    """An engine from before this proxy's life runs: adopt it."""
+    """An engine from before this proxy's life runs on `devices`: adopt it. `sleep_level` is None if it is awake."""
 
     model: str
+    devices: tuple[str, ...]
+    sleep_level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRemembered:
+    """Before this proxy's life somebody stopped `model` by hand."""
+
+    model: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmountsLearned:
+    """What `model` takes has been measured."""
+
+    model: str
+    amounts: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class StrangersSeen:
+    """What processes that are not ours hold, by device."""
+
+    by_device: Mapping[str, Strangers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +148,19 @@ Event = (
     RequestArrived
     | RequestEnded
     | StopAsked
+    | SleepAsked
     | GateAsked
     | GateLeft
     | EngineReady
     | StartFailed
     | EngineDown
+    | EngineAsleep
+    | SleepFailed
     | EngineStopped
     | EngineFound
+    | StopRemembered
+    | AmountsLearned
+    | StrangersSeen
     | Tick
 )
 
@@ -133,9 +191,11 @@ class StartEngine:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """Give the waiting process its command line: the memory is reserved."""
+    """Give the waiting process its command line: the memory is reserved, `awake_bytes` on each of `devices`."""
 
     model: str
+    devices: tuple[str, ...]
+    awake_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +213,20 @@ class StopEngine:
     model: str
 
 
-Command = Grant | Reject | StartEngine | OpenGate | CloseGate | StopEngine
+@dataclass(frozen=True, slots=True)
+class SleepEngine:
+    """Put the engine to sleep, see its memory free, and report EngineAsleep or SleepFailed."""
+
+    model: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class WakeEngine:
+    """Wake the engine, ask it its probe again, and report EngineReady or SleepFailed. Level 0: nobody knows."""
+
+    model: str
+    level: int
+
+
+Command = Grant | Reject | StartEngine | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine

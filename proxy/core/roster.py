@@ -3,32 +3,54 @@
 from dataclasses import dataclass, field
 from math import isfinite
 
-from proxy.core.errors import EngineStartFailed
+from proxy.core.devices import Amounts
+from proxy.core.errors import RotaError
+from proxy.core.placement import Rung
 from proxy.core.states import EngineState, check_move
+
+MOST_FAILED_SLEEPS = 2
+"""After so many failures of one level the engine is not put to sleep at it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineNeeds:
-    """What the scheduler must know of a model: bytes to reserve, seconds it may take to start."""
+    """What the scheduler must know of a model: what it takes, where it may run, how it may sleep.
 
-    memory_bytes: int
+    `choices` are the sets of devices, by id, that it may have; `sleep_levels` those it may be put to.
+    """
+
+    amounts: Amounts
+    choices: tuple[tuple[str, ...], ...]
     start_timeout_s: float
+    sleep_levels: tuple[int, ...] = ()
+
+    @property
+    def device_count(self) -> int:
+        """On how many devices at once it runs."""
+        return len(self.choices[0]) if self.choices else 1
 
 
 @dataclass(frozen=True, slots=True)
 class EngineView:
-    """An engine at one moment, for /status and the lists of models. Times are seconds."""
+    """An engine at one moment, for /status and the lists of models. Times are seconds, sizes bytes on each device."""
 
     model: str
     state: EngineState
     in_state_s: float
+    why: str
+    sleep_level: int
+    devices: tuple[str, ...]
     reserved_bytes: int
-    memory_bytes: int
+    pinned_bytes: int
+    amounts: Amounts
     leases: int
     waiting: int
     oldest_wait_s: float
+    stopped_by: str | None
     failure: str | None
     retry_in_s: float | None
+    escalations: int
+    last_escalation: str | None
 
 
 @dataclass(slots=True)
@@ -39,6 +61,8 @@ class Engine:
     needs: EngineNeeds
     state: EngineState = EngineState.STOPPED
     since: float = 0.0
+    why: str = "nobody has asked for it yet"
+    """What brought it into this state, for people."""
     last_used_at: float = 0.0
     leases: set[int] = field(default_factory=set)
     waiting: dict[int, float] = field(default_factory=dict)
@@ -47,16 +71,32 @@ class Engine:
     """A process waits at the gate: a demand to start, like a ticket."""
     is_gate_open: bool = False
     """While STARTING: its process has been given leave."""
-    is_stop_asked: bool = False
-    failure: EngineStartFailed | None = None
+    rung: Rung | None = None
+    """While DRAINING: where it goes from here, as last decided or as a person asked."""
+    is_asked: bool = False
+    """A person asked for that; no decision takes it back."""
+    sleep_level: int = 0
+    """While FALLING_ASLEEP, ASLEEP and WAKING: 1 or 2; 0 where nobody knows (adopted)."""
+    failed_sleeps: dict[int, int] = field(default_factory=dict)
+    """Failed sleeps and wakes, by level."""
+    last_escalation: str | None = None
+    stopped_by: str | None = None
+    """Who stopped it by hand; it stays stopped until somebody starts it by hand."""
+    failure: RotaError | None = None
     failures: int = 0
     """Failed starts since it was last READY."""
     cool_until: float = 0.0
+    blocked_since: float | None = None
+    """Since when strangers leave it no room anywhere, even if all engines went."""
 
-    def move(self, state: EngineState, now: float) -> None:
+    def move(self, state: EngineState, now: float, why: str) -> None:
         """Enter `state`. Raises: IllegalMove, with nothing changed."""
         check_move(self.model, self.state, state)
-        self.state, self.since = state, now
+        self.state, self.since, self.why = state, now, why
+
+    def may_sleep_at(self) -> list[int]:
+        """The levels that are open to it and have not failed too often, the softest first."""
+        return [n for n in sorted(self.needs.sleep_levels) if self.failed_sleeps.get(n, 0) < MOST_FAILED_SLEEPS]
 
     def is_cooling(self, now: float) -> bool:
         """Whether it failed so lately that it is not tried again yet."""
@@ -74,18 +114,25 @@ class Engine:
             return self.at_gate_since, 0
         return None if since is None else (since, ticket)
 
-    def view(self, now: float, reserved_bytes: int) -> EngineView:
+    def view(self, now: float, devices: tuple[str, ...], reserved_bytes: int, pinned_bytes: int) -> EngineView:
         """The engine at this moment."""
         wanted_since = next(iter(self.waiting.values()), now)
         return EngineView(
             model=self.model,
             state=self.state,
             in_state_s=now - self.since,
+            why=self.why,
+            sleep_level=self.sleep_level,
+            devices=devices,
             reserved_bytes=reserved_bytes,
-            memory_bytes=self.needs.memory_bytes,
+            pinned_bytes=pinned_bytes,
+            amounts=self.needs.amounts,
             leases=len(self.leases),
             waiting=len(self.waiting),
             oldest_wait_s=now - wanted_since,
+            stopped_by=self.stopped_by,
             failure=None if self.failure is None else self.failure.message,
             retry_in_s=self.retry_in_s(now),
+            escalations=sum(self.failed_sleeps.values()),
+            last_escalation=self.last_escalation,
         )

@@ -5,9 +5,19 @@ may name a model, one of its aliases, or an agent type (for clients that can onl
 must agree.
 """
 
+from dataclasses import dataclass
+
 from catalog.spec import Catalog
 from catalog.suggest import nearest
 from proxy.core.errors import InvalidRequest, ModelNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The model that must answer, and the one that may answer in its place where it cannot be had."""
+
+    model: str
+    fallback: str | None = None
 
 
 class Router:
@@ -15,6 +25,7 @@ class Router:
 
     def __init__(self, catalog: Catalog) -> None:
         self._by_agent_type = {name: route.model for name, route in catalog.agents.agent_types.items()}
+        self._fallbacks = {name: route.fallback for name, route in catalog.agents.agent_types.items()}
         self._by_name = dict(self._by_agent_type)
         for spec in catalog.models.values():
             self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
@@ -23,8 +34,10 @@ class Router:
     def __repr__(self) -> str:
         return f"<Router {len(self._by_agent_type)} agent types, {len(self._models)} models>"
 
-    def route(self, *, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> str:
-        """The name of the model that must answer.
+    def route(self, *, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> Route:
+        """The model that must answer, with the fallback of the agent type that was named.
+
+        Who names the model itself wants that one and no other.
 
         Raises: InvalidRequest if nothing is named or what is named disagrees, ModelNotFound if it is unknown.
         """
@@ -40,7 +53,8 @@ class Router:
         if (chosen := by_agent_type or by_model) is None:
             what = "give 'agent_type' (or the header X-Agent-Type) or 'model'"
             raise InvalidRequest(f"{what}. {self._all_names()}", param="model")
-        return chosen
+        named_type = model if model in self._by_agent_type else agent_type if not model else None
+        return Route(chosen, self._fallbacks[named_type] if named_type else None)
 
     def named(self, model: str) -> str:
         """The model of exactly this name, for verbs on engines. Raises: ModelNotFound."""

@@ -1,15 +1,17 @@
 r"""The states of an engine and the moves between them.
 
-    STOPPED -> STARTING -> READY <-> DRAINING
-                  |          |          |
-                  v          v          v
-                 STOPPING <-------------+
+    STOPPED -> STARTING -> READY <-> DRAINING -> FALLING_ASLEEP -> ASLEEP -> WAKING -> READY
+                  |          |          |              |             |         |
+                  v          v          v              v             v         v
+                 STOPPING <-+----------+--------------+-------------+---------+
                   |     \
                   v      v
                STOPPED  FAILED (cooling down) -> STARTING
 
 An engine holds memory from the moment it is reserved (STARTING) until it has been seen free (end of STOPPING).
-DRAINING goes back to READY when nobody needs its room any longer.
+One that sleeps already when the proxy comes back is found so: STOPPED -> ASLEEP, in one move.
+DRAINING goes back to READY when nobody needs its room any longer. ASLEEP goes no deeper than it is: vLLM takes a second
+/sleep for a no-op, so the rung below is STOPPED.
 """
 
 from enum import StrEnum
@@ -22,27 +24,41 @@ class EngineState(StrEnum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    FALLING_ASLEEP = "falling_asleep"
+    ASLEEP = "asleep"
+    WAKING = "waking"
     STOPPING = "stopping"
     FAILED = "failed"
 
 
+_S = EngineState
+
 MOVES: dict[EngineState, frozenset[EngineState]] = {
-    EngineState.STOPPED: frozenset({EngineState.STARTING}),
-    EngineState.STARTING: frozenset({EngineState.READY, EngineState.STOPPING}),
-    EngineState.READY: frozenset({EngineState.DRAINING, EngineState.STOPPING}),
-    EngineState.DRAINING: frozenset({EngineState.READY, EngineState.STOPPING}),
-    EngineState.STOPPING: frozenset({EngineState.STOPPED, EngineState.FAILED}),
-    EngineState.FAILED: frozenset({EngineState.STARTING}),
+    _S.STOPPED: frozenset({_S.STARTING, _S.ASLEEP}),
+    _S.STARTING: frozenset({_S.READY, _S.STOPPING}),
+    _S.READY: frozenset({_S.DRAINING, _S.STOPPING}),
+    _S.DRAINING: frozenset({_S.READY, _S.FALLING_ASLEEP, _S.STOPPING}),
+    _S.FALLING_ASLEEP: frozenset({_S.ASLEEP, _S.STOPPING}),
+    _S.ASLEEP: frozenset({_S.WAKING, _S.STOPPING}),
+    _S.WAKING: frozenset({_S.READY, _S.STOPPING}),
+    _S.STOPPING: frozenset({_S.STOPPED, _S.FAILED}),
+    _S.FAILED: frozenset({_S.STARTING}),
 }
 
-HOLDS_VRAM = frozenset({EngineState.STARTING, EngineState.READY, EngineState.DRAINING, EngineState.STOPPING})
-"""Exactly these have a reservation in the ledger."""
-
-RUNS = frozenset({EngineState.STARTING, EngineState.READY, EngineState.DRAINING})
+RUNS = frozenset({_S.STARTING, _S.READY, _S.DRAINING, _S.FALLING_ASLEEP, _S.ASLEEP, _S.WAKING})
 """A process of the engine should be there; if it is gone, that is news."""
 
-IN_TRANSITION = frozenset({EngineState.STARTING, EngineState.STOPPING})
+HOLDS_VRAM = RUNS | {_S.STOPPING}
+"""Exactly these have a reservation in the ledger."""
+
+IN_TRANSITION = frozenset({_S.STARTING, _S.FALLING_ASLEEP, _S.WAKING, _S.STOPPING})
 """At most one of these per device: vLLM measures its share from device-wide free memory."""
+
+AWAKE = frozenset({_S.READY, _S.DRAINING})
+"""It serves, and may be asked to leave."""
+
+ABSENT = frozenset({_S.STOPPED, _S.FAILED})
+"""No process and no memory; a start begins here."""
 
 
 class IllegalMove(RuntimeError):

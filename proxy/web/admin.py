@@ -1,34 +1,37 @@
-"""What the box's own people ask: health, status, the lists of models; and, on the Unix socket only, start and stop.
+"""What the box's own people ask: health, status, the lists of models; on the Unix socket only start, stop and sleep.
 
 Rule: looking wakes nothing.
 """
 
 import dataclasses
 import os
+import pwd
 import time
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
 
 from catalog.spec import Catalog
+from proxy.assembly import Assembled
+from proxy.core.devices import Device
+from proxy.core.errors import InvalidRequest
 from proxy.core.roster import EngineView
 from proxy.core.routing import Router
-from proxy.fleet import Fleet
+from proxy.web.gate import peer
 
 
 class Admin:
     """Shows the fleet, and passes on what a person wants of it."""
 
-    def __init__(
-        self, *, fleet: Fleet, device_id: str, device_kind: str, catalog: Catalog, router: Router, url: str
-    ) -> None:
-        self._fleet = fleet
-        self._device_id = device_id
-        self._device_kind = device_kind
+    def __init__(self, *, parts: Assembled, catalog: Catalog, router: Router, url: str) -> None:
+        self._fleet = parts.fleet
+        self._parts = parts
         self._catalog = catalog
         self._router = router
         self._url = url
-        self._started_at = time.time()
+        self._created = int(time.time())
+        self._started_at = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Admin {self._fleet!r}>"
@@ -44,7 +47,11 @@ class Admin:
 
     def private_routes(self) -> list[web.RouteDef]:
         """The verbs, for the Unix socket."""
-        return [web.post("/engines/{model}/start", self.start), web.post("/engines/{model}/stop", self.stop)]
+        return [
+            web.post("/engines/{model}/start", self.start),
+            web.post("/engines/{model}/stop", self.stop),
+            web.post("/engines/{model}/sleep", self.sleep),
+        ]
 
     async def health(self, _: web.Request) -> web.Response:
         """The proxy's own health, and which proxy it is."""
@@ -53,25 +60,22 @@ class Admin:
     async def status(self, _: web.Request) -> web.Response:
         """Devices, reservations, engines and queue. Bytes and seconds."""
         views, ledger = self._fleet.view(), self._fleet.ledger
-        held = await self._fleet.held_bytes()
-        device = {
-            "id": self._device_id,
-            "kind": self._device_kind,
-            "capacity_bytes": ledger.capacity_bytes,
-            "reserved_bytes": ledger.reserved_bytes,
-            "free_bytes": ledger.free_bytes,
-            "reservations": dict(ledger.reservations),
-        }
         queue = [
             {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
             for view in views
             if view.waiting
         ]
+        pinned = dict(ledger.pinned)
         return _json(
             {
                 "proxy": self._proxy(),
-                "devices": [device],
-                "engines": [self._engine(view, held.get(view.model, 0)) for view in views],
+                "devices": [self._device(device) for device in self._parts.devices],
+                "host": {
+                    "for_sleepers_bytes": ledger.host_bytes,
+                    "pinned": pinned,
+                    "free_bytes": ledger.host_free_bytes,
+                },
+                "engines": [self._engine(view) for view in views],
                 "queue": queue,
             }
         )
@@ -85,7 +89,7 @@ class Admin:
                 {
                     "id": spec.name,
                     "object": "model",
-                    "created": int(self._started_at),
+                    "created": self._created,
                     "owned_by": "rota",
                     "state": view.state,
                     "agent_types": self._catalog.agent_types_of(spec.name),
@@ -100,13 +104,24 @@ class Admin:
     async def start(self, request: web.Request) -> web.Response:
         """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        async with self._fleet.lease(model, by_hand=True):
+        async with self._fleet.lease(model, by_hand=_who(request)):
             return _json({"model": model, "state": "ready"})
 
     async def stop(self, request: web.Request) -> web.Response:
         """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        self._fleet.stop(model)
+        self._fleet.stop(model, _who(request))
+        return self._accepted(model)
+
+    async def sleep(self, request: web.Request) -> web.Response:
+        """Drain an engine and put it to sleep at `?level=`, 1 or 2; the answer does not wait. Raises: RotaError."""
+        model = self._router.named(request.match_info["model"])
+        if (level := request.query.get("level", "1")) not in ("1", "2"):
+            raise InvalidRequest(f"level is '{level[:20]}': 1 and 2 are allowed", param="level")
+        self._fleet.sleep(model, int(level), _who(request))
+        return self._accepted(model)
+
+    def _accepted(self, model: str) -> web.Response:
         state = next(view.state for view in self._fleet.view() if view.model == model)
         return _json({"model": model, "state": state}, status=202)
 
@@ -114,18 +129,52 @@ class Admin:
         return {
             "pid": os.getpid(),
             "url": self._url,
-            "up_s": round(time.time() - self._started_at, 1),
+            "up_s": round(time.monotonic() - self._started_at, 1),
             "catalog": str(self._catalog.folder),
         }
 
-    def _engine(self, view: EngineView, held_bytes: int) -> dict[str, object]:
+    def _device(self, device: Device) -> dict[str, object]:
+        ledger = self._fleet.ledger
+        strangers = ledger.strangers(device.id)
         return {
-            **dataclasses.asdict(view),
-            "held_bytes": held_bytes,
+            "id": device.id,
+            "name": device.name,
+            "kind": device.kind,
+            "total_bytes": device.total_bytes,
+            "capacity_bytes": device.capacity_bytes,
+            "reserved_bytes": ledger.reserved_bytes(device.id),
+            "free_bytes": ledger.free_bytes(device.id),
+            "reservations": ledger.reservations(device.id),
+            "strangers": dataclasses.asdict(strangers),
+        }
+
+    def _engine(self, view: EngineView) -> dict[str, object]:
+        memory, present = self._parts.memory, self._parts.memory.held_bytes(view.model)
+        told = dataclasses.asdict(view)
+        reserves = told.pop("amounts")
+        return {
+            **told,
+            "memory": {
+                "declared": dataclasses.asdict(memory.declared(view.model)),
+                "learned": dataclasses.asdict(memory.learned(view.model)),
+                "reserves": reserves,
+                "present": present,
+            },
+            "memory_bytes": view.amounts.awake_bytes,
+            "held_bytes": max(present.values(), default=0),
             "port": self._catalog.models[view.model].port,
-            "pid": self._fleet.group_of(view.model),
+            "pid": self._parts.groups.pid_of(view.model),
             "agent_types": self._catalog.agent_types_of(view.model),
         }
+
+
+def _who(request: web.Request) -> str:
+    """Who asks, in words: the kernel says which user is at the other end."""
+    _, uid = peer(request)
+    name = str(uid)
+    with suppress(KeyError):
+        name = pwd.getpwuid(uid).pw_name
+    return f"with manage_vllm.sh by {name}"
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
-from proxy.web.middleware import identify, put_request_id, render_errors
+from proxy.web.middleware import identify, put_own_headers, render_errors
 
 SHUTDOWN_TIMEOUT_S = 5.0
 LONGEST_SOCKET_PATH = 107
@@ -65,5 +65,5 @@ async def listen_unix(app_runner: web.AppRunner, path: Path) -> None:
 
 def _app(max_body_bytes: int) -> web.Application:
     app = web.Application(middlewares=[identify, render_errors], client_max_size=max_body_bytes)
-    app.on_response_prepare.append(put_request_id)
+    app.on_response_prepare.append(put_own_headers)
     return app

@@ -5,6 +5,8 @@ Rule: after the first byte of an answer is out, a failure aborts the client's co
 
 import io
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -12,15 +14,26 @@ from yarl import URL
 
 from catalog.spec import ModelSpec
 from proxy.core import headers
-from proxy.core.errors import EngineUnreachable, InvalidRequest
-from proxy.core.routing import Router
+from proxy.core.errors import (
+    BlockedByOthers,
+    EngineStartFailed,
+    EngineUnreachable,
+    InvalidRequest,
+    ModelTooLarge,
+    RotaError,
+    StoppedByHand,
+)
+from proxy.core.routing import Route, Router
 from proxy.core.wire import JsonBody
 from proxy.fleet import Fleet
-from proxy.web.middleware import REQUEST_ID
+from proxy.web.middleware import FALLBACK, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand)
+"""For these the agent type's fallback answers; waiting too long is not among them: the time is gone."""
+
 CONNECT_TIMEOUT_S = 5.0
 IDLE_CONNECTION_S = 4.0
 """vLLM closes idle connections after 5 s: ours must go first, or a request meets a connection that is being closed."""
@@ -56,13 +69,32 @@ class Forwarder:
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Forward one request. Raises: RotaError."""
         body = JsonBody(await _read(request))
-        model = self._router.route(
+        route = self._router.route(
             model=body.text("model"),
             body_agent_type=body.text("agent_type"),
             header_agent_type=_agent_type(request),
         )
-        async with self._fleet.lease(model) as spec:
+        async with self._lease(request, route) as spec:
             return await self._relay(request, spec, body.for_engine(spec.name))
+
+    @asynccontextmanager
+    async def _lease(self, request: web.Request, route: Route) -> AsyncIterator[ModelSpec]:
+        """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
+        async with AsyncExitStack() as stack:
+            try:
+                spec = await stack.enter_async_context(self._fleet.lease(route.model))
+            except CANNOT_BE_HAD as error:
+                if route.fallback is None:
+                    raise
+                log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
+                request[FALLBACK] = f"{route.fallback}; for={route.model}; because={error.code}"
+                try:
+                    spec = await stack.enter_async_context(self._fleet.lease(route.fallback))
+                except RotaError as second:
+                    # Both are told of: the first is what the client asked for.
+                    what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"
+                    raise type(error)(what, param=error.param, retry_after_s=error.retry_after_s) from second
+            yield spec
 
     async def _relay(self, request: web.Request, spec: ModelSpec, body: bytes) -> web.StreamResponse:
         sent = headers.for_engine(request.headers.items(), request[REQUEST_ID])
@@ -70,9 +102,10 @@ class Forwarder:
         url = URL(f"http://127.0.0.1:{spec.port}{request.rel_url.raw_path_qs}", encoded=True)
         try:
             # A file, not bytes: aiohttp sends it piece by piece, and other requests have their turn between.
-            answer = await self._session.request(
-                request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
-            )
+            with self._fleet.owing(spec.name):
+                answer = await self._session.request(
+                    request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
+                )
         except (aiohttp.ClientError, OSError) as error:
             self._fleet.look_now()
             is_sent = not isinstance(error, aiohttp.ClientConnectorError)

@@ -32,11 +32,13 @@ class Gate:
     async def ask(self, request: web.Request) -> web.Response:
         """Wait for room, then answer with argv and environment. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        launch = await self._fleet.ask_gate(model, _peer_pid(request))
+        pid, _ = peer(request)
+        launch = await self._fleet.ask_gate(model, pid)
         return web.Response(body=msgspec.json.encode(launch), content_type="application/json")
 
 
-def _peer_pid(request: web.Request) -> int:
+def peer(request: web.Request) -> tuple[int, int]:
+    """The pid and the uid of who is at the other end of the Unix socket."""
     connection = request.get_extra_info("socket")
-    pid, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    return int(pid)
+    pid, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return int(pid), int(uid)

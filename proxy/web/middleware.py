@@ -12,6 +12,9 @@ from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, No
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
+FALLBACK = web.RequestKey("fallback", str)
+"""Which model answers in place of which, and why."""
+
 HAS_ANSWER = web.RequestKey("has_answer", bool)
 """The first byte of the answer is out, or about to be: no other answer can be given any more."""
 
@@ -23,9 +26,11 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     return await handler(request)
 
 
-async def put_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell the client its request id, also on errors and streams (a signal: on_response_prepare)."""
+async def put_own_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client its request id and who answers, also on errors and streams (a signal: on_response_prepare)."""
     request[HAS_ANSWER] = True
+    if (fallback := request.get(FALLBACK)) is not None:
+        response.headers[headers.FALLBACK] = fallback
     if (request_id := request.get(REQUEST_ID)) is not None:
         response.headers[headers.REQUEST_ID] = request_id
 

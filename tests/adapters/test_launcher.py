@@ -3,10 +3,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from proxy.adapters.gpu import HostDevice, NvidiaDevice
 
 from catalog.spec import GIB, Gib, ModelSpec, Source
 from proxy.adapters import gpu
-from proxy.adapters.gpu import HostDevice, NvidiaDevice
 from proxy.adapters.launcher import Launcher
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 from tests.adapters.test_gpu import FakeNvml

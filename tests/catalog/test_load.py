@@ -103,6 +103,14 @@ def test_an_unknown_model_in_agents_yaml_is_named_with_the_nearest_and_all_there
         ("a", "memry_gib: 3\n", "a.yaml:7: memry_gib: is not a known key. Did you mean 'memory_gib'? Allowed: name,"),
         ("b", "system_prompt: x\n", "b.yaml:7: system_prompt: needs a chat_template"),
         ("b", "vllm_args:\n  x: 1\n  port: 3\n", "b.yaml:9: vllm_args.port: is set by Rota: use the key 'port'"),
+        ("b", "startup_peak_gib: 0.5\n", "b.yaml:7: startup_peak_gib: must not be below memory_gib"),
+        ("b", "asleep_gib: 99\n", "b.yaml:7: asleep_gib: must not be above memory_gib"),
+        ("b", "sleep_levels: [1, 1]\n", "b.yaml:7: sleep_levels: names a level twice"),
+        ("b", "sleep_levels: [3]\n", "b.yaml:7: sleep_levels: Invalid enum value 3"),
+        ("b", "devices: [gpu0, gpu0]\n", "b.yaml:7: devices: names a device twice"),
+        ("b", "devices: [gpu0]\ndevice_count: 2\n", "b.yaml:7: devices: names 1, and device_count asks for 2 at once"),
+        ("b", "env: {CUDA_VISIBLE_DEVICES: '1'}\n", "env.CUDA_VISIBLE_DEVICES: is set by Rota: use the key 'devices'"),
+        ("b", "vllm_args: {tensor-parallel-size: 2}\n", "is set by Rota: use the key 'device_count'"),
         ("b", "aliases: [x, x]\n", "b.yaml:7: aliases: 'x' is already an alias of b"),
         ("b", "aliases: [b]\n", "b.yaml:7: aliases: 'b' is already the model b"),
         ("a", "aliases: [b]\n", "a.yaml:7: aliases: 'b' is already the model b"),
@@ -133,6 +141,14 @@ def test_a_wrong_value_is_named_with_line_and_key(folder: Folder, old: str, new:
     [
         ("agent_types:\n  A: {model: a}\n  Chat: {mdel: a}\n", "agents.yaml:3: agent_types.Chat.mdel: is not a known"),
         ("agent_types:\n  A: {model: a}\n  Chat: a\n", "agents.yaml:3: agent_types.Chat: Expected `object`, got `str`"),
+        (
+            "agent_types:\n  A: {model: a, fallback: c}\n",
+            "agents.yaml:2: agent_types.A.fallback: there is no model 'c'",
+        ),
+        (
+            "agent_types:\n  A: {model: a, fallback: a}\n",
+            "agents.yaml:2: agent_types.A.fallback: must be another model",
+        ),
         ("agent_types: {}\n", "agents.yaml:1: agent_types: Expected `object` of length >= 1"),
         ("agent_type:\n  A: {model: a}\n", "agents.yaml:1: agent_type: is not a known key. Did you mean 'agent_types'"),
         ("memory_budget_gib: 3\n", "agents.yaml:1: the required key 'agent_types' is missing"),
@@ -143,6 +159,12 @@ def test_a_wrong_value_is_named_with_line_and_key(folder: Folder, old: str, new:
 def test_a_wrong_agents_yaml_is_named_with_line_and_key(folder: Folder, text: str, says: str) -> None:
     folder.write(AGENTS_FILE, text)
     assert says in folder.error()
+
+
+def test_a_fallback_answers_what_its_model_would(folder: Folder) -> None:
+    folder.add("b.yaml", "embedder: true\n")
+    folder.write(AGENTS_FILE, "agent_types:\n  A: {model: a, fallback: b}\n  B: {model: b}\n")
+    assert "agents.yaml:2: agent_types.A.fallback: must be an embedder if 'model' is one" in folder.error()
 
 
 def test_an_alias_may_stand_in_one_model_only(folder: Folder) -> None:

@@ -6,7 +6,7 @@ import pytest
 from catalog.spec import GIB, AgentRoute, Agents, Catalog, Gib, ModelSpec, Source
 from catalog.yaml_file import decode_gib, fields_of
 
-REQUIRED = {"name": "a", "weights": "w", "port": 8101, "memory_gib": 2, "kv_cache_gib": 1, "max_model_len": 8}
+REQUIRED = {"name": "a", "weights": "w", "port": 8101, "memory_gib": 2, "max_model_len": 8}
 
 
 def spec_of(**more: object) -> ModelSpec:
@@ -22,7 +22,7 @@ def test_what_has_no_sensible_default_is_required(key: str) -> None:
 
 def test_everything_else_may_be_left_out() -> None:
     spec = spec_of()
-    assert (spec.memory_bytes, spec.kv_cache_bytes) == (2 * GIB, GIB)
+    assert (spec.memory_bytes, spec.kv_cache_bytes) == (2 * GIB, None)
     assert (spec.aliases, spec.vllm_args, spec.env, spec.source) == ((), {}, {}, None)
 
 

@@ -1,18 +1,19 @@
 import pytest
 
+from proxy.core.devices import Amounts
 from proxy.core.errors import EngineStartFailed
 from proxy.core.roster import Engine, EngineNeeds
 from proxy.core.states import EngineState, IllegalMove
 
 
 def engine() -> Engine:
-    return Engine("a", EngineNeeds(memory_bytes=10, start_timeout_s=5))
+    return Engine("a", EngineNeeds(Amounts(10, 10, 1, 5), (("card",),), start_timeout_s=5, sleep_levels=(2, 1)))
 
 
 def test_an_illegal_move_changes_nothing() -> None:
     one = engine()
     with pytest.raises(IllegalMove):
-        one.move(EngineState.READY, 3.0)
+        one.move(EngineState.READY, 3.0, "x")
     assert (one.state, one.since) == (EngineState.STOPPED, 0.0)
 
 
@@ -29,10 +30,20 @@ def test_it_cools_only_while_failed_and_only_so_long() -> None:
     one = engine()
     one.cool_until = 10.0
     assert not one.is_cooling(5.0)
-    one.move(EngineState.STARTING, 1.0)
-    one.move(EngineState.STOPPING, 2.0)
+    one.move(EngineState.STARTING, 1.0, "x")
+    one.move(EngineState.STOPPING, 2.0, "x")
     one.failure = EngineStartFailed("x")
-    one.move(EngineState.FAILED, 3.0)
+    one.move(EngineState.FAILED, 3.0, "x")
     assert one.is_cooling(9.9)
     assert not one.is_cooling(10.0)
-    assert one.view(9.0, 0).retry_in_s == 1.0
+    assert one.view(9.0, (), 0, 0).retry_in_s == 1.0
+
+
+def test_a_level_that_failed_twice_is_closed() -> None:
+    one = engine()
+    assert one.may_sleep_at() == [1, 2]
+    one.failed_sleeps[1] = 1
+    assert one.may_sleep_at() == [1, 2]
+    one.failed_sleeps[1] = 2
+    assert one.may_sleep_at() == [2]
+    assert one.view(0.0, (), 0, 0).escalations == 2

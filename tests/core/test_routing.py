@@ -5,7 +5,7 @@ import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
 from proxy.core.errors import InvalidRequest, ModelNotFound
-from proxy.core.routing import Router
+from proxy.core.routing import Route, Router
 
 
 def spec_of(name: str, *aliases: str) -> ModelSpec:
@@ -19,7 +19,7 @@ def routed(model: str | None = None, *, body: str | None = None, header: str | N
     pairs = {"MedicalQA": "medical", "Claims": "claims", "Billing": "claims"}
     routes = {agent_type: AgentRoute(model=name) for agent_type, name in pairs.items()}
     router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
-    return router.route(model=model, body_agent_type=body, header_agent_type=header)
+    return router.route(model=model, body_agent_type=body, header_agent_type=header).model
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,28 @@ def test_an_agent_type_a_model_an_alias_or_names_that_agree_lead_to_the_model(
     model: str | None, body: str | None, header: str | None, answers: str
 ) -> None:
     assert routed(model, body=body, header=header) == answers
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "header", "fallback"),
+    [
+        (None, "Claims", None, "chat"),
+        (None, None, "Claims", "chat"),
+        ("Claims", None, None, "chat"),
+        ("", "Claims", None, "chat"),
+        (None, "Billing", None, None),
+        ("claims", None, None, None),
+        ("claims", "Claims", None, None),
+        ("gpt-claims", "Claims", None, None),
+    ],
+)
+def test_who_names_an_agent_type_gets_its_fallback_and_who_names_the_model_wants_that_one(
+    model: str | None, body: str | None, header: str | None, fallback: str | None
+) -> None:
+    models = {spec.name: spec for spec in (spec_of("claims", "gpt-claims"), spec_of("chat"))}
+    routes = {"Claims": AgentRoute(model="claims", fallback="chat"), "Billing": AgentRoute(model="claims")}
+    router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
+    assert router.route(model=model, body_agent_type=body, header_agent_type=header) == Route("claims", fallback)
 
 
 def test_body_and_header_that_name_different_agent_types_are_refused_even_for_the_same_model() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from proxy.core.diagnose import UNKNOWN, Diagnosis, diagnose
 from proxy.core.errors import EngineStartFailed, ModelTooLarge, StoppedByHand, WaitedTooLong
 from proxy.core.messages import (
@@ -9,7 +11,6 @@ from proxy.core.messages import (
     GateAsked,
     GateLeft,
     Grant,
-    OpenGate,
     Reject,
     RequestArrived,
     RequestEnded,
@@ -17,10 +18,11 @@ from proxy.core.messages import (
     StartFailed,
     StopAsked,
     StopEngine,
+    StopRemembered,
     Tick,
 )
 from proxy.core.states import EngineState
-from tests.core.world import World
+from tests.core.world import CARD, LIMITS, World
 
 
 def test_the_first_request_reserves_memory_and_starts_the_engine() -> None:
@@ -33,7 +35,8 @@ def test_a_start_is_asked_for_once_however_many_requests_wait() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"))
     assert world.feed(RequestArrived(2, "a")) == []
-    assert world.feed(GateAsked("a")) == [OpenGate("a")]
+    commands = world.feed(GateAsked("a"))
+    assert commands == [world.opened("a")]
     assert world.feed(EngineReady("a")) == [Grant(1), Grant(2)]
     assert world.feed(RequestArrived(3, "a")) == [Grant(3)]
 
@@ -181,7 +184,8 @@ def test_within_the_cool_down_a_request_gets_the_cause_and_when_to_come_back() -
 def test_a_start_by_hand_is_tried_even_within_the_cool_down() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), StartFailed("a", EngineStartFailed("x")), EngineStopped("a"))
-    assert world.feed(GateAsked("a")) == [OpenGate("a")]
+    commands = world.feed(GateAsked("a"))
+    assert commands == [world.opened("a")]
 
 
 def test_an_engine_that_ends_while_starting_has_failed_with_its_last_words() -> None:
@@ -221,7 +225,7 @@ def test_a_cause_in_the_configuration_keeps_the_engine_failed_until_somebody_sta
     assert flag.cause in command.error.message
     assert "bin/manage_vllm.sh start a" in command.error.message
     assert world.scheduler.view(world.now)[0].retry_in_s is None
-    assert world.feed(RequestArrived(2, "a", by_hand=True)) == [StartEngine("a")]
+    assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [StartEngine("a")]
 
 
 def test_an_engine_that_dies_while_serving_is_cleared_away_and_started_again_for_the_next() -> None:
@@ -262,7 +266,8 @@ def test_a_start_by_hand_makes_room_first() -> None:
     world = World(a=30, b=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestEnded(1))
     assert world.feed(GateAsked("b")) == [StopEngine("a")]
-    assert world.feed(EngineStopped("a")) == [OpenGate("b")]
+    commands = world.feed(EngineStopped("a"))
+    assert commands == [world.opened("b")]
     assert world.reserved() == {"b": 30}
 
 
@@ -293,21 +298,24 @@ def test_a_restart_by_hand_lets_the_new_process_in_only_when_the_old_memory_is_f
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestEnded(1))
     assert world.feed(GateAsked("a")) == [StopEngine("a")]
-    assert world.feed(EngineStopped("a")) == [OpenGate("a")]
+    commands = world.feed(EngineStopped("a"))
+    assert commands == [world.opened("a")]
 
 
 def test_a_restart_by_hand_during_a_start_is_the_same() -> None:
     world = World(a=30)
-    assert world.feed(RequestArrived(1, "a"), GateAsked("a")) == [OpenGate("a")]
+    commands = world.feed(RequestArrived(1, "a"), GateAsked("a"))
+    assert commands == [world.opened("a")]
     assert world.feed(GateAsked("a")) == [StopEngine("a")]
-    assert world.feed(EngineStopped("a")) == [OpenGate("a")]
+    commands = world.feed(EngineStopped("a"))
+    assert commands == [world.opened("a")]
     assert world.feed(EngineReady("a")) == [Grant(1)]
 
 
 def test_a_stop_by_hand_ends_the_waiting_and_is_no_failure() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), GateAsked("a"))
-    stop, rejected = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand=True))
+    stop, rejected = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand="with supervisorctl"))
     assert isinstance(rejected, Reject)
     assert isinstance(rejected.error, StoppedByHand)
     assert stop == StopEngine("a")
@@ -318,7 +326,7 @@ def test_a_stop_by_hand_ends_the_waiting_and_is_no_failure() -> None:
 def test_a_stop_that_is_asked_for_drains_first_and_is_not_taken_back() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"))
-    assert world.feed(StopAsked("a")) == []
+    assert world.feed(StopAsked("a", "by ann")) == []
     assert world.feed(Tick()) == []
     assert world.state("a") is EngineState.DRAINING
     assert world.feed(RequestEnded(1)) == [StopEngine("a")]
@@ -329,27 +337,61 @@ def test_a_stop_that_is_asked_for_drains_first_and_is_not_taken_back() -> None:
 def test_a_stop_that_is_asked_for_during_a_start_ends_the_start() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"))
-    stop, rejected = world.feed(StopAsked("a"))
+    stop, rejected = world.feed(StopAsked("a", "by ann"))
     assert isinstance(rejected, Reject)
     assert isinstance(rejected.error, StoppedByHand)
     assert stop == StopEngine("a")
 
 
-def test_a_stop_that_is_asked_for_is_not_undone_by_those_who_wait() -> None:
-    world = World(a=30, b=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a"), RequestArrived(2, "a"), RequestEnded(1))
-    [command] = world.feed(EngineStopped("a"))
+def test_a_stop_by_hand_is_not_undone_by_requests_but_by_a_person() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a", "by ann"))
+    [command] = world.feed(RequestArrived(2, "a"))
     assert isinstance(command, Reject)
     assert isinstance(command.error, StoppedByHand)
-    assert world.feed(RequestArrived(3, "a")) == [StartEngine("a")]
+    assert "was stopped by ann" in command.error.message
+    assert world.feed(RequestEnded(1)) == [StopEngine("a")]
+    assert world.feed(EngineStopped("a")) == []
+    [command] = world.feed(RequestArrived(3, "a"))
+    assert isinstance(command, Reject)
+    assert world.scheduler.stopped_by_hand() == {"a": "by ann"}
+    assert world.feed(RequestArrived(4, "a", by_hand="by ann")) == [StartEngine("a")]
+    assert world.scheduler.stopped_by_hand() == {}
+
+
+def test_a_start_with_supervisorctl_undoes_a_stop_by_hand_too() -> None:
+    world = World(a=30)
+    world.feed(StopAsked("a", "by ann"))
+    commands = world.feed(GateAsked("a"))
+    assert commands == [world.opened("a")]
+    assert world.feed(EngineReady("a"), RequestArrived(1, "a")) == [Grant(1)]
+
+
+def test_where_the_setting_says_so_the_next_request_starts_what_a_person_stopped() -> None:
+    world = World(a=30, limits=replace(LIMITS, wakes_after_stop_by_hand=True))
+    world.feed(StopRemembered("a", "by ann"), StopAsked("a", "by ann"))
+    assert world.feed(RequestArrived(1, "a")) == [StartEngine("a")]
+
+
+def test_a_stop_from_before_this_life_is_remembered() -> None:
+    world = World(a=30)
+    [command] = world.feed(StopRemembered("a", "by ann"), StopRemembered("gone", "by bob"), RequestArrived(1, "a"))
+    assert isinstance(command, Reject)
+    assert "by ann" in command.error.message
+
+
+def test_a_person_who_starts_what_drains_for_a_stop_takes_the_stop_back() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a", "by ann"))
+    assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [Grant(2)]
+    assert world.state("a") is EngineState.READY
 
 
 def test_a_stop_of_what_only_waits_sends_its_waiters_and_its_process_away() -> None:
     world = World(a=30, b=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"), GateAsked("b"))
-    rejected, closed = world.feed(StopAsked("b"))
+    rejected, closed = world.feed(StopAsked("b", "by ann"))
     assert isinstance(rejected, Reject)
-    assert rejected.error.retry_after_s == 1
     assert isinstance(closed, CloseGate)
     assert world.state("a") is EngineState.READY
 
@@ -357,18 +399,18 @@ def test_a_stop_of_what_only_waits_sends_its_waiters_and_its_process_away() -> N
 def test_a_person_does_not_wait_for_the_end_of_a_cool_down() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), StartFailed("a", EngineStartFailed("x")), EngineStopped("a"))
-    assert world.feed(RequestArrived(2, "a", by_hand=True)) == [StartEngine("a")]
+    assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [StartEngine("a")]
 
 
 def test_a_stop_of_what_does_not_run_is_nothing() -> None:
     world = World(a=30)
-    assert world.feed(StopAsked("a")) == []
+    assert world.feed(StopAsked("a", "by ann")) == []
     assert world.state("a") is EngineState.STOPPED
 
 
 def test_an_engine_from_an_earlier_life_is_counted_and_serves_when_it_answers() -> None:
     world = World(a=30, b=30)
-    assert world.feed(EngineFound("a")) == []
+    assert world.feed(EngineFound("a", (CARD,))) == []
     assert world.reserved() == {"a": 30}
     assert world.feed(RequestArrived(1, "b")) == []
     assert world.feed(EngineReady("a")) == [StopEngine("a")]
@@ -376,7 +418,7 @@ def test_an_engine_from_an_earlier_life_is_counted_and_serves_when_it_answers() 
 
 def test_a_late_ready_of_an_engine_that_was_stopped_changes_nothing() -> None:
     world = World(a=30)
-    world.feed(RequestArrived(1, "a"), StopAsked("a"))
+    world.feed(RequestArrived(1, "a"), StopAsked("a", "by ann"))
     assert world.feed(EngineReady("a")) == []
     assert world.state("a") is EngineState.STOPPING
 

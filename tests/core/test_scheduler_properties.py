@@ -1,34 +1,51 @@
-"""Over any sequence of events: the ledger is never overdrawn, and no ticket is ever lost."""
+"""Over any sequence of events on several devices: nothing is overdrawn, and no ticket is ever lost."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.core import messages
+from proxy.core.devices import Strangers
 from proxy.core.errors import EngineStartFailed
 from proxy.core.messages import Event
-from proxy.core.states import IN_TRANSITION, RUNS, EngineState
-from tests.core.world import GIB, World
+from proxy.core.states import HOLDS_VRAM, IN_TRANSITION, RUNS, EngineState
+from tests.core.world import World, amounts, gib, needs
 
-MODELS = {"a": 10.0, "b": 15.0, "c": 25.0, "d": 40.0, "e": 3.0, "never": 41.0}
+DEVICES = {"x": 24.0, "y": 12.0, "z": 24.0}
+ON_X = {"x": 24.0}
+MODELS = {
+    "a": needs(amounts(12, 1, 10), DEVICES, levels=(1, 2)),
+    "b": needs(amounts(12, 2, 10, peak=14), DEVICES, levels=(1,)),
+    "c": needs(amounts(6, 1, 5), DEVICES),
+    "on_x": needs(amounts(20, 1, 20), ON_X, levels=(1, 2)),
+    "tp": needs(amounts(10, 1, 20), DEVICES, count=2, levels=(2,)),
+    "tp3": needs(amounts(11), DEVICES, count=3),
+    "never": needs(amounts(25), DEVICES),
+}
 models = st.sampled_from(sorted(MODELS))
 
 
 class Playing(RuleBasedStateMachine):
-    """Clients come and go; the outside does what it is told, late, or fails at it; people interfere."""
+    """Clients come and go; the outside does what it is told, late, or fails at it; people and strangers interfere."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(**MODELS)
+        self.world = World()
+        self.world.set_up(DEVICES, MODELS, host=30)
         self.open: set[int] = set()
         self.answered: set[int] = set()
         self.next_ticket = 1
         self.to_stop: set[str] = set()
+        self.to_sleep: set[str] = set()
+        self.to_wake: set[str] = set()
         self.at_gate: set[str] = set()
-        self.opened: set[str] = set()
+        self.forced: set[str] = set()
+        """Engines that are being stopped without a decision: they ended, or a person restarted them."""
 
     def feed(self, event: Event) -> None:
-        for command in self.world.feed(event):
+        before = self.world.scheduler.states()
+        commands = self.world.feed(event)
+        for command in commands:
             match command:
                 case messages.Grant(ticket) | messages.Reject(ticket, _):
                     assert ticket in self.open, "an answer for a ticket that nobody holds"
@@ -37,21 +54,32 @@ class Playing(RuleBasedStateMachine):
                 case messages.StopEngine(model):
                     assert model not in self.to_stop, "a second stop while the first is under way"
                     self.to_stop.add(model)
-                    self.opened.discard(model)
+                    self.to_sleep.discard(model)
+                    self.to_wake.discard(model)
+                    is_own = isinstance(event, messages.EngineDown | messages.GateAsked) and event.model == model
+                    if is_own or before[model] in IN_TRANSITION:
+                        self.forced.add(model)
+                case messages.SleepEngine(model, _):
+                    assert not self.leases(model), "put to sleep with leases"
+                    self.to_sleep.add(model)
+                case messages.WakeEngine(model, _):
+                    self.to_wake.add(model)
                 case messages.OpenGate(model):
                     assert model in self.at_gate, "the gate opened for nobody"
                     self.at_gate.discard(model)
-                    self.opened.add(model)
                 case messages.CloseGate(model, _):
                     self.at_gate.discard(model)
                 case messages.StartEngine(_):
                     pass
 
-    @rule(model=models)
-    def a_request_arrives(self, model: str) -> None:
+    def leases(self, model: str) -> int:
+        return next(view.leases for view in self.world.scheduler.view(self.world.now) if view.model == model)
+
+    @rule(model=models, by_hand=st.sampled_from([None, None, None, "by ann"]))
+    def a_request_arrives(self, model: str, by_hand: str | None) -> None:
         ticket, self.next_ticket = self.next_ticket, self.next_ticket + 1
         self.open.add(ticket)
-        self.feed(messages.RequestArrived(ticket, model))
+        self.feed(messages.RequestArrived(ticket, model, by_hand))
 
     @rule(data=st.data())
     def a_request_ends(self, data: st.DataObject) -> None:
@@ -72,37 +100,85 @@ class Playing(RuleBasedStateMachine):
             self.at_gate.discard(model)
             self.feed(messages.GateLeft(model))
 
+    @rule(data=st.data())
+    def a_start_or_a_wake_is_done(self, data: st.DataObject) -> None:
+        going = [m for m, s in self.world.scheduler.states().items() if s in (EngineState.STARTING, EngineState.WAKING)]
+        if going:
+            model = data.draw(st.sampled_from(sorted(going)))
+            self.to_wake.discard(model)
+            self.feed(messages.EngineReady(model))
+
     @rule(model=models)
-    def an_engine_is_ready(self, model: str) -> None:
-        self.feed(messages.EngineReady(model))
+    def a_late_word_comes(self, model: str) -> None:
+        """Of a task whose engine has moved on since."""
+        state = self.world.scheduler.states()[model]
+        if state not in (EngineState.STARTING, EngineState.WAKING):
+            self.feed(messages.EngineReady(model))
+        if state is not EngineState.FALLING_ASLEEP:
+            self.feed(messages.EngineAsleep(model))
 
     @rule(model=models)
     def a_start_fails(self, model: str) -> None:
         self.feed(messages.StartFailed(model, EngineStartFailed("x")))
 
-    @rule(model=models, by_hand=st.booleans())
-    def an_engine_goes_down(self, model: str, by_hand: bool) -> None:
-        self.feed(messages.EngineDown(model, "x", by_hand))
+    @rule(data=st.data(), works=st.booleans())
+    def a_sleep_is_over(self, data: st.DataObject, works: bool) -> None:
+        if self.to_sleep:
+            model = data.draw(st.sampled_from(sorted(self.to_sleep)))
+            self.to_sleep.discard(model)
+            self.feed(messages.EngineAsleep(model) if works else messages.SleepFailed(model, "x"))
 
     @rule(model=models)
-    def an_engine_is_found(self, model: str) -> None:
+    def a_wake_fails(self, model: str) -> None:
+        if model in self.to_wake:
+            self.to_wake.discard(model)
+            self.feed(messages.SleepFailed(model, "x"))
+
+    @rule(model=models, by_hand=st.sampled_from([None, "with supervisorctl"]))
+    def an_engine_goes_down(self, model: str, by_hand: str | None) -> None:
+        self.feed(messages.EngineDown(model, "x", by_hand))
+
+    @rule(model=models, asleep=st.booleans())
+    def an_engine_is_found(self, model: str, asleep: bool) -> None:
         """At adoption only: nothing is asked for yet, and what ran before fitted."""
-        states = self.world.scheduler.states()
-        fits = MODELS[model] * GIB <= self.world.scheduler.ledger.free_bytes
-        is_first = self.next_ticket == 1 and not self.at_gate and not any(s in IN_TRANSITION for s in states.values())
-        if is_first and fits and states[model] is EngineState.STOPPED:
-            self.feed(messages.EngineFound(model))
+        scheduler, taken = self.world.scheduler, MODELS[model].amounts
+        held = taken.asleep_bytes if asleep else taken.awake_bytes
+        fits = [
+            choice
+            for choice in MODELS[model].choices
+            if all(
+                held <= scheduler.ledger.free_bytes(device)
+                and scheduler.ledger.reserved_bytes(device) + held <= gib(DEVICES[device])
+                for device in choice
+            )
+        ]
+        pinned_fits = not asleep or taken.sleep_host_bytes <= scheduler.ledger.host_free_bytes
+        is_first = self.next_ticket == 1 and not self.at_gate and not self.to_stop
+        can = not asleep or MODELS[model].sleep_levels
+        if is_first and can and fits and pinned_fits and scheduler.states()[model] is EngineState.STOPPED:
+            self.feed(messages.EngineFound(model, fits[0], 1 if asleep else None))
 
     @rule(model=models)
     def a_person_stops(self, model: str) -> None:
-        self.feed(messages.StopAsked(model))
+        self.feed(messages.StopAsked(model, "by ann"))
+
+    @rule(model=models, level=st.sampled_from([1, 2]))
+    def a_person_puts_to_sleep(self, model: str, level: int) -> None:
+        self.feed(messages.SleepAsked(model, level, "by ann"))
+
+    @rule(device=st.sampled_from(sorted(DEVICES)), amount=st.sampled_from([0, 0, 2, 5, 30]))
+    def strangers_come_and_go(self, device: str, amount: int) -> None:
+        self.feed(messages.StrangersSeen({device: Strangers(gib(amount))}))
 
     @rule(data=st.data())
     def a_stop_is_done(self, data: st.DataObject) -> None:
         if self.to_stop:
-            model = data.draw(st.sampled_from(sorted(self.to_stop)))
-            self.to_stop.discard(model)
-            self.feed(messages.EngineStopped(model))
+            self.stopped(data.draw(st.sampled_from(sorted(self.to_stop))))
+
+    def stopped(self, model: str) -> None:
+        self.to_stop.discard(model)
+        self.forced.discard(model)
+        self.feed(messages.EngineStopped(model))
 
     @rule(seconds=st.floats(0, 70))
     def time_passes(self, seconds: float) -> None:
@@ -115,36 +191,59 @@ class Playing(RuleBasedStateMachine):
         assert stopping == self.to_stop
 
     @invariant()
-    def at_most_one_engine_starts(self) -> None:
-        assert sum(state is EngineState.STARTING for state in self.world.scheduler.states().values()) <= 1
+    def at_most_one_act_is_under_way_on_a_device(self) -> None:
+        """An engine that ends by itself, or under a person's hands, is cleared away at once, whoever else starts."""
+        states, placings = self.world.scheduler.states(), self.world.scheduler.ledger.placings
+        found_starting = self.next_ticket == 1
+        acting = [m for m, s in states.items() if s in IN_TRANSITION and m not in self.forced]
+        for device in DEVICES:
+            here = [model for model in acting if device in placings[model].devices]
+            assert len(here) <= 1 or found_starting or self._all_found(here), f"{here} on {device}"
+
+    def _all_found(self, here: list[str]) -> bool:
+        """Engines of an earlier life may have been found while they all were starting."""
+        views = {view.model: view for view in self.world.scheduler.view(self.world.now)}
+        return sum("earlier life" not in views[model].why for model in here) <= 1
+
+    @invariant()
+    def who_holds_memory_is_who_has_a_process_or_is_to_have_one(self) -> None:
+        holders = set(self.world.scheduler.ledger.placings)
+        assert holders == {model for model, state in self.world.scheduler.states().items() if state in HOLDS_VRAM}
 
     @invariant()
     def nothing_that_fits_is_left_waiting(self) -> None:
-        """Whenever no start or stop is under way and somebody waits, somebody else is still being served."""
+        """Whenever nothing is under way and somebody waits, an engine serves, or strangers hold the memory."""
         view = self.world.scheduler.view(self.world.now)
-        if any(engine.state in IN_TRANSITION for engine in view):
-            return
         waiting = [engine for engine in view if engine.waiting]
         assert all(engine.state is not EngineState.READY for engine in waiting), "READY, and yet somebody waits"
+        ledger = self.world.scheduler.ledger
+        has_strangers = any(ledger.strangers(device).bytes for device in DEVICES)
+        if has_strangers or any(engine.state in IN_TRANSITION for engine in view):
+            return
         if waiting or self.at_gate:
             assert any(engine.state in RUNS and engine.leases for engine in view), "a ticket waits for nothing"
 
     def teardown(self) -> None:
         """When the outside does all that it is told, and all requests end, every ticket has been answered."""
-        for _ in range(200):
+        for device in DEVICES:
+            self.feed(messages.StrangersSeen({device: Strangers(0)}))
+        for _ in range(300):
             for ticket in sorted(self.open & self.answered):
                 self.open.discard(ticket)
                 self.feed(messages.RequestEnded(ticket))
             for model in sorted(self.to_stop):
-                self.to_stop.discard(model)
-                self.feed(messages.EngineStopped(model))
+                self.stopped(model)
+            for model in sorted(self.to_sleep):
+                self.to_sleep.discard(model)
+                self.feed(messages.EngineAsleep(model))
             for model, state in self.world.scheduler.states().items():
-                if state is EngineState.STARTING:
+                if state in (EngineState.STARTING, EngineState.WAKING):
+                    self.to_wake.discard(model)
                     self.feed(messages.EngineReady(model))
             if not self.open:
                 return
         raise AssertionError(f"never answered: {self.open - self.answered}, {self.world.scheduler!r}")
 
 
-Playing.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+Playing.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestPlaying = Playing.TestCase

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,10 @@ class FakeFleet:
             yield self.model
         finally:
             self.leases -= 1
+
+    @contextlib.contextmanager
+    def owing(self, model: str) -> Iterator[None]:
+        yield
 
     def look_now(self) -> None:
         self.looks += 1

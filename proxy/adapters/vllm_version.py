@@ -1,0 +1,32 @@
+"""Which version of vLLM an executable would run, read from the metadata of its environment. Nothing is run."""
+
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+UNKNOWN = "unknown"
+
+# Debian's and Ubuntu's Python, and so vLLM's own container image, say dist-packages.
+_FOLDERS = ("lib/python3.*/site-packages", "lib/python3.*/dist-packages")
+
+
+def version_of(executable: Path) -> str:
+    """The version of the distribution `vllm` next to `executable` (`<env>/bin/vllm`), or "unknown"."""
+    # As it is called first: in a virtual environment, bin/vllm may be a link out of it.
+    for environment in dict.fromkeys((executable.absolute().parent.parent, executable.resolve().parent.parent)):
+        for pattern in _FOLDERS:
+            for folder in sorted(environment.glob(pattern)):
+                version = _version_in(folder, folder.stat().st_mtime_ns)
+                if version is not None:
+                    return version
+    return UNKNOWN
+
+
+@cache
+def _version_in(folder: Path, mtime_ns: int) -> str | None:
+    """`mtime_ns` is for the cache: an upgrade changes the folder's time."""
+    try:
+        found = [one.version for one in distributions(name="vllm", path=[str(folder)])]
+    except (OSError, TypeError, ValueError):  # metadata of a broken installation
+        return None
+    return next((one for one in found if one), None)

@@ -1,0 +1,221 @@
+"""Records what happened: one event changes the facts on the board, and nothing is decided that the event does not say.
+
+What is not news any more (an engine that is ready after it was stopped) changes nothing.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from proxy.core import errors, messages
+from proxy.core.board import Board
+from proxy.core.devices import Placing
+from proxy.core.diagnose import Lasts
+from proxy.core.messages import Event
+from proxy.core.placement import Rung
+from proxy.core.roster import Engine
+from proxy.core.states import AWAKE, RUNS, EngineState
+
+_SLEEPS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
+
+
+def record(board: Board, event: Event, now: float) -> None:
+    """Change the facts by one event."""
+    match event:
+        case messages.RequestArrived(ticket, model):
+            _arrived(board, ticket, board.engines[model], event, now)
+        case messages.RequestEnded(ticket):
+            _ended(board, ticket, now)
+        case messages.StopAsked(model, who):
+            _stop_asked(board, board.engines[model], who, now)
+        case messages.SleepAsked(model, level, who):
+            engine = board.engines[model]
+            if why_not_sleep(board, engine, level) is None:
+                engine.is_asked, engine.rung = True, _SLEEPS[level]
+                engine.why = f"asked to sleep, {who}"
+                if engine.state is EngineState.READY:
+                    engine.move(EngineState.DRAINING, now, engine.why)
+        case messages.GateAsked(model):
+            _gate_asked(board, board.engines[model], now)
+        case messages.GateLeft(model):
+            board.engines[model].at_gate_since = None
+        case messages.EngineReady(model):
+            _ready(board, board.engines[model], now)
+        case messages.StartFailed(model, error):
+            if board.engines[model].state is EngineState.STARTING:
+                board.fail(board.engines[model], error, now)
+        case messages.EngineDown(model):
+            _down(board, board.engines[model], event, now)
+        case messages.EngineAsleep(model):
+            engine = board.engines[model]
+            if engine.state is EngineState.FALLING_ASLEEP:
+                board.ledger.correct(model, engine.needs.amounts.asleep_bytes)
+                engine.move(EngineState.ASLEEP, now, engine.why)
+                engine.is_asked, engine.rung = False, None
+        case messages.SleepFailed(model, detail):
+            engine = board.engines[model]
+            if engine.state in (EngineState.FALLING_ASLEEP, EngineState.WAKING):
+                board.escalate(engine, detail, now)
+        case messages.EngineStopped(model):
+            _stopped(board, board.engines[model], now)
+        case messages.EngineFound(model):
+            _found(board, board.engines[model], event, now)
+        case messages.StopRemembered(model, who):
+            if model in board.engines and not board.limits.wakes_after_stop_by_hand:
+                board.engines[model].stopped_by = who
+        case messages.AmountsLearned(model, amounts):
+            engine = board.engines[model]
+            engine.needs = replace(engine.needs, amounts=amounts)
+            _correct(board, engine)
+        case messages.StrangersSeen(by_device):
+            board.ledger.note_strangers(by_device)
+        case messages.Tick():
+            pass
+        case _:
+            assert_never(event)
+
+
+def why_not_sleep(board: Board, engine: Engine, level: int) -> errors.RotaError | None:
+    """The error for a person who wants `engine` asleep at `level`, if that cannot be."""
+    if level not in engine.needs.sleep_levels:
+        allowed = ", ".join(map(str, engine.needs.sleep_levels)) or "none; see sleep_levels in the model's file"
+        return errors.CannotSleep(f"{engine.model} cannot sleep at level {level}. Its levels: {allowed}")
+    if engine.state not in AWAKE:
+        return errors.CannotSleep(f"{engine.model} is {engine.state}, and only a ready engine can be put to sleep")
+    pins = engine.needs.amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0)
+    if level == 1 and pins > max(0, board.ledger.host_free_bytes):
+        return errors.CannotSleep(
+            f"{engine.model} would pin {pins} more bytes of host memory, and sleepers may use "
+            f"{board.ledger.host_free_bytes} more (setting sleep_host_gib): stop others, or sleep at level 2"
+        )
+    return None
+
+
+def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestArrived, now: float) -> None:
+    if event.by_hand is not None:
+        engine.cool_until, engine.stopped_by = now, None
+        if engine.is_asked and engine.state is not EngineState.STOPPING:
+            engine.is_asked, engine.rung = False, None
+    if engine.stopped_by is not None and board.limits.wakes_after_stop_by_hand:
+        engine.stopped_by = None
+    if (error := board.too_large(engine) or _held_back(engine)) is not None:
+        board.commands.append(messages.Reject(ticket, error))
+        return
+    engine.waiting[ticket] = now
+    board.holder_of[ticket] = engine
+
+
+def _held_back(engine: Engine) -> errors.RotaError | None:
+    if engine.stopped_by is None:
+        return None
+    return errors.StoppedByHand(
+        f"{engine.model} was stopped {engine.stopped_by}, and stays so until somebody starts it: "
+        f"bin/manage_vllm.sh start {engine.model} (setting start_after_stop_by_hand)"
+    )
+
+
+def _ended(board: Board, ticket: int, now: float) -> None:
+    """Forget a ticket wherever it stands. One that was granted while its client left is a lease like any other."""
+    if (engine := board.holder_of.pop(ticket, None)) is None:
+        return
+    engine.waiting.pop(ticket, None)
+    if ticket in engine.leases:
+        engine.leases.remove(ticket)
+        engine.last_used_at = now
+
+
+def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
+    engine.stopped_by = who
+    why = f"stopped {who}"
+    match engine.state:
+        case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
+            engine.is_asked, engine.rung, engine.why = True, Rung.STOP, why
+            if engine.state is EngineState.READY:
+                engine.move(EngineState.DRAINING, now, why)
+        case EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
+            board.stop(engine, now, why)
+        case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
+            pass
+        case _:
+            assert_never(engine.state)
+    _send_away_stopped(board, engine)
+
+
+def _send_away_stopped(board: Board, engine: Engine) -> None:
+    if (error := _held_back(engine)) is not None:
+        board.send_away(engine, error)
+
+
+def _gate_asked(board: Board, engine: Engine, now: float) -> None:
+    if (error := board.too_large(engine)) is not None:
+        board.commands.append(messages.CloseGate(engine.model, error))
+        return
+    if engine.state is EngineState.STARTING and not engine.is_gate_open:
+        board.open_gate(engine)
+        return
+    engine.at_gate_since, engine.stopped_by = now, None
+    if engine.state in RUNS:
+        # Restarted by hand so fast that nobody saw the old process go: its memory must be seen free first.
+        board.stop(engine, now, "restarted with supervisorctl")
+
+
+def _ready(board: Board, engine: Engine, now: float) -> None:
+    if engine.state not in (EngineState.STARTING, EngineState.WAKING):
+        return
+    engine.move(EngineState.READY, now, engine.why)
+    engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
+    _correct(board, engine)
+
+
+def _correct(board: Board, engine: Engine) -> None:
+    """Make the reservation what the engine takes in its state, as far as that is known better now."""
+    amounts = engine.needs.amounts
+    match engine.state:
+        case EngineState.READY | EngineState.DRAINING:
+            board.ledger.correct(engine.model, amounts.awake_bytes)
+        case EngineState.ASLEEP:
+            board.ledger.correct(engine.model, amounts.asleep_bytes)
+        case EngineState.STARTING:
+            reserved_bytes = board.ledger.placings[engine.model].bytes
+            board.ledger.correct(engine.model, max(reserved_bytes, board.start_bytes(engine)))
+        case _:
+            pass  # it holds nothing, or is changing: the end of the change corrects it
+
+
+def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) -> None:
+    if engine.state not in RUNS:
+        return
+    first_line = event.detail.partition("\n")[0]
+    if event.by_hand is not None:
+        engine.stopped_by = event.by_hand
+        board.stop(engine, now, f"stopped {event.by_hand}")
+        _send_away_stopped(board, engine)
+    elif engine.state is EngineState.STARTING:
+        why = event.diagnosis
+        mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
+        what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}\n{event.detail}"
+        board.fail(engine, errors.EngineStartFailed(what, lasts=why.lasts), now)
+    else:
+        board.stop(engine, now, first_line)
+
+
+def _stopped(board: Board, engine: Engine, now: float) -> None:
+    if engine.state is not EngineState.STOPPING:
+        return
+    board.ledger.release(engine.model)
+    engine.sleep_level = 0
+    engine.move(EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now, engine.why)
+    if isinstance(engine.failure, errors.EngineStartFailed):
+        engine.cool_until = now + board.limits.cool_down_after(engine.failure.lasts, engine.failures)
+
+
+def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float) -> None:
+    if engine.state is not EngineState.STOPPED:
+        return
+    amounts = engine.needs.amounts
+    is_asleep = event.sleep_level is not None
+    board.ledger.adopt(engine.model, Placing(event.devices, amounts.asleep_bytes if is_asleep else amounts.awake_bytes))
+    engine.move(EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life")
+    engine.is_gate_open, engine.stopped_by = True, None
+    engine.sleep_level = event.sleep_level or 0
+    if event.sleep_level is not None and event.sleep_level != 2:
+        board.ledger.adopt_pinned(engine.model, amounts.sleep_host_bytes)

@@ -1,0 +1,1 @@
+"""The life of engines outside: acts on them, watches over them, their adoption, and the memory they take."""

@@ -1,0 +1,255 @@
+"""What is done to engines outside: start, sleep, wake and stop, each to its very end.
+
+Rule: it decides nothing. Each act does one thing to one engine and says by events how that went; an act that makes
+room ends only when the memory has been seen free.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from catalog.render import Launch
+from catalog.spec import Catalog, ModelSpec
+from proxy.adapters import processes
+from proxy.adapters.engine import EngineError, NotReady
+from proxy.adapters.state_files import StateFile
+from proxy.adapters.supervisord import Program, SupervisorError
+from proxy.core import messages
+from proxy.core.errors import EngineStartFailed, GateRefused
+from proxy.core.messages import EngineFound, Event
+from proxy.core.probe import Answer, agrees
+from proxy.lifecycle.adoption import adopt
+from proxy.lifecycle.ending import end_group, end_program
+from proxy.lifecycle.groups import Groups
+from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.watch import Watch
+
+log = logging.getLogger(__name__)
+
+PROBE_TIMEOUT_S = 120.0
+"""For the first probe after a start, which may compile kernels; the start's own time-out rules anyway."""
+
+
+class Supervisor(Protocol):
+    """Who owns the processes."""
+
+    async def programs(self) -> dict[str, Program]:
+        """All programs by name. Raises: SupervisorError, like the others."""
+
+    async def program(self, name: str) -> Program:
+        """One program."""
+
+    async def start(self, name: str) -> None:
+        """Have its process created."""
+
+    async def stop(self, name: str) -> None:
+        """Ask its process to end."""
+
+
+class Control(Protocol):
+    """Who talks to an engine: is it ready, sleep, wake, the probe."""
+
+    async def wait_ready(self, spec: ModelSpec) -> None:
+        """Return when the engine is ready. Raises: NotReady."""
+
+    async def probe(self, spec: ModelSpec, timeout_s: float) -> Answer:
+        """Its answer to the probe. Raises: EngineError, like the others."""
+
+    async def sleep(self, spec: ModelSpec, level: int, timeout_s: float) -> None:
+        """Put it to sleep."""
+
+    async def wake(self, spec: ModelSpec, level: int, timeout_s: float) -> None:
+        """Wake it."""
+
+    async def sleep_level(self, spec: ModelSpec) -> int:
+        """0 awake, 1 or 2 asleep."""
+
+
+class Launches(Protocol):
+    """Who prepares a launch."""
+
+    def prepare(
+        self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_cache_bytes: int | None
+    ) -> Launch:
+        """What the engine's process is to become. Raises: RotaError."""
+
+
+class Lifecycle:
+    """The processes of all engines of one catalog."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        supervisor: Supervisor,
+        control: Control,
+        launches: Launches,
+        memory: Memory,
+        watch: Watch,
+        groups: Groups,
+        answers: StateFile[dict[str, Answer]],
+        keys: Mapping[str, str],
+        choices: Mapping[str, tuple[tuple[str, ...], ...]],
+        gate_socket: Path,
+        sleep_timeout_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._supervisor = supervisor
+        self._control = control
+        self._launches = launches
+        self._memory = memory
+        self._watch = watch
+        self._groups = groups
+        self._answers_file = answers
+        self._answers = answers.read()
+        """What each engine answered to its probe, by model, vLLM version and flags."""
+        self._keys = keys
+        self._choices = choices
+        self._gate_socket = gate_socket
+        self._sleep_timeout_s = sleep_timeout_s
+        self._start_or_stop = {model: asyncio.Lock() for model in catalog.models}
+        """A stop waits until supervisord has answered the start before it, or it would find nothing to stop."""
+
+    def __repr__(self) -> str:
+        return f"<Lifecycle {self._groups!r}>"
+
+    # --- starting -------------------------------------------------------------------------------------------------
+
+    async def start(self, model: str) -> list[Event]:
+        """Have supervisord create the process, which will ask at the gate; StartFailed if it would not."""
+        self._groups.expect_nothing(model)
+        async with self._start_or_stop[model]:
+            try:
+                await self._supervisor.start(model)
+            except SupervisorError as error:
+                return [messages.StartFailed(model, EngineStartFailed(f"{model}: {error}"))]
+            self._groups.expect(model)
+        return []
+
+    async def check_asker(self, model: str, pid: int) -> None:
+        """Raises: GateRefused if `pid` is not supervisord's process of `model`."""
+        try:
+            program = await self._supervisor.program(model)
+        except SupervisorError as error:
+            raise GateRefused(f"{model}: {error}") from error
+        if program.pid != pid:
+            how = f"start it with `bin/manage_vllm.sh start {model}`, or with supervisorctl"
+            raise GateRefused(f"pid {pid} is not supervisord's program {model}: {how}")
+
+    async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
+        """Take the process `pid` for `model`'s engine and prepare its launch. Raises: RotaError."""
+        self._groups.note(model, pid, devices)
+        self._watch.watch_leader(model)
+        kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
+        spec = self._catalog.models[model]
+        return await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
+
+    def expect(self, model: str) -> None:
+        """From now on a process of `model` should be there: if it is not, that is news."""
+        self._groups.expect(model)
+
+    async def wait_ready(self, model: str) -> list[Event]:
+        """EngineReady once it is and has answered its probe; nothing if it never is: that is a time-out's decision."""
+        spec = self._catalog.models[model]
+        try:
+            await self._control.wait_ready(spec)
+        except NotReady:
+            return []
+        try:
+            answer = await self._control.probe(spec, PROBE_TIMEOUT_S)
+        except EngineError as error:
+            return [messages.StartFailed(model, EngineStartFailed(f"{model} is up, but {error}"))]
+        self._answers[self._keys[model]] = answer
+        await asyncio.to_thread(self._answers_file.write, self._answers)
+        await self._watch.watch_members(model)
+        return [*await self._memory.read_log(model), messages.EngineReady(model)]
+
+    # --- the ladder -----------------------------------------------------------------------------------------------
+
+    async def sleep(self, model: str, level: int) -> list[Event]:
+        """Put a drained engine to sleep and see its memory free: EngineAsleep, or SleepFailed with the reason."""
+        spec, devices = self._catalog.models[model], self._groups.devices_of(model)
+        self._watch.forget_pulse(model)
+        before = self._memory.before(model, devices)
+        host_before = await self._host_bytes(model) if level == 1 else 0
+        try:
+            await self._control.sleep(spec, level, self._sleep_timeout_s)
+        except EngineError as error:
+            return [messages.SleepFailed(model, f"sleep at level {level}: {error}")]
+        # What is known to stay, or half of what it held: whoever keeps more has not slept.
+        half = max((one.held_bytes for one in before.values()), default=0) // 2
+        keeps_bytes = max(self._memory.declared(model).asleep_bytes, half)
+        if (missing := await self._memory.settle(model, before, keeps_bytes)) is not None:
+            return [messages.SleepFailed(model, f"it says that it sleeps at level {level}, but {missing}")]
+        learned = await self._memory.learn_asleep(model)
+        if level == 1 and (pinned := await self._host_bytes(model) - host_before) > 0:
+            learned += await self._memory.learn_pinned(model, pinned)
+        return [*learned, messages.EngineAsleep(model)]
+
+    async def wake(self, model: str, level: int) -> list[Event]:
+        """Wake an engine and ask it its probe again: EngineReady if it agrees, or SleepFailed with the reason."""
+        spec = self._catalog.models[model]
+        self._watch.forget_pulse(model)
+        try:
+            async with asyncio.timeout(self._sleep_timeout_s):
+                await self._control.wake(spec, level, self._sleep_timeout_s)
+                answer = await self._control.probe(spec, self._sleep_timeout_s)
+        except (EngineError, TimeoutError) as error:
+            why = str(error) or f"more than {self._sleep_timeout_s:.0f} s with its probe"
+            return [messages.SleepFailed(model, f"wake from level {level}: {why}")]
+        kept = self._answers.get(self._keys[model])
+        if kept is not None and not agrees(kept, answer):
+            what = f"after its wake from level {level} it answers its probe otherwise than after its start"
+            return [messages.SleepFailed(model, f"{what}: {_short(answer)}, not {_short(kept)}")]
+        return [messages.EngineReady(model)]
+
+    async def _host_bytes(self, model: str) -> int:
+        group = self._groups.pid_of(model)
+        members = [] if group is None else await asyncio.to_thread(processes.members, group, model)
+        return await asyncio.to_thread(processes.resident_bytes, members)
+
+    # --- stopping -------------------------------------------------------------------------------------------------
+
+    async def stop(self, model: str) -> list[Event]:
+        """End the engine's processes, all of them and only its own, and wait until its memory is free."""
+        async with self._start_or_stop[model]:
+            devices = self._groups.devices_of(model)
+            before = self._memory.before(model, devices)
+            group = await end_program(self._supervisor, model, self._groups.pid_of(model))
+            self._watch.forget(model)
+            self._groups.forget(model)
+            if group is not None:
+                await end_group(model, group)
+            if (missing := await self._memory.settle(model, before)) is not None:
+                log.warning("%s is stopped, but %s", model, missing)
+            self._groups.expect_nothing(model)
+        return [self._memory.note_gone(model), messages.EngineStopped(model)]
+
+    # --- adoption -------------------------------------------------------------------------------------------------
+
+    async def adopt(self) -> list[EngineFound]:
+        """The engines that run already, once what is left over of others is ended.
+
+        Raises: SupervisorError if supervisord does not answer: without it nobody knows what runs.
+        """
+        found = await adopt(
+            catalog=self._catalog,
+            programs=await self._supervisor.programs(),
+            sleepers=self._control,
+            groups=self._groups,
+            gate_socket=self._gate_socket,
+            devices=self._memory.device_ids,
+            choices=self._choices,
+            reclaim=end_group,
+        )
+        for one in found:
+            self._watch.watch_leader(one.model)
+            if one.sleep_level is not None:
+                await self._watch.watch_members(one.model)
+        return found
+
+
+def _short(answer: Answer) -> str:
+    return repr(answer.text) if answer.vector is None else f"a vector that begins {answer.vector[:3]}"

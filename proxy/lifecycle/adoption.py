@@ -1,0 +1,83 @@
+"""Takes over what an earlier life of this installation left running, and ends what nobody could serve from.
+
+A left-over is a process of an engine whose leader supervisord does not run, or does not run any more: nobody could
+stop it or count its memory. It is known by its launch marks, so nobody else's process is ever touched.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from catalog.spec import Catalog, ModelSpec
+from proxy.adapters import processes
+from proxy.adapters.engine import EngineError
+from proxy.adapters.supervisord import Program
+from proxy.core.messages import EngineFound
+from proxy.lifecycle.groups import Groups
+
+log = logging.getLogger(__name__)
+
+VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+
+class Sleepers(Protocol):
+    """Who knows whether an engine sleeps."""
+
+    async def sleep_level(self, spec: ModelSpec) -> int:
+        """0 awake, 1 or 2 asleep. Raises: EngineError."""
+
+
+async def adopt(
+    *,
+    catalog: Catalog,
+    programs: Mapping[str, Program],
+    sleepers: Sleepers,
+    groups: Groups,
+    gate_socket: Path,
+    devices: Collection[str],
+    choices: Mapping[str, tuple[tuple[str, ...], ...]],
+    reclaim: Callable[[str, int], Awaitable[None]],
+) -> list[EngineFound]:
+    """End what is left over, with `reclaim(model, group)`, then say what runs, where, and how deep it sleeps.
+
+    An engine is on those of `devices` that its environment names; where it names none (a machine without a GPU), on
+    the first of `choices`, the sets of devices that its model may have.
+    """
+    alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
+    there = {(one.model, one.group) for one in await asyncio.to_thread(processes.of_installation, gate_socket)}
+    for model, group in sorted(there):
+        if model not in alive or alive[model].pid != group or model not in catalog.models:
+            log.warning("%s: ending process group %d, left from an earlier life", model, group)
+            await reclaim(model, group)
+    found = []
+    for model, program in alive.items():
+        if model not in catalog.models or program.pid is None or processes.is_waiting_at_gate(program.pid):
+            continue  # at the gate: it lost its connection to the proxy before us, says so in its log, and ends
+        own = _devices(processes.environment(program.pid), devices) or next(iter(choices[model]), ())
+        level = await _sleep_level(sleepers, catalog.models[model])
+        log.info("adopting %s, pid %d, on %s, %s", model, program.pid, ", ".join(own), _depth(level))
+        groups.note(model, program.pid, own)
+        found.append(EngineFound(model, own, level))
+    return found
+
+
+def _devices(environ: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
+    for variable in VISIBLE_DEVICES:
+        named = tuple(environ.get(variable, "").split(","))
+        if all(device in known for device in named):
+            return named
+    return ()
+
+
+async def _sleep_level(sleepers: Sleepers, spec: ModelSpec) -> int | None:
+    """None where it is awake, or starts, or does not answer: its probe will tell."""
+    try:
+        return await sleepers.sleep_level(spec) or None
+    except EngineError:
+        return None
+
+
+def _depth(level: int | None) -> str:
+    return "awake" if level is None else f"asleep at level {level}"

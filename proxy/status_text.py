@@ -1,0 +1,82 @@
+"""The answer of /status as a person reads it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from catalog.spec import GIB
+
+_AMOUNTS = (
+    ("awake_bytes", "awake"),
+    ("peak_bytes", "starting"),
+    ("asleep_bytes", "asleep"),
+    ("sleep_host_bytes", "of the host asleep"),
+)
+_SLEEP_LEVELS = ("falling_asleep", "asleep", "waking")
+
+
+def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Iterator[str]:
+    """Line by line; `with_memory` adds what each model was declared to take, takes as measured, and holds now."""
+    proxy = status["proxy"]
+    names = {device["id"]: device["name"] for device in status["devices"]}
+    yield f"proxy   {proxy['url']}  pid {proxy['pid']}, up {proxy['up_s']:.0f} s, catalog {proxy['catalog']}"
+    for device in status["devices"]:
+        yield from _device(device)
+    if pinned := status["host"]["pinned"]:
+        held = ", ".join(f"{model} {_gib(amount)}" for model, amount in pinned.items())
+        capacity = _gib(status["host"]["for_sleepers_bytes"])
+        yield f"host    {_gib(sum(pinned.values()))} of {capacity} GiB pinned by sleepers: {held}"
+    head = f"{'MODEL':<24} {'STATE':<14} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'ON':<6} {'LEASES':>6} {'WAIT':>5}"
+    yield f"{head}  AGENT TYPES"
+    for engine in status["engines"]:
+        yield from _engine(engine, names, with_memory)
+
+
+def _device(device: Mapping[str, Any]) -> Iterator[str]:
+    held = ", ".join(f"{model} {_gib(amount)}" for model, amount in device["reservations"].items())
+    also = "" if device["name"] == device["id"] else f" ({device['id']})"
+    reserved = f"{_gib(device['reserved_bytes'])} of {_gib(device['capacity_bytes'])} GiB reserved"
+    yield f"device  {device['name']}{also}  {reserved}{held and f': {held}'}"
+    strangers = device["strangers"]
+    for process in strangers["processes"]:
+        amount = "?" if process["bytes"] is None else _gib(process["bytes"])
+        command = process["command"] or "not visible from here"
+        yield f"        stranger pid {process['pid']} holds {amount} GiB: {command}"
+
+
+def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bool) -> Iterator[str]:
+    state = engine["state"]
+    if engine["sleep_level"] and state in _SLEEP_LEVELS:
+        state += f" L{engine['sleep_level']}"
+    on = "+".join(names.get(device, device) for device in engine["devices"]) or "-"
+    yield (
+        f"{engine['model']:<24} {state:<14} {duration(engine['in_state_s']):>8} "
+        f"{_gib(engine['memory_bytes']):>6} {_gib(engine['held_bytes']):>6} {on:<6} "
+        f"{engine['leases']:>6} {engine['waiting']:>5}  {', '.join(engine['agent_types'])}"
+    )
+    if engine["stopped_by"]:
+        yield f"    stopped {engine['stopped_by']}; stays so until somebody starts it"
+    if engine["failure"]:
+        yield "    failed: " + engine["failure"].replace("\n", "\n    | ")
+    if engine["escalations"]:
+        yield f"    {engine['escalations']} sleeps or wakes failed; the last: {engine['last_escalation']}"
+    if with_memory:
+        yield f"    {state} because: {engine['why']}"
+        memory = engine["memory"]
+        for kind in ("declared", "learned", "reserves"):
+            known = [f"{_gib(memory[kind][key])} {word}" for key, word in _AMOUNTS if memory[kind][key] is not None]
+            yield f"    {kind:<9} {', '.join(known) or 'nothing yet'}"
+        present = ", ".join(
+            f"{_gib(held)} on {names.get(device, device)}" for device, held in memory["present"].items()
+        )
+        yield f"    {'present':<9} {present or 'nothing'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whatever is readable."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _gib(amount: int) -> str:
+    return f"{amount / GIB:.2f}"
