@@ -32,7 +32,11 @@ render: .venv-ready  ## Write supervisor.d/engine-*.conf and the catalog's JSON 
 	@bin/manage_vllm.sh render
 
 test: setup  ## All tests, also those that start real vLLM
-	.venv/bin/pytest
+	.venv/bin/pytest --ignore=tests/faults
+	@.venv/bin/python -m tests.faults
+
+test-faults: setup  ## Kill, stop, starve and confuse everything, and print what survived
+	@.venv/bin/python -m tests.faults
 
 check: .venv-ready  ## Linters, types and the rules of who may import whom
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
@@ -43,5 +47,5 @@ format: .venv-ready  ## Format the code
 bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
 	.venv/bin/python -m tests.bench.swap
 
-.PHONY: help setup .venv-ready vllm run stop status render test check format bench-swap
+.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap
 .DEFAULT_GOAL := help

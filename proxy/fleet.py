@@ -232,10 +232,10 @@ class Fleet:
                 self._begin(model, lambda: self._lifecycle.sleep(model, level))
             case messages.WakeEngine(model, level):
                 self._begin(model, lambda: self._lifecycle.wake(model, level))
-            case messages.StopEngine(model):
+            case messages.StopEngine(model, at_once):
                 if (acting := self._acting.pop(model, None)) is not None:
                     acting.cancel()
-                self._keep(self._report(lambda: self._lifecycle.stop(model)))
+                self._keep(self._report(lambda: self._lifecycle.stop(model, at_once)))
             case _:
                 assert_never(command)
 

@@ -67,7 +67,8 @@ class Installation:
         }
         (root / "control").mkdir()
         if gpus is not None:
-            self.environ |= {"FAKE_NVML": str(self.nvml), "PYTHONPATH": str(CHECKOUT / "tests" / "fakes")}
+            self.environ |= {"FAKE_NVML": str(self.nvml), "FAKE_CLOCK": str(root)}
+            self.environ["PYTHONPATH"] = str(CHECKOUT / "tests" / "fakes")
             self.nvml.mkdir()
             listed = [{"uuid": uuid, "total": round(gib * 2**30)} for uuid, gib in gpus.items()]
             (self.nvml / "gpus.json").write_text(json.dumps(listed))

@@ -27,4 +27,4 @@ def _end(path: Path, most_bytes: int) -> str:
     with path.open("rb") as log:
         log.seek(0, 2)
         log.seek(max(0, log.tell() - most_bytes))
-        return log.read().decode("utf-8", "replace")
+        return log.read(most_bytes).decode("utf-8", "replace")

@@ -113,11 +113,11 @@ class Board:
         engine.sleep_level = level
         self.commands.append(messages.SleepEngine(engine.model, level))
 
-    def stop(self, engine: Engine, now: float, why: str) -> None:
-        """End its processes, whatever they do."""
+    def stop(self, engine: Engine, now: float, why: str, *, at_once: bool = False) -> None:
+        """End its processes; `at_once` without asking them first: they are broken, or hang."""
         engine.move(EngineState.STOPPING, now, why)
         engine.is_asked, engine.rung = False, None
-        self.commands.append(messages.StopEngine(engine.model))
+        self.commands.append(messages.StopEngine(engine.model, at_once))
 
     def fail(self, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
         """A start failed: tell all who wait, clean up, and cool down after that."""
@@ -125,14 +125,15 @@ class Board:
         engine.failures += 1
         wait_s = self.limits.cool_down_after(error.lasts, engine.failures)
         self.reject_all(engine, error, retry_after_s=wait_s if isfinite(wait_s) else None)
-        self.stop(engine, now, error.message.partition("\n")[0])
+        self.stop(engine, now, error.message.partition("\n")[0], at_once=True)
 
     def escalate(self, engine: Engine, detail: str, now: float) -> None:
         """A sleep or a wake failed: count it and end the process; who waits gets a cold start."""
         level = engine.sleep_level
         engine.failed_sleeps[level] = engine.failed_sleeps.get(level, 0) + 1
+        engine.escalations += 1
         engine.last_escalation = f"level {level}: {detail}" if level else detail
-        self.stop(engine, now, detail)
+        self.stop(engine, now, detail, at_once=True)
 
     def send_away(self, engine: Engine, error: errors.RotaError) -> None:
         """Nobody who waits for `engine` gets it."""

@@ -1,5 +1,6 @@
 """The one decision function: whatever happened, this is what follows from the facts on the board."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.core import errors, messages
@@ -107,6 +108,7 @@ def _demand(board: Board, engine: Engine, now: float) -> Demand | None:
     if now - engine.blocked_since > board.limits.blocked_s:
         what = f"{engine.model} fits nowhere, since others hold the memory: {board.holders_of(engine)}"
         board.send_away(engine, errors.BlockedByOthers(what, retry_after_s=RETRY_AFTER_WAIT_S))
+        engine.blocked_since = None  # who comes next is given its own moment of patience
     return None
 
 
@@ -121,7 +123,7 @@ def _candidate(board: Board, engine: Engine) -> Candidate:
     return Candidate(
         model=engine.model,
         placing=placing,
-        ways=(Way(Rung.STOP),) if is_asleep else (*_sleeps(board, engine), Way(Rung.STOP)),
+        ways=(Way(Rung.STOP),) if is_asleep else (*_sleeps(board, engine, engine.may_sleep_at()), Way(Rung.STOP)),
         is_idle=not engine.leases,
         is_draining=engine.state is EngineState.DRAINING,
         is_asleep=is_asleep,
@@ -130,13 +132,13 @@ def _candidate(board: Board, engine: Engine) -> Candidate:
     )
 
 
-def _sleeps(board: Board, engine: Engine) -> list[Way]:
-    """The ways to sleep that are open to `engine`, the softest first."""
+def _sleeps(board: Board, engine: Engine, levels: Iterable[int]) -> list[Way]:
+    """The ways to sleep at `levels`."""
     amounts = engine.needs.amounts
     pins = max(0, amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0))
     return [
         Way(_LEVELS[level], keeps_bytes=amounts.asleep_bytes, pins_bytes=pins if level == 1 else 0)
-        for level in engine.may_sleep_at()
+        for level in levels
     ]
 
 
@@ -216,7 +218,8 @@ def _way_now(board: Board, engine: Engine) -> Way | None:
     """How `engine` goes down at this moment; None while the host memory for it is not free yet."""
     if engine.state is EngineState.ASLEEP or engine.rung in (None, Rung.STOP):
         return Way(Rung.STOP)
-    way = next((way for way in _sleeps(board, engine) if way.rung is engine.rung), Way(Rung.STOP))
+    levels = engine.needs.sleep_levels if engine.is_asked else engine.may_sleep_at()
+    way = next((way for way in _sleeps(board, engine, levels) if way.rung is engine.rung), Way(Rung.STOP))
     if way.pins_bytes and way.pins_bytes > board.ledger.host_free_bytes:
         engine.is_asked = False  # what a person asked for cannot be now; the plan goes on deciding
         return None

@@ -208,9 +208,13 @@ class CloseGate:
 
 @dataclass(frozen=True, slots=True)
 class StopEngine:
-    """End every process of the engine, see its memory free, and report EngineStopped."""
+    """End every process of the engine, see its memory free, and report EngineStopped.
+
+    `at_once`: with SIGKILL, since it is broken or hangs; else it is asked to end first.
+    """
 
     model: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,8 @@ def _gate_asked(board: Board, engine: Engine, now: float) -> None:
 def _ready(board: Board, engine: Engine, now: float) -> None:
     if engine.state not in (EngineState.STARTING, EngineState.WAKING):
         return
+    if engine.state is EngineState.WAKING:
+        engine.failed_sleeps.pop(engine.sleep_level, None)
     engine.move(EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
     _correct(board, engine)
@@ -195,7 +197,7 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
         what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}\n{event.detail}"
         board.fail(engine, errors.EngineStartFailed(what, lasts=why.lasts), now)
     else:
-        board.stop(engine, now, first_line)
+        board.stop(engine, now, first_line, at_once=True)
 
 
 def _stopped(board: Board, engine: Engine, now: float) -> None:

@@ -9,7 +9,7 @@ from proxy.core.placement import Rung
 from proxy.core.states import EngineState, check_move
 
 MOST_FAILED_SLEEPS = 2
-"""After so many failures of one level the engine is not put to sleep at it any more."""
+"""After so many failures of one level in a row the engine is not put to sleep at it any more, but by a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ class Engine:
     sleep_level: int = 0
     """While FALLING_ASLEEP, ASLEEP and WAKING: 1 or 2; 0 where nobody knows (adopted)."""
     failed_sleeps: dict[int, int] = field(default_factory=dict)
-    """Failed sleeps and wakes, by level."""
+    """Failed sleeps and wakes in a row, by level."""
+    escalations: int = 0
+    """All of them, ever."""
     last_escalation: str | None = None
     stopped_by: str | None = None
     """Who stopped it by hand; it stays stopped until somebody starts it by hand."""
@@ -133,6 +135,6 @@ class Engine:
             stopped_by=self.stopped_by,
             failure=None if self.failure is None else self.failure.message,
             retry_in_s=self.retry_in_s(now),
-            escalations=sum(self.failed_sleeps.values()),
+            escalations=self.escalations,
             last_escalation=self.last_escalation,
         )

@@ -11,8 +11,8 @@ Nothing here awaits, reads a clock, logs or does I/O; `now` is monotonic seconds
 5. At most one start, wake, sleep or stop is begun on a device at a time.
 6. A failed start is tried again after a cool-down: always the same where the cause passes, twice as long each time
    where the cause is unknown, never where it lies in the configuration. By hand it is tried at once.
-7. A failed sleep or wake ends the process; who waits gets a cold start. After two failures of a level the engine is
-   not put to sleep at it any more.
+7. A failed sleep or wake ends the process; who waits gets a cold start. After two failures of a level in a row the
+   engine is not put to sleep at it any more.
 8. What a person stopped stays stopped until a person starts it, unless the setting says otherwise.
 """
 

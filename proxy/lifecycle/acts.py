@@ -212,13 +212,19 @@ class Lifecycle:
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
-    async def stop(self, model: str) -> list[Event]:
-        """End the engine's processes, all of them and only its own, and wait until its memory is free."""
+    async def stop(self, model: str, at_once: bool = False) -> list[Event]:
+        """End the engine's processes, all of them and only its own, and wait until its memory is free.
+
+        `at_once`: what is broken, or hangs, is not asked first; it would keep everybody waiting.
+        """
         async with self._start_or_stop[model]:
             devices = self._groups.devices_of(model)
             before = self._memory.before(model, devices)
-            group = await end_program(self._supervisor, model, self._groups.pid_of(model))
+            group = self._groups.pid_of(model)
             self._watch.forget(model)
+            if at_once and group is not None:
+                await end_group(model, group)
+            group = await end_program(self._supervisor, model, group)
             self._groups.forget(model)
             if group is not None:
                 await end_group(model, group)

@@ -164,7 +164,7 @@ def test_a_sleep_that_fails_ends_the_process_and_is_counted_and_twice_is_enough(
     for ticket in (10, 20):
         use(world, ticket, "a")
         assert world.feed(RequestArrived(ticket + 1, "b")) == [SleepEngine("a", 1)]
-        assert world.feed(SleepFailed("a", "HTTP 500")) == [StopEngine("a")]
+        assert world.feed(SleepFailed("a", "HTTP 500")) == [StopEngine("a", at_once=True)]
         assert world.feed(EngineStopped("a")) == [StartEngine("b")]
         assert world.state("a") is EngineState.STOPPED, "no failure of a start: nothing to cool down from"
         world.feed(EngineReady("b"), RequestEnded(ticket + 1), EngineDown("b", "x"), EngineStopped("b"))
@@ -179,7 +179,7 @@ def test_who_waits_for_a_wake_that_fails_gets_a_cold_start() -> None:
     use(world, 1, "a")
     world.feed(RequestArrived(2, "b"), EngineAsleep("a"), EngineReady("b"), RequestEnded(2))
     world.feed(RequestArrived(3, "a"), EngineAsleep("b"))
-    assert world.feed(SleepFailed("a", "its answers are not what they were")) == [StopEngine("a")]
+    assert world.feed(SleepFailed("a", "its answers are not what they were")) == [StopEngine("a", at_once=True)]
     assert world.feed(EngineStopped("a")) == [StartEngine("a")]
     assert world.feed(EngineReady("a")) == [Grant(3)]
 
@@ -190,7 +190,7 @@ def test_a_sleep_and_a_wake_that_never_end_are_ended() -> None:
     world.feed(RequestArrived(2, "b"))
     assert world.after(59) == []
     [failed, *_] = [world.after(2)]
-    assert StopEngine("a") in failed
+    assert StopEngine("a", at_once=True) in failed
     assert "still falling_asleep after 60 s" in str(world.scheduler.view(world.now)[0].last_escalation)
 
 
@@ -198,7 +198,7 @@ def test_an_engine_that_ends_in_its_sleep_is_cleared_away() -> None:
     world = ladder(a=20, b=20)
     use(world, 1, "a")
     world.feed(RequestArrived(2, "b"), EngineAsleep("a"), EngineReady("b"))
-    assert world.feed(EngineDown("a", "killed")) == [StopEngine("a")]
+    assert world.feed(EngineDown("a", "killed")) == [StopEngine("a", at_once=True)]
     world.feed(EngineStopped("a"))
     assert world.reserved() == {"b": 20}
 

@@ -46,4 +46,3 @@ def test_a_level_that_failed_twice_is_closed() -> None:
     assert one.may_sleep_at() == [1, 2]
     one.failed_sleeps[1] = 2
     assert one.may_sleep_at() == [2]
-    assert one.view(0.0, (), 0, 0).escalations == 2

@@ -165,7 +165,7 @@ def test_a_failed_start_rejects_its_waiters_frees_the_memory_and_cools_down() ->
     rejected, stop = world.feed(StartFailed("a", error))
     assert isinstance(rejected, Reject)
     assert rejected.error.message == "no such file"
-    assert stop == StopEngine("a")
+    assert stop == StopEngine("a", at_once=True)
     assert world.feed(EngineStopped("a")) == []
     assert world.state("a") is EngineState.FAILED
     assert world.reserved() == {}
@@ -194,7 +194,7 @@ def test_an_engine_that_ends_while_starting_has_failed_with_its_last_words() -> 
     rejected, stop = world.feed(EngineDown("a", "exit status 1; CUDA out of memory"))
     assert isinstance(rejected, Reject)
     assert "CUDA out of memory" in rejected.error.message
-    assert stop == StopEngine("a")
+    assert stop == StopEngine("a", at_once=True)
 
 
 def fail(world: World, diagnosis: Diagnosis = UNKNOWN) -> None:
@@ -231,7 +231,7 @@ def test_a_cause_in_the_configuration_keeps_the_engine_failed_until_somebody_sta
 def test_an_engine_that_dies_while_serving_is_cleared_away_and_started_again_for_the_next() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"))
-    assert world.feed(EngineDown("a", "killed")) == [StopEngine("a")]
+    assert world.feed(EngineDown("a", "killed")) == [StopEngine("a", at_once=True)]
     assert world.feed(RequestArrived(2, "a")) == []
     assert world.feed(EngineStopped("a")) == [StartEngine("a")]
 
@@ -249,7 +249,7 @@ def test_a_start_that_takes_too_long_is_a_failure() -> None:
     rejected, stop = world.after(2)
     assert isinstance(rejected, Reject)
     assert "60 s" in rejected.error.message
-    assert stop == StopEngine("a")
+    assert stop == StopEngine("a", at_once=True)
 
 
 def test_a_request_that_waited_its_limit_is_told_why() -> None:

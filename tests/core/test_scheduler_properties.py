@@ -51,7 +51,7 @@ class Playing(RuleBasedStateMachine):
                     assert ticket in self.open, "an answer for a ticket that nobody holds"
                     assert ticket not in self.answered, "two answers for one ticket"
                     self.answered.add(ticket)
-                case messages.StopEngine(model):
+                case messages.StopEngine(model, _):
                     assert model not in self.to_stop, "a second stop while the first is under way"
                     self.to_stop.add(model)
                     self.to_sleep.discard(model)
