@@ -147,6 +147,10 @@ class Fleet:
         """Something looks wrong with an engine: ask supervisord now, not at the next tick."""
         self._look_now.set()
 
+    def refused(self, model: str) -> None:
+        """`model`'s engine refused a connection: it ends, or hangs in its end, and serves nobody any more."""
+        self.feed(messages.EngineDown(model, "it refuses connections"))
+
     def view(self) -> list[EngineView]:
         """All engines at this moment."""
         return self._scheduler.view(self._now())

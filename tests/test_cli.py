@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.status_text import status_lines
 from tests.installation import CHECKOUT, Installation, eventually, fake_model, running
 
 VERBS = [
@@ -119,23 +118,3 @@ def test_a_checkout_without_its_environment_says_what_to_run(tmp_path: Path) -> 
     script.chmod(0o755)
     done = subprocess.run([script, "status"], env=os.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, "make setup" in done.stderr) == (1, True)
-
-
-def test_the_status_screen_shows_failures_under_their_model() -> None:
-    engine = {
-        "model": "a",
-        "state": "failed",
-        "in_state_s": 7300,
-        "memory_bytes": 2 * GIB,
-        "held_bytes": 0,
-        "leases": 0,
-        "waiting": 0,
-        "agent_types": ["Chat"],
-        "failure": "why\nlast line",
-    }
-    device = {"id": "d", "capacity_bytes": 4 * GIB, "reserved_bytes": GIB, "reservations": {"b": GIB}}
-    proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c"}
-    lines = status_lines({"proxy": proxy, "devices": [device], "engines": [engine]})
-    assert lines[1] == "device  d  1.00 of 4.00 GiB reserved: b 1.00"
-    assert "2.0 h" in lines[3]
-    assert lines[4] == "    failed: why\n    | last line"

@@ -44,7 +44,8 @@ def test_a_variable_is_read_by_the_type_of_its_setting(
 
 def test_every_setting_can_be_given_by_variable(tmp_path: Path) -> None:
     for key in fields_of(Settings):
-        assert load_settings(tmp_path, {f"ROTA_{key.upper()}": "2"}) != Settings(), key
+        text = "true" if key == "start_after_stop_by_hand" else "2"
+        assert load_settings(tmp_path, {f"ROTA_{key.upper()}": text}) != Settings(), key
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,7 @@ def test_every_setting_can_be_given_by_variable(tmp_path: Path) -> None:
         ("ROTA_MAX_WAIT_S", "nan", "Expected `float` > 0.0; it is 'nan'"),
         ("ROTA_MAX_WAIT_S", "10s", "Expected `float`"),
         ("ROTA_POLL_INTERVAL_S", "60", "Expected `float` <= 5"),
+        ("ROTA_START_AFTER_STOP_BY_HAND", "maybe", "Expected `bool`, got `str`; it is 'maybe'"),
         ("ROTA_DEVICE_MEMORY_GIB", "much", "it is 'much'"),
         ("ROTA_DEVICE_MEMORY_GIB", "-1", "Expected a number of GiB above 0"),
         ("ROTA_DEVICE_MEMORY_GIB", "inf", "Expected a number of GiB above 0"),

@@ -134,6 +134,10 @@ class EngineUnreachable(RotaError):
     code = "engine_unreachable"
 
 
+class EngineRefused(EngineUnreachable):
+    """The engine refused the connection, so it never had the request: it may be sent to another."""
+
+
 class ShuttingDown(RotaError):
     """The proxy is going away; engines go on and the next proxy adopts them."""
 

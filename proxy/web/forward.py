@@ -3,6 +3,7 @@
 Rule: after the first byte of an answer is out, a failure aborts the client's connection; never a clean end.
 """
 
+import errno
 import io
 import logging
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from catalog.spec import ModelSpec
 from proxy.core import headers
 from proxy.core.errors import (
     BlockedByOthers,
+    EngineRefused,
     EngineStartFailed,
     EngineUnreachable,
     InvalidRequest,
@@ -74,6 +76,14 @@ class Forwarder:
             body_agent_type=body.text("agent_type"),
             header_agent_type=_agent_type(request),
         )
+        try:
+            return await self._serve(request, route, body)
+        except EngineRefused as error:
+            # The engine never had the request, and its end is known now: the next one may have it.
+            log.info("%s: another try, request id %s", error.message, request[REQUEST_ID])
+            return await self._serve(request, route, body)
+
+    async def _serve(self, request: web.Request, route: Route, body: JsonBody) -> web.StreamResponse:
         async with self._lease(request, route) as spec:
             return await self._relay(request, spec, body.for_engine(spec.name))
 
@@ -106,11 +116,15 @@ class Forwarder:
                 answer = await self._session.request(
                     request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
                 )
+        except aiohttp.ClientConnectorError as error:
+            what = f"{spec.name} could not be reached ({error.os_error.strerror})"
+            if error.os_error.errno != errno.ECONNREFUSED:
+                raise EngineUnreachable(what, retry_after_s=1.0) from error
+            self._fleet.refused(spec.name)
+            raise EngineRefused(what, retry_after_s=1.0) from error
         except (aiohttp.ClientError, OSError) as error:
             self._fleet.look_now()
-            is_sent = not isinstance(error, aiohttp.ClientConnectorError)
-            when = "while it had the request, before it answered" if is_sent else "before it had the request"
-            what = f"{spec.name} ended {when} ({type(error).__name__})"
+            what = f"{spec.name} ended while it had the request, before it answered ({type(error).__name__})"
             raise EngineUnreachable(what, retry_after_s=1.0) from error
         try:
             return await self._copy(request, spec, answer)

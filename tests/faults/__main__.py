@@ -29,7 +29,7 @@ class Table:
             print(f"{row:<61} {'yes' if survived else 'NO':<9} {took_s:>4.1f} s {noticed:>8}  {end}")
         noticed = [float(str(told["noticed_s"])) for _, _, told, _ in self.rows if "noticed_s" in told]
         if noticed:
-            print(f"kill -9 of an engine that is ready: noticed within {max(noticed):.3f} s, the slowest of {len(noticed)}")
+            print(f"kill -9 of a ready engine: noticed within {max(noticed):.3f} s, the slowest of {len(noticed)}")
         survived = sum(row[1] for row in self.rows)
         print(f"faults: {len(self.rows)} survived: {survived}")
         return bool(self.rows) and survived == len(self.rows)

@@ -33,7 +33,9 @@ def fake_house(root: Path) -> House:
         "Chat": "chat",
         "Evidence": "evidence",
     }
-    installation = Installation(root, models, agents, gpus={LARGE: 24.0, "GPU-small": 12.0}, sleep_host_gib=40, **LIMITS)
+    installation = Installation(
+        root, models, agents, gpus={LARGE: 24.0, "GPU-small": 12.0}, sleep_host_gib=40, **LIMITS
+    )
     return House(installation, main="medical", other="claims", start_takes_s=20)
 
 

@@ -26,12 +26,16 @@ class FakeFleet:
         self.model = model
         self.leases = 0
         self.looks = 0
+        self.refusals = 0
         self.error: Exception | None = None
+        self.errors: dict[str, Exception] = {}
+        self.asked: list[str] = []
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[ModelSpec]:
-        if self.error:
-            raise self.error
+        self.asked.append(name)
+        if error := self.error or self.errors.get(name):
+            raise error
         self.leases += 1
         try:
             yield self.model
@@ -41,6 +45,9 @@ class FakeFleet:
     @contextlib.contextmanager
     def owing(self, model: str) -> Iterator[None]:
         yield
+
+    def refused(self, model: str) -> None:
+        self.refusals += 1
 
     def look_now(self) -> None:
         self.looks += 1
@@ -58,8 +65,10 @@ class DataPlane:
 
     @property
     def router(self) -> Router:
-        agents = Agents(agent_types={"Chat": AgentRoute(model="a")})
-        return Router(Catalog(folder=Path("c"), models={"a": self.model}, agents=agents))
+        routes = {"Chat": AgentRoute(model="a"), "Claims": AgentRoute(model="claims", fallback="a")}
+        claims = msgspec.structs.replace(self.model, name="claims")
+        models = {"a": self.model, "claims": claims}
+        return Router(Catalog(folder=Path("c"), models=models, agents=Agents(agent_types=routes)))
 
     async def stop_engine(self) -> None:
         assert self.engine_runner is not None

@@ -1,3 +1,5 @@
+import os
+import pwd
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -5,9 +7,12 @@ import httpx
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog
+from proxy.assembly import Assembled
 from proxy.core import messages
+from proxy.core.devices import Process, Strangers
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
+from proxy.lifecycle.groups import Groups
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.gate import Gate
@@ -17,14 +22,13 @@ from tests.test_fleet import Stage
 @pytest.fixture
 async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClient]]:
     """A fleet, and a client of its Unix socket."""
-    stage = Stage()
+    stage = Stage(levels=(1,))
     models = stage.fleet._catalog.models
     agents = Agents(agent_types={"Chat": AgentRoute(model="a"), "Triage": AgentRoute(model="a")})
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
-    admin = Admin(
-        fleet=stage.fleet, device_id="cpu0", device_kind="cpu", catalog=catalog, router=router, url="http://x:1"
-    )
+    parts = Assembled(stage.fleet, stage.memory, Groups(), stage.devices)  # type: ignore[arg-type]
+    admin = Admin(parts=parts, catalog=catalog, router=router, url="http://x:1")
     runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
@@ -49,6 +53,10 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
     assert (a["model"], a["state"], a["waiting"], a["agent_types"]) == ("a", "starting", 1, ["Chat", "Triage"])
     assert (a["held_bytes"], b["held_bytes"]) == (7, 0)
     assert (b["state"], b["reserved_bytes"], b["port"]) == ("stopped", 0, 8100)
+    assert a["memory"]["declared"]["asleep_bytes"] == a["memory"]["reserves"]["asleep_bytes"] == 5
+    assert (a["memory"]["learned"]["awake_bytes"], a["memory"]["present"]) == (29, {"card": 7})
+    assert (a["devices"], a["why"], a["sleep_level"]) == (["card"], "a request wants it", 0)
+    assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "free_bytes": 100}
     [queued] = status["queue"]
     assert (queued["model"], queued["waiting"]) == ("a", 1)
 
@@ -65,15 +73,40 @@ async def test_start_answers_when_the_engine_is_ready_and_stop_at_once(
     private: tuple[Stage, httpx.AsyncClient],
 ) -> None:
     stage, client = private
-    stage.lifecycle.found = ["a"]
-    await stage.fleet.adopt()
+    await stage.found("a")
     assert (await client.post("/engines/a/start")).json() == {"model": "a", "state": "ready"}
     got = await client.post("/engines/a/stop")
     assert (got.status_code, got.json()["state"]) == (202, "stopping")
     await stage.until("a", EngineState.STOPPED)
 
 
-@pytest.mark.parametrize("path", ["/engines/aa/start", "/engines/aa/stop", "/gate/aa"])
+async def test_strangers_are_shown_with_pid_command_and_bytes(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    stage.fleet.feed(messages.StrangersSeen({"card": Strangers(9, (Process(77, 9, "train.py"),))}))
+    [device] = (await client.get("/status")).json()["devices"]
+    assert device["strangers"] == {"bytes": 9, "processes": [{"pid": 77, "bytes": 9, "command": "train.py"}]}
+    assert (device["name"], device["kind"], device["free_bytes"]) == ("gpu0", "nvidia", 31)
+
+
+async def test_who_stops_an_engine_is_named_by_the_kernel(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    await stage.found("a")
+    await client.post("/engines/a/stop")
+    a, _ = (await client.get("/status")).json()["engines"]
+    assert a["stopped_by"] == f"with manage_vllm.sh by {pwd.getpwuid(os.getuid()).pw_name}"
+
+
+async def test_an_engine_is_put_to_sleep_at_a_level(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    await stage.found("a")
+    await stage.until("a", EngineState.READY)
+    for level, status in (("3", 400), ("2", 409), ("1", 202)):
+        assert (await client.post(f"/engines/a/sleep?level={level}")).status_code == status
+    await stage.until("a", EngineState.ASLEEP)
+    assert stage.lifecycle.done == ["sleep a 1"]
+
+
+@pytest.mark.parametrize("path", ["/engines/aa/start", "/engines/aa/stop", "/engines/aa/sleep", "/gate/aa"])
 async def test_an_unknown_model_is_named_beside_those_there_are(
     private: tuple[Stage, httpx.AsyncClient], path: str
 ) -> None:

@@ -6,6 +6,14 @@ import httpx
 import pytest
 from aiohttp import web
 
+from proxy.core.errors import (
+    BlockedByOthers,
+    EngineStartFailed,
+    ModelTooLarge,
+    RotaError,
+    StoppedByHand,
+    WaitedTooLong,
+)
 from tests.web.conftest import DataPlane
 
 CHAT = {"model": "a", "messages": []}
@@ -127,11 +135,11 @@ async def test_an_answer_shorter_than_its_declared_length_is_no_clean_end_either
 
 async def test_an_engine_that_is_gone_is_a_502_of_the_proxys_own(plane: DataPlane) -> None:
     await plane.stop_engine()
-    got = await post(plane)
-    assert got.status_code == 502
-    assert got.json()["error"]["code"] == got.headers["X-Rota-Error"] == "engine_unreachable"
-    assert "a ended before it had the request" in got.json()["error"]["message"]
-    assert plane.fleet.looks == 1
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/chat/completions", json={"model": "a"})
+    assert (got.status_code, got.headers["X-Rota-Error"]) == (502, "engine_unreachable")
+    assert "a could not be reached" in got.json()["error"]["message"]
+    assert (plane.fleet.refusals, plane.fleet.asked) == (2, ["a", "a"]), "told of, and tried with the next engine, once"
     assert plane.fleet.leases == 0
 
 
@@ -290,3 +298,59 @@ async def test_a_bug_after_the_first_byte_never_writes_a_second_head_or_a_clean_
     with pytest.raises(httpx.RemoteProtocolError):
         await read_all()
     assert plane.fleet.leases == 0
+
+
+async def ask_claims(plane: DataPlane, **body: object) -> httpx.Response:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"model": (await request.json())["model"]})
+
+    plane.answer = answer
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.post(f"{plane.url}/v1/chat/completions", json=body)
+
+
+CANNOT_BE_HAD = [EngineStartFailed("x"), ModelTooLarge("x"), BlockedByOthers("x"), StoppedByHand("x")]
+
+
+@pytest.mark.parametrize("error", CANNOT_BE_HAD, ids=lambda error: error.code)
+async def test_where_a_model_cannot_be_had_its_agent_types_fallback_answers_and_says_so(
+    plane: DataPlane, error: RotaError
+) -> None:
+    plane.fleet.errors["claims"] = error
+    got = await ask_claims(plane, agent_type="Claims")
+    assert (got.status_code, got.json()) == (200, {"model": "a"})
+    assert got.headers["X-Rota-Fallback"] == f"a; for=claims; because={error.code}"
+
+
+async def test_who_named_the_model_itself_gets_the_error(plane: DataPlane) -> None:
+    plane.fleet.errors["claims"] = EngineStartFailed("no weights")
+    got = await ask_claims(plane, model="claims")
+    assert (got.status_code, got.headers["X-Rota-Error"]) == (503, "engine_start_failed")
+    assert "X-Rota-Fallback" not in got.headers
+
+
+async def test_who_has_waited_its_time_gets_the_error_and_no_fallback(plane: DataPlane) -> None:
+    plane.fleet.errors["claims"] = WaitedTooLong("x")
+    assert (await ask_claims(plane, agent_type="Claims")).status_code == 503
+    assert plane.fleet.asked == ["claims"]
+
+
+async def test_where_the_fallback_cannot_be_had_either_both_reasons_are_told(plane: DataPlane) -> None:
+    plane.fleet.errors = {"claims": EngineStartFailed("no weights", retry_after_s=7), "a": StoppedByHand("by ann")}
+    got = await ask_claims(plane, agent_type="Claims")
+    assert (got.status_code, got.headers["X-Rota-Error"], got.headers["Retry-After"]) == (
+        503,
+        "engine_start_failed",
+        "7",
+    )
+    assert got.json()["error"]["message"] == "no weights\nIts fallback a cannot be had either: by ann"
+
+
+async def test_an_engine_cannot_pretend_to_be_a_fallback(plane: DataPlane) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({}, headers={"X-Rota-Fallback": "x"})
+
+    plane.answer = answer
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/chat/completions", json={"model": "a"})
+    assert "X-Rota-Fallback" not in got.headers

@@ -1,0 +1,90 @@
+from typing import Any
+
+from catalog.spec import GIB
+from proxy.status_text import duration, status_lines
+
+AMOUNTS = {"peak_bytes": 3 * GIB, "awake_bytes": 2 * GIB, "asleep_bytes": GIB, "sleep_host_bytes": 4 * GIB}
+SEEN = {**dict.fromkeys(AMOUNTS), "awake_bytes": 2 * GIB, "logged_bytes": None}
+
+
+def status(**engine: Any) -> dict[str, Any]:
+    """One device, one engine, one stranger."""
+    known = {
+        "model": "a",
+        "state": "ready",
+        "in_state_s": 7300,
+        "why": "a request wants it",
+        "sleep_level": 0,
+        "devices": ["GPU-1"],
+        "memory_bytes": 2 * GIB,
+        "held_bytes": GIB,
+        "memory": {"declared": AMOUNTS, "learned": SEEN, "reserves": AMOUNTS, "present": {"GPU-1": GIB}},
+        "leases": 1,
+        "waiting": 2,
+        "agent_types": ["Chat"],
+        "stopped_by": None,
+        "failure": None,
+        "escalations": 0,
+        "last_escalation": None,
+    }
+    device = {
+        "id": "GPU-1",
+        "name": "gpu0",
+        "capacity_bytes": 4 * GIB,
+        "reserved_bytes": GIB,
+        "reservations": {"b": GIB},
+        "strangers": {"bytes": GIB, "processes": [{"pid": 7, "bytes": GIB, "command": "train.py"}]},
+    }
+    proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c"}
+    host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "free_bytes": 4 * GIB}
+    return {"proxy": proxy, "devices": [device], "host": host, "engines": [{**known, **engine}], "queue": []}
+
+
+def lines(*, with_memory: bool = False, **engine: Any) -> list[str]:
+    return list(status_lines(status(**engine), with_memory=with_memory))
+
+
+def test_devices_show_reservations_strangers_and_what_sleepers_pin() -> None:
+    assert lines()[1:4] == [
+        "device  gpu0 (GPU-1)  1.00 of 4.00 GiB reserved: b 1.00",
+        "        stranger pid 7 holds 1.00 GiB: train.py",
+        "host    4.00 of 8.00 GiB pinned by sleepers: b 4.00",
+    ]
+
+
+def test_a_stranger_without_a_figure_or_a_name_is_shown_as_such() -> None:
+    told = status()
+    told["devices"][0]["strangers"]["processes"] = [{"pid": 7, "bytes": None, "command": ""}]
+    assert "        stranger pid 7 holds ? GiB: not visible from here" in list(status_lines(told))
+
+
+def test_an_engine_shows_where_it_is_and_since_when() -> None:
+    assert lines()[5].split() == ["a", "ready", "2.0", "h", "2.00", "1.00", "gpu0", "1", "2", "Chat"]
+
+
+def test_one_that_sleeps_shows_its_level_and_one_that_is_nowhere_a_dash() -> None:
+    assert "asleep L2" in lines(state="asleep", sleep_level=2)[5]
+    assert " - " in lines(state="stopped", devices=[])[5]
+
+
+def test_failures_stops_and_escalations_stand_under_their_model() -> None:
+    told = lines(stopped_by="by ann", failure="why\nlast line", escalations=2, last_escalation="level 1: HTTP 500")
+    assert told[6:] == [
+        "    stopped by ann; stays so until somebody starts it",
+        "    failed: why\n    | last line",
+        "    2 sleeps or wakes failed; the last: level 1: HTTP 500",
+    ]
+
+
+def test_the_memory_is_shown_as_declared_learned_reserved_and_present() -> None:
+    assert lines(with_memory=True)[6:] == [
+        "    ready because: a request wants it",
+        "    declared  2.00 awake, 3.00 starting, 1.00 asleep, 4.00 of the host asleep",
+        "    learned   2.00 awake",
+        "    reserves  2.00 awake, 3.00 starting, 1.00 asleep, 4.00 of the host asleep",
+        "    present   1.00 on gpu0",
+    ]
+
+
+def test_times_are_readable() -> None:
+    assert [duration(seconds) for seconds in (3, 119, 120, 7199, 7200)] == ["3 s", "119 s", "2 min", "120 min", "2.0 h"]
