@@ -6,7 +6,7 @@ after loading.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ ModelName = Annotated[
 Alias = Annotated[str, Meta(min_length=1, max_length=200)]
 Port = Annotated[int, Meta(ge=1024, le=65535)]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=100)]
+SleepLevel = Annotated[int, Meta(ge=1, le=2)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 AgentType = Annotated[str, Meta(min_length=1, max_length=200)]
 Flag = Annotated[str, Meta(pattern=r"^(--)?[a-z0-9][a-z0-9_.-]*$", description="A flag of `vllm serve`.")]
@@ -77,7 +78,7 @@ class ModelSpec(
     startup_peak_bytes: Gib | None = None
     asleep_bytes: Gib | None = None
     sleep_host_bytes: Gib | None = None
-    sleep_levels: tuple[Literal[1, 2], ...] | None = None
+    sleep_levels: tuple[SleepLevel, ...] | None = None
     devices: tuple[DeviceName, ...] = ()
     device_count: Annotated[int, Meta(ge=1, le=16)] = 1
     embedder: bool = False

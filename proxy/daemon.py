@@ -72,10 +72,10 @@ async def start(here: Layout, catalog: Catalog, say: Callable[[str], None]) -> N
     for folder in (here.run, here.logs):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     supervisord = Supervisord(here.supervisord_socket)
-    if (left := _proxy_pid(here)) is not None and _pid_in(here.run / "supervisord.pid") is None:
-        # Its supervisord was killed: it is starting another and ends.
-        if not _gone([left], within_s=END_WITHIN_S):
-            raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: make stop first")
+    left = _proxy_pid(here) if _pid_in(here.run / "supervisord.pid") is None else None
+    # A proxy whose supervisord was killed starts another, and ends.
+    if left is not None and not _gone([left], within_s=END_WITHIN_S):
+        raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: make stop first")
     try:
         pid = await supervisord.pid()
     except SupervisorError:

@@ -137,8 +137,7 @@ def _sleeps(board: Board, engine: Engine, levels: Iterable[int]) -> list[Way]:
     amounts = engine.needs.amounts
     pins = max(0, amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0))
     return [
-        Way(_LEVELS[level], keeps_bytes=amounts.asleep_bytes, pins_bytes=pins if level == 1 else 0)
-        for level in levels
+        Way(_LEVELS[level], keeps_bytes=amounts.asleep_bytes, pins_bytes=pins if level == 1 else 0) for level in levels
     ]
 
 

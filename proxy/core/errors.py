@@ -137,6 +137,8 @@ class EngineUnreachable(RotaError):
 class EngineRefused(EngineUnreachable):
     """The engine refused the connection, so it never had the request: it may be sent to another."""
 
+    code = "engine_refused"
+
 
 class ShuttingDown(RotaError):
     """The proxy is going away; engines go on and the next proxy adopts them."""

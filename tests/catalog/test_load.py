@@ -106,7 +106,7 @@ def test_an_unknown_model_in_agents_yaml_is_named_with_the_nearest_and_all_there
         ("b", "startup_peak_gib: 0.5\n", "b.yaml:7: startup_peak_gib: must not be below memory_gib"),
         ("b", "asleep_gib: 99\n", "b.yaml:7: asleep_gib: must not be above memory_gib"),
         ("b", "sleep_levels: [1, 1]\n", "b.yaml:7: sleep_levels: names a level twice"),
-        ("b", "sleep_levels: [3]\n", "b.yaml:7: sleep_levels: Invalid enum value 3"),
+        ("b", "sleep_levels: [3]\n", "b.yaml:7: sleep_levels.0: Expected `int` <= 2"),
         ("b", "devices: [gpu0, gpu0]\n", "b.yaml:7: devices: names a device twice"),
         ("b", "devices: [gpu0]\ndevice_count: 2\n", "b.yaml:7: devices: names 1, and device_count asks for 2 at once"),
         ("b", "env: {CUDA_VISIBLE_DEVICES: '1'}\n", "env.CUDA_VISIBLE_DEVICES: is set by Rota: use the key 'devices'"),

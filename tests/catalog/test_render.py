@@ -22,7 +22,7 @@ from catalog.render import (
 )
 from catalog.spec import GIB, Gib, ModelSpec
 from catalog.yaml_file import fields_of
-from tests.fake_vllm import parse
+from tests.fake_flags import parse
 from tests.installation import CHECKOUT
 
 DEMO = load(CHECKOUT / "catalog" / "demo", CHECKOUT)

@@ -1,7 +1,5 @@
-from dataclasses import replace
-
 from proxy.core.diagnose import UNKNOWN, Diagnosis, diagnose
-from proxy.core.errors import EngineStartFailed, ModelTooLarge, StoppedByHand, WaitedTooLong
+from proxy.core.errors import EngineStartFailed, ModelTooLarge, WaitedTooLong
 from proxy.core.messages import (
     CloseGate,
     EngineDown,
@@ -18,11 +16,10 @@ from proxy.core.messages import (
     StartFailed,
     StopAsked,
     StopEngine,
-    StopRemembered,
     Tick,
 )
 from proxy.core.states import EngineState
-from tests.core.world import CARD, LIMITS, World
+from tests.core.world import CARD, World
 
 
 def test_the_first_request_reserves_memory_and_starts_the_engine() -> None:
@@ -310,102 +307,6 @@ def test_a_restart_by_hand_during_a_start_is_the_same() -> None:
     commands = world.feed(EngineStopped("a"))
     assert commands == [world.opened("a")]
     assert world.feed(EngineReady("a")) == [Grant(1)]
-
-
-def test_a_stop_by_hand_ends_the_waiting_and_is_no_failure() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"), GateAsked("a"))
-    stop, rejected = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand="with supervisorctl"))
-    assert isinstance(rejected, Reject)
-    assert isinstance(rejected.error, StoppedByHand)
-    assert stop == StopEngine("a")
-    world.feed(EngineStopped("a"))
-    assert world.state("a") is EngineState.STOPPED
-
-
-def test_a_stop_that_is_asked_for_drains_first_and_is_not_taken_back() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"))
-    assert world.feed(StopAsked("a", "by ann")) == []
-    assert world.feed(Tick()) == []
-    assert world.state("a") is EngineState.DRAINING
-    assert world.feed(RequestEnded(1)) == [StopEngine("a")]
-    world.feed(EngineStopped("a"))
-    assert world.state("a") is EngineState.STOPPED
-
-
-def test_a_stop_that_is_asked_for_during_a_start_ends_the_start() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"))
-    stop, rejected = world.feed(StopAsked("a", "by ann"))
-    assert isinstance(rejected, Reject)
-    assert isinstance(rejected.error, StoppedByHand)
-    assert stop == StopEngine("a")
-
-
-def test_a_stop_by_hand_is_not_undone_by_requests_but_by_a_person() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a", "by ann"))
-    [command] = world.feed(RequestArrived(2, "a"))
-    assert isinstance(command, Reject)
-    assert isinstance(command.error, StoppedByHand)
-    assert "was stopped by ann" in command.error.message
-    assert world.feed(RequestEnded(1)) == [StopEngine("a")]
-    assert world.feed(EngineStopped("a")) == []
-    [command] = world.feed(RequestArrived(3, "a"))
-    assert isinstance(command, Reject)
-    assert world.scheduler.stopped_by_hand() == {"a": "by ann"}
-    assert world.feed(RequestArrived(4, "a", by_hand="by ann")) == [StartEngine("a")]
-    assert world.scheduler.stopped_by_hand() == {}
-
-
-def test_a_start_with_supervisorctl_undoes_a_stop_by_hand_too() -> None:
-    world = World(a=30)
-    world.feed(StopAsked("a", "by ann"))
-    commands = world.feed(GateAsked("a"))
-    assert commands == [world.opened("a")]
-    assert world.feed(EngineReady("a"), RequestArrived(1, "a")) == [Grant(1)]
-
-
-def test_where_the_setting_says_so_the_next_request_starts_what_a_person_stopped() -> None:
-    world = World(a=30, limits=replace(LIMITS, wakes_after_stop_by_hand=True))
-    world.feed(StopRemembered("a", "by ann"), StopAsked("a", "by ann"))
-    assert world.feed(RequestArrived(1, "a")) == [StartEngine("a")]
-
-
-def test_a_stop_from_before_this_life_is_remembered() -> None:
-    world = World(a=30)
-    [command] = world.feed(StopRemembered("a", "by ann"), StopRemembered("gone", "by bob"), RequestArrived(1, "a"))
-    assert isinstance(command, Reject)
-    assert "by ann" in command.error.message
-
-
-def test_a_person_who_starts_what_drains_for_a_stop_takes_the_stop_back() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"), StopAsked("a", "by ann"))
-    assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [Grant(2)]
-    assert world.state("a") is EngineState.READY
-
-
-def test_a_stop_of_what_only_waits_sends_its_waiters_and_its_process_away() -> None:
-    world = World(a=30, b=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"), GateAsked("b"))
-    rejected, closed = world.feed(StopAsked("b", "by ann"))
-    assert isinstance(rejected, Reject)
-    assert isinstance(closed, CloseGate)
-    assert world.state("a") is EngineState.READY
-
-
-def test_a_person_does_not_wait_for_the_end_of_a_cool_down() -> None:
-    world = World(a=30)
-    world.feed(RequestArrived(1, "a"), StartFailed("a", EngineStartFailed("x")), EngineStopped("a"))
-    assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [StartEngine("a")]
-
-
-def test_a_stop_of_what_does_not_run_is_nothing() -> None:
-    world = World(a=30)
-    assert world.feed(StopAsked("a", "by ann")) == []
-    assert world.state("a") is EngineState.STOPPED
 
 
 def test_an_engine_from_an_earlier_life_is_counted_and_serves_when_it_answers() -> None:

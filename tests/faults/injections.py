@@ -1,8 +1,4 @@
-"""The faults: each brings the house into a state, does its harm, and leaves the three questions to the test.
-
-`at(...)` brings `house.main` (or, for stopping, `house.other`) into a state, with requests in flight where that state
-has any, and returns the model that is in it.
-"""
+"""The faults: each brings the house into a state, does its harm, and leaves the three questions to the test."""
 
 import contextlib
 import json
@@ -19,11 +15,11 @@ from dataclasses import dataclass
 import httpx
 
 from tests.faults.house import House, change, wait_gone
+from tests.faults.states import STATES, at, cold
 from tests.installation import eventually
 
 KILL, STOP, TERM = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
 GIB = 2**30
-SLOW_S = 1.5
 
 Injection = Callable[[House], str]
 """Does the harm. Returns the model whose next request must be answered."""
@@ -33,91 +29,6 @@ Injection = Callable[[House], str]
 class Fault:
     name: str
     inject: Injection
-
-
-# --- states -------------------------------------------------------------------------------------------------------
-
-
-def at(house: House, state: str) -> str:
-    return _STATES[state](house)
-
-
-def _cold(house: House, model: str) -> None:
-    """Have it stopped, with nobody to blame."""
-    house.send(KILL, model, "api", "core")
-    house.wait_state(model, "stopped", "failed")
-    house.calm()
-
-
-def _starting(house: House) -> str:
-    _cold(house, house.main)
-    house.of.control(house.main, start_s=SLOW_S)
-    house.ask(house.main)
-    house.wait_state(house.main, "starting")
-    eventually(lambda: "core" in house.members(house.main), within_s=30)
-    return house.main
-
-
-def _ready(house: House) -> str:
-    house.warm(house.main)
-    return house.main
-
-
-def _mid_stream(house: House) -> str:
-    house.warm(house.main)
-    house.of.control(house.main, token_s=0.02)
-    assert house.ask(house.main, tokens=150, stream=True).first_byte.wait(30)
-    return house.main
-
-
-def _draining(house: House) -> str:
-    _mid_stream(house)
-    house.ask(house.other)
-    house.wait_state(house.main, "draining")
-    return house.main
-
-
-def _falling_asleep(house: House) -> str:
-    house.warm(house.main)
-    house.of.control(house.main, sleep_s=SLOW_S)
-    house.fall_asleep()
-    house.wait_state(house.main, "falling_asleep")
-    return house.main
-
-
-def _asleep(house: House) -> str:
-    house.warm(house.main)
-    house.fall_asleep()
-    house.wait_state(house.main, "asleep")
-    return house.main
-
-
-def _waking(house: House) -> str:
-    _asleep(house)
-    house.of.control(house.main, wake_s=SLOW_S)
-    house.ask(house.main)
-    house.wait_state(house.main, "waking")
-    return house.main
-
-
-def _stopping(house: House) -> str:
-    house.warm(house.other)
-    house.of.control(house.other, ignore_term=True)
-    house.ask(house.main)
-    house.wait_state(house.other, "stopping")
-    return house.other
-
-
-_STATES: dict[str, Callable[[House], str]] = {
-    "starting": _starting,
-    "ready": _ready,
-    "mid-stream": _mid_stream,
-    "draining": _draining,
-    "falling asleep": _falling_asleep,
-    "asleep": _asleep,
-    "waking": _waking,
-    "stopping": _stopping,
-}
 
 
 # --- harm to processes --------------------------------------------------------------------------------------------
@@ -231,7 +142,7 @@ def _end_stranger(stranger: subprocess.Popen[bytes]) -> None:
 
 
 def _a_stranger_before_the_start(house: House) -> str:
-    _cold(house, house.main)
+    cold(house, house.main)
     stranger = _stranger(house, 16)
     try:
         seen_s = eventually(lambda: house.of.status()["devices"][0]["strangers"]["bytes"] > 15 * GIB, within_s=2)
@@ -244,7 +155,7 @@ def _a_stranger_before_the_start(house: House) -> str:
 
 
 def _a_stranger_while_asleep(house: House) -> str:
-    _asleep(house)
+    at(house, "asleep")
     stranger = _stranger(house, 16)
     try:
         eventually(lambda: house.of.status()["devices"][0]["strangers"]["bytes"] > 15 * GIB, within_s=2)
@@ -330,7 +241,7 @@ def _disk_full_for_state(house: House) -> str:
 
 def state_files(name: str, spoil: Callable[[bytes], bytes]) -> Fault:
     def inject(house: House) -> str:
-        _asleep(house)
+        at(house, "asleep")
         for path in (house.of.root / "var" / "state").glob("*.json"):
             path.write_bytes(spoil(path.read_bytes()))
         house.kill_proxy()
@@ -391,13 +302,13 @@ def _stopped_by_hand(house: House) -> str:
 
 
 def _restarted_by_hand(house: House) -> str:
-    _mid_stream(house)
+    at(house, "mid-stream")
     house.of.supervisorctl("restart", house.main)
     return house.main
 
 
 def _proxy_restarted_by_supervisorctl(house: House) -> str:
-    _asleep(house)
+    at(house, "asleep")
     house.of.supervisorctl("restart", "proxy")
     eventually(house.is_up, within_s=20)
     assert house.of.state(house.main) == "asleep"
@@ -424,7 +335,7 @@ def _wrong_flag(house: House) -> str:
 
 # --- all of them --------------------------------------------------------------------------------------------------
 
-_EVERYWHERE = tuple(_STATES)
+_EVERYWHERE = STATES
 _BOTH = ("api", "core")
 
 FAULTS: tuple[Fault, ...] = (

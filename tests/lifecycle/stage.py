@@ -21,7 +21,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.groups import Groups
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
-from tests.test_fleet import spec
+from tests.fleet_stage import spec
 
 GIB = 2**30
 CARD = "card"

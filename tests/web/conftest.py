@@ -13,8 +13,8 @@ from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.core.routing import Router
 from proxy.web import app as web_app
 from proxy.web.forward import Forwarder, engine_session
+from tests.fleet_stage import spec
 from tests.installation import free_port
-from tests.test_fleet import spec
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

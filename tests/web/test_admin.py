@@ -16,7 +16,7 @@ from proxy.lifecycle.groups import Groups
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.gate import Gate
-from tests.test_fleet import Stage
+from tests.fleet_stage import Stage
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ async def test_an_engine_that_is_gone_is_a_502_of_the_proxys_own(plane: DataPlan
     await plane.stop_engine()
     async with httpx.AsyncClient(trust_env=False) as client:
         got = await client.post(f"{plane.url}/v1/chat/completions", json={"model": "a"})
-    assert (got.status_code, got.headers["X-Rota-Error"]) == (502, "engine_unreachable")
+    assert (got.status_code, got.headers["X-Rota-Error"]) == (502, "engine_refused")
     assert "a could not be reached" in got.json()["error"]["message"]
     assert (plane.fleet.refusals, plane.fleet.asked) == (2, ["a", "a"]), "told of, and tried with the next engine, once"
     assert plane.fleet.leases == 0

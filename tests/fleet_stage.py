@@ -1,0 +1,165 @@
+"""A fleet whose outside does what the test tells it to."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from catalog.render import Launch
+from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
+from proxy.core import messages
+from proxy.core.devices import Amounts, Device, DeviceKind
+from proxy.core.errors import EngineStartFailed, GateRefused
+from proxy.core.figures import Figures
+from proxy.core.messages import Event
+from proxy.core.roster import EngineNeeds
+from proxy.core.scheduler import Scheduler
+from proxy.core.states import EngineState
+from proxy.fleet import Fleet
+
+LAUNCH = Launch(["vllm"], {})
+TAKEN = Amounts(30, 30, 5, 25)
+
+
+def spec(name: str) -> ModelSpec:
+    return ModelSpec(
+        name=name, weights="w", port=8100, memory_bytes=Gib(30), kv_cache_bytes=Gib(1), max_model_len=8, max_num_seqs=1
+    )
+
+
+class FakeLifecycle:
+    """Answers at once with success, unless the test has put something else in."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.start_error: EngineStartFailed | None = None
+        self.launch_error: EngineStartFailed | None = None
+        self.found: list[messages.EngineFound] = []
+        self.prepared = asyncio.Event()
+        self.prepared.set()
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.bug: Exception | None = None
+
+    async def start(self, model: str) -> list[Event]:
+        self.done.append(f"start {model}")
+        if self.bug:
+            raise self.bug
+        return [messages.StartFailed(model, self.start_error)] if self.start_error else []
+
+    async def check_asker(self, model: str, pid: int) -> None:
+        if pid < 0:
+            raise GateRefused("not supervisord's")
+
+    async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
+        self.done.append(f"launch {model} {pid}")
+        await self.prepared.wait()
+        if self.launch_error:
+            raise self.launch_error
+        return LAUNCH
+
+    async def wait_ready(self, model: str) -> list[Event]:
+        await self.ready.wait()
+        return [messages.EngineReady(model)]
+
+    async def sleep(self, model: str, level: int) -> list[Event]:
+        self.done.append(f"sleep {model} {level}")
+        return [messages.EngineAsleep(model)]
+
+    async def wake(self, model: str, level: int) -> list[Event]:
+        self.done.append(f"wake {model} {level}")
+        await self.ready.wait()
+        return [messages.EngineReady(model)]
+
+    async def stop(self, model: str, at_once: bool = False) -> list[Event]:
+        self.done.append(f"stop {model}{' at once' if at_once else ''}")
+        return [messages.EngineStopped(model)]
+
+    async def adopt(self) -> list[messages.EngineFound]:
+        return self.found
+
+    def expect(self, model: str) -> None:
+        self.done.append(f"expect {model}")
+
+
+class FakeWatch:
+    """Sees what the test tells it to."""
+
+    def __init__(self) -> None:
+        self.notice: Callable[[], None] | None = None
+        self.seen: list[Event] = []
+        self.pulses: list[tuple[set[str], list[str]]] = []
+        self.is_closed = False
+
+    async def look(self, states: object) -> list[Event]:
+        seen, self.seen = self.seen, []
+        return seen
+
+    async def take_pulse(self, states: object, busy: set[str], owed: list[str]) -> list[Event]:
+        self.pulses.append((set(busy), owed))
+        return []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeMemory:
+    async def look(self, states: object, placings: object) -> list[Event]:
+        return []
+
+    def held_bytes(self, model: str) -> dict[str, int]:
+        return {"card": 7} if model == "a" else {}
+
+    def declared(self, model: str) -> Amounts:
+        return TAKEN
+
+    def learned(self, model: str) -> Figures:
+        return Figures(awake_bytes=29)
+
+
+class FakeStops:
+    """Keeps what was written."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def read(self) -> dict[str, str]:
+        return self.kept
+
+    def write(self, value: dict[str, str]) -> bool:
+        self.kept = dict(value)
+        return True
+
+
+class Stage:
+    def __init__(self, levels: tuple[int, ...] = ()) -> None:
+        models = {name: spec(name) for name in ("a", "b")}
+        routes = {name.upper(): AgentRoute(model=name) for name in models}
+        catalog = Catalog(folder=Path("c"), models=models, agents=Agents(agent_types=routes))
+        needs = {name: EngineNeeds(TAKEN, (("card",),), 60, levels) for name in models}
+        self.devices = (Device("card", "gpu0", DeviceKind.NVIDIA, 40, 40),)
+        self.scheduler = Scheduler(self.devices, needs, host_bytes=100)
+        self.lifecycle, self.watch, self.memory, self.stops = FakeLifecycle(), FakeWatch(), FakeMemory(), FakeStops()
+        self.fleet = Fleet(
+            catalog=catalog,
+            scheduler=self.scheduler,
+            lifecycle=self.lifecycle,  # type: ignore[arg-type]
+            watch=self.watch,  # type: ignore[arg-type]
+            memory=self.memory,  # type: ignore[arg-type]
+            stops=self.stops,  # type: ignore[arg-type]
+            poll_interval_s=0.01,
+        )
+
+    async def found(self, model: str, sleep_level: int | None = None) -> None:
+        """An engine that ran before the fleet did."""
+        self.lifecycle.found = [messages.EngineFound(model, ("card",), sleep_level)]
+        await self.fleet.adopt()
+
+    def leases(self, model: str) -> int:
+        return next(view.leases for view in self.fleet.view() if view.model == model)
+
+    async def until(self, model: str, state: EngineState) -> None:
+        for _ in range(1000):
+            if self.scheduler.states()[model] is state:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"{model} is {self.scheduler.states()[model]}, not {state}")
