@@ -8,9 +8,9 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, assert_never
+from typing import assert_never
 
 from catalog.render import Launch
 from catalog.spec import Catalog, ModelSpec
@@ -25,6 +25,7 @@ from proxy.gates import Gates
 from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
+from proxy.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,9 @@ class Fleet:
         self._gates = Gates()
         self._owed: Counter[str] = Counter()
         self._look_now = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(on_crash=self.look_now)
         self._acting: dict[str, asyncio.Task[None]] = {}
         """What is done to an engine now; a stop cuts it short."""
-        self._crash: BaseException | None = None
         self._is_closing = False
         watch.notice = self.look_now
 
@@ -85,7 +85,7 @@ class Fleet:
             for command in commands:
                 self._run(command)
         except Exception as error:
-            self._end_with(error)
+            self._tasks.end_with(error)
             raise
 
     @asynccontextmanager
@@ -178,15 +178,15 @@ class Fleet:
         Raises: what a command's task raised; a bug must not pass in silence.
         """
         for look, every_s in ((self._look_at_memory, MEMORY_INTERVAL_S), (self._take_pulse, self._poll_interval_s)):
-            self._keep(self._again(look, every_s))
-        while self._crash is None:
+            self._tasks.run(self._again(look, every_s))
+        while self._tasks.crash is None:
             for event in await self._watch.look(self._scheduler.states):
                 self.feed(event)
             self.feed(messages.Tick())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), self._poll_interval_s)
             self._look_now.clear()
-        raise self._crash
+        raise self._tasks.crash
 
     def close(self) -> None:
         """Send away all who wait and end all tasks. Engines go on: the next proxy adopts them."""
@@ -195,8 +195,7 @@ class Fleet:
             if not granted.done():
                 granted.set_exception(self._going_away())
         self._gates.answer_all(self._going_away())
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         self._watch.close()
 
     async def _look_at_memory(self) -> None:
@@ -227,7 +226,7 @@ class Fleet:
                     granted.set_exception(error)
             case messages.StartEngine(model):
                 # Never cancelled: a stop must find what supervisord was told to start.
-                self._keep(self._report(lambda: self._lifecycle.start(model)))
+                self._tasks.run(self._report(lambda: self._lifecycle.start(model)))
             case messages.OpenGate(model, devices, awake_bytes):
                 self._begin(model, lambda: self._open_gate(model, devices, awake_bytes))
             case messages.CloseGate(model, error):
@@ -239,7 +238,7 @@ class Fleet:
             case messages.StopEngine(model, at_once):
                 if (acting := self._acting.pop(model, None)) is not None:
                     acting.cancel()
-                self._keep(self._report(lambda: self._lifecycle.stop(model, at_once)))
+                self._tasks.run(self._report(lambda: self._lifecycle.stop(model, at_once)))
             case _:
                 assert_never(command)
 
@@ -262,27 +261,11 @@ class Fleet:
     # --- small things ---------------------------------------------------------------------------------------------
 
     def _begin(self, model: str, act: Act) -> None:
-        self._acting[model] = self._keep(self._report(act))
+        self._acting[model] = self._tasks.run(self._report(act))
 
     async def _report(self, act: Act) -> None:
         for event in await act():
             self.feed(event)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._note_end)
-        return task
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._end_with(error)
-
-    def _end_with(self, error: BaseException) -> None:
-        """A bug: `run()` raises it, the proxy ends, and the next one adopts the engines."""
-        self._crash = self._crash or error
-        self._look_now.set()
 
     @staticmethod
     def _going_away() -> ShuttingDown:

@@ -71,6 +71,20 @@ def host_available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory: on the machine, or in this container.
+
+    Source: proc(5), /proc/vmstat oom_kill; the kernel's cgroup-v2.rst, memory.events.
+    """
+    counted = 0
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text().splitlines():
+                name, _, number = line.partition(" ")
+                counted += int(number) if name == "oom_kill" else 0
+    return counted
+
+
 def is_waiting_at_gate(pid: int) -> bool:
     """Whether the process is still `bin/engine`, and has not become vLLM."""
     with contextlib.suppress(psutil.Error):

@@ -164,17 +164,30 @@ _COMPILED = tuple((re.compile(pattern), diagnosis) for pattern, diagnosis in _RU
 
 _ENDED_BY_SIGNAL = Diagnosis(
     "ended_by_signal",
-    "A signal ended it: somebody killed it, the kernel did because the machine's memory ran out, or it crashed.",
-    "`dmesg` tells whether it was the kernel; then free host memory.",
+    "A signal ended it: somebody killed it, or it crashed.",
+    "See the last lines of its log, and `dmesg`.",
     Lasts.UNKNOWN,
 )
 
 
-def diagnose(last_words: str, exit_status: int) -> Diagnosis:
-    """The cause of a failed start, from the log since that start began and supervisord's exit status."""
+_OOM_KILLED = Diagnosis(
+    "killed_for_memory",
+    "The kernel killed a process because the machine's memory ran out, while this one was ended by a signal.",
+    "Free host memory, or lower what sleepers may pin (sleep_host_gib); `dmesg` tells which process it was.",
+    Lasts.PASSING,
+)
+
+
+def diagnose(last_words: str, exit_status: int, oom_kills: int = 0) -> Diagnosis:
+    """The cause of a failed start, from the log since that start began and supervisord's exit status.
+
+    `oom_kills` is how many processes the kernel has killed for want of memory since then.
+    """
     for pattern, diagnosis in _COMPILED:
         if pattern.search(last_words):
             return diagnosis
     if exit_status == BAD_FLAG_EXIT:
         return _BAD_FLAG
-    return _ENDED_BY_SIGNAL if exit_status == SIGNAL_EXIT else UNKNOWN
+    if exit_status == SIGNAL_EXIT:
+        return _OOM_KILLED if oom_kills > 0 else _ENDED_BY_SIGNAL
+    return UNKNOWN

@@ -70,6 +70,8 @@ class Watch:
         self._hang_timeout_s = hang_timeout_s
         self._watched: dict[str, list[Callable[[], None]]] = {}
         self._ended: dict[str, str] = {}
+        self._oom_kills: dict[str, int] = {}
+        """How many the kernel had killed for memory when the engine was launched."""
         self._warn_at = 0.0
         self.notice: Callable[[], None] = lambda: None
 
@@ -81,6 +83,7 @@ class Watch:
     def watch_leader(self, model: str) -> None:
         """Be told as soon as the leader of `model`'s process group ends."""
         self.forget(model)
+        self._oom_kills[model] = processes.oom_kills()
         if (pid := self._groups.pid_of(model)) is not None:
             self._watch_pid(model, pid, "its API server")
 
@@ -171,7 +174,8 @@ class Watch:
             return messages.EngineDown(model, "supervisord does not know its program any more")
         if program.was_stopped_by_hand:
             return messages.EngineDown(model, f"supervisord says {program.state}", by_hand=WITH_SUPERVISORCTL)
-        diagnosis = diagnose(logs.since(self._log_of(model), LEAVE_GIVEN), program.exit_status)
+        oom_kills = processes.oom_kills() - self._oom_kills.get(model, processes.oom_kills())
+        diagnosis = diagnose(logs.since(self._log_of(model), LEAVE_GIVEN), program.exit_status, oom_kills)
         log.warning("%s: its process ended, exit status %d (%s)", model, program.exit_status, diagnosis.code)
         detail = f"Exit status {program.exit_status}; {self._last_lines(model)}"
         return messages.EngineDown(model, detail, diagnosis=diagnosis)

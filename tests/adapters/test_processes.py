@@ -110,3 +110,8 @@ def test_a_title_and_an_environment_are_read_and_empty_where_nobody_is() -> None
 
 def test_what_the_host_has_available_is_less_than_it_has() -> None:
     assert 0 < processes.host_available_bytes() < psutil.virtual_memory().total
+
+
+def test_the_kernel_counts_whom_it_killed_for_memory() -> None:
+    assert processes.oom_kills() >= 0
+    assert "oom_kill " in Path("/proc/vmstat").read_text(), "the line that it is read from"

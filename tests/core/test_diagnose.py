@@ -76,3 +76,9 @@ def test_an_end_by_a_signal_without_a_word_is_told_from_one_with_a_cause() -> No
 
 def test_argparses_exit_status_is_enough_for_a_bad_flag() -> None:
     assert diagnose("usage: vllm serve", 2).code == "bad_flag"
+
+
+def test_an_end_by_a_signal_is_the_oom_killers_only_if_the_kernel_says_that_it_killed() -> None:
+    assert diagnose("", -1).code == "ended_by_signal"
+    assert diagnose("", -1, oom_kills=1).code == "killed_for_memory"
+    assert diagnose("", 1, oom_kills=1).code == "unknown"

@@ -15,7 +15,8 @@ BUDGET_GIB = 4.5
 
 
 def fakes() -> list[dict[str, Any]]:
-    chats = [fake_model(name, 2.5, aliases=[f"{name}-alias"]) for name in ("medical", "chat", "claims")]
+    more = {"sleep_levels": [1, 2]}
+    chats = [fake_model(name, 2.5, aliases=[f"{name}-alias"], **more) for name in ("medical", "chat", "claims")]
     return [*chats, fake_model("evidence", 1.75, embedder=True)]
 
 
@@ -26,9 +27,9 @@ def reals() -> list[dict[str, Any]]:
         model = yaml.safe_load(path.read_text())
         name = model["name"].removeprefix("demo-")
         places = {key: str(CHECKOUT / model[key]) for key in ("weights", "chat_template") if key in model}
-        models.append(
-            {**model, **places, "name": name, "port": free_port(), "vllm": str(REAL_VLLM), "aliases": [f"{name}-alias"]}
-        )
+        own = {"name": name, "port": free_port(), "vllm": str(REAL_VLLM), "aliases": [f"{name}-alias"]}
+        more = {} if model.get("embedder") else {"sleep_levels": [1, 2]}
+        models.append({**model, **more, **places, **own})
     return models
 
 

@@ -9,6 +9,7 @@ import time
 
 import httpx
 import openai
+import pytest
 
 from tests.installation import Installation, eventually
 
@@ -76,6 +77,20 @@ def test_an_error_of_the_engine_comes_through_unmarked(stack: Installation) -> N
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == 400
     assert "X-Rota-Error" not in answer.headers
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_an_engine_sleeps_and_wakes_for_the_next_request_and_answers_as_before(stack: Installation, level: int) -> None:
+    body = {"model": "medical", "prompt": "One two three", "max_tokens": 4, "temperature": 0}
+    before = httpx.post(f"{stack.url}/v1/completions", json=body, timeout=60).json()["choices"]
+    pid = stack.engine("medical")["pid"]
+    done = stack.manage("sleep", "medical", "--level", str(level))
+    assert (done.returncode, done.stdout) == (0, "medical: asleep\n"), done.stderr
+    assert stack.engine("medical")["sleep_level"] == level
+    direct = httpx.get(f"http://127.0.0.1:{_port_of(stack, 'medical')}/is_sleeping", timeout=10)
+    assert direct.json() == {"is_sleeping": True}
+    assert httpx.post(f"{stack.url}/v1/completions", json=body, timeout=60).json()["choices"] == before
+    assert (stack.state("medical"), stack.engine("medical")["pid"]) == ("ready", pid)
 
 
 def test_embeddings_come_from_the_embedder_and_both_engines_are_up_together(stack: Installation) -> None:

@@ -42,8 +42,6 @@ def fake_house(root: Path) -> House:
 def real_house(root: Path) -> House:
     """Real vLLM on the CPU, where a sleep changes the state and frees nothing."""
     models = [model for model in reals() if model["name"] in ("medical", "claims")]
-    for model in models:
-        model |= {"sleep_levels": [1, 2]}
     limits = {"hang_timeout_s": 15, "sleep_timeout_s": 60}
     installation = Installation(root, models, {"Main": "medical", "Claims": "claims"}, 4.5, **limits)
     return House(installation, main="medical", other="claims", start_takes_s=240)

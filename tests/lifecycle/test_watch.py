@@ -150,3 +150,15 @@ async def test_an_engine_without_a_sign_of_life_is_down_after_the_time_limit(sta
 async def test_no_pulse_is_taken_where_other_time_limits_rule(stage: Stage, state: EngineState) -> None:
     await stage.watch.take_pulse({"a": state}, set(), [])
     assert stage.pulse.asked == []
+
+
+async def test_an_engine_that_the_kernel_killed_for_memory_is_known_as_such(
+    stage: Stage, group: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await launched(stage, group)
+    killed = processes.oom_kills() + 1
+    monkeypatch.setattr(processes, "oom_kills", lambda: killed)
+    stage.supervisor.now["a"] = replace(EXITED, exit_status=-1)
+    [event] = await look(stage, EngineState.STARTING)
+    assert isinstance(event, messages.EngineDown)
+    assert event.diagnosis.code == "killed_for_memory"
