@@ -28,6 +28,7 @@ from proxy.lifecycle.watch import Watch
 
 log = logging.getLogger(__name__)
 
+SOON_S = 10.0
 PROBE_TIMEOUT_S = 120.0
 """For the first probe after a start, which may compile kernels; the start's own time-out rules anyway."""
 
@@ -158,13 +159,26 @@ class Lifecycle:
         except NotReady:
             return []
         try:
-            answer = await self._control.probe(spec, PROBE_TIMEOUT_S)
+            answer = await self._first_answer(spec)
         except EngineError as error:
             return [messages.StartFailed(model, EngineStartFailed(f"{model} is up, but {error}"))]
         self._answers[self._keys[model]] = answer
         await asyncio.to_thread(self._answers_file.write, self._answers)
         await self._watch.watch_members(model)
         return [*await self._memory.read_log(model), messages.EngineReady(model)]
+
+    async def _first_answer(self, spec: ModelSpec) -> Answer:
+        """The answer to the probe after a start, or after an adoption.
+
+        One that was falling asleep when the proxy before us ended was adopted as awake, and would never answer: if
+        there is no answer soon and it sleeps, it is woken. Raises: EngineError.
+        """
+        try:
+            return await self._control.probe(spec, SOON_S)
+        except EngineError:
+            if level := await self._control.sleep_level(spec):
+                await self._control.wake(spec, level, self._sleep_timeout_s)
+            return await self._control.probe(spec, PROBE_TIMEOUT_S)
 
     # --- the ladder -----------------------------------------------------------------------------------------------
 

@@ -120,6 +120,8 @@ class Memory:
 
     def held_bytes(self, model: str) -> dict[str, int]:
         """What `model` holds on each device, as of the last look."""
+        if model not in self._groups:
+            return {}  # the last look may be older than its end
         told = {device: one.held_bytes(model) for device, one in self._told.items()}
         return {device: held for device, held in told.items() if held}
 

@@ -115,7 +115,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize(
     ("model", "status", "code", "says"),
     [
-        ("huge", 400, "model_too_large", "needs 400.00 GiB and the device has 4.50 GiB"),
+        ("huge", 400, "model_too_large", "needs 400.00 GiB, and it fits nowhere: cpu0 has 4.50 GiB"),
         ("failing", 503, "engine_start_failed", "Engine core initialization failed"),
         ("missing", 503, "weights_missing", "bin/download_models.py missing"),
         ("taken", 503, "port_taken", f"pid {os.getpid()}"),

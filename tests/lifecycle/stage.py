@@ -71,6 +71,7 @@ class FakeControl:
         self.error: EngineError | None = None
         self.level = 0
         self.calls: list[str] = []
+        self.is_silent_until: str | None = None
 
     async def wait_ready(self, spec: ModelSpec) -> None:
         if self.is_never_ready:
@@ -78,6 +79,8 @@ class FakeControl:
 
     async def probe(self, spec: ModelSpec, timeout_s: float) -> Answer:
         self._call("probe")
+        if self.is_silent_until is not None and self.is_silent_until not in self.calls:
+            raise EngineError(f"the probe took more than {timeout_s} s")
         return self.said
 
     async def sleep(self, spec: ModelSpec, level: int, timeout_s: float) -> None:

@@ -61,6 +61,13 @@ async def test_one_that_is_up_and_cannot_answer_has_failed_to_start(stage: Stage
     assert event.error.message == "a is up, but the probe was answered with 500: no"
 
 
+async def test_one_that_fell_asleep_while_it_was_adopted_is_woken(stage: Stage) -> None:
+    stage.control.is_silent_until = "wake 1"
+    stage.control.level = 1
+    assert await stage.lifecycle.wait_ready("a") == [messages.EngineReady("a")]
+    assert stage.control.calls == ["probe", "sleep_level", "wake 1", "probe"]
+
+
 async def asleep(stage: Stage, before: object, *after: object) -> list[messages.Event]:
     """Look once, launched on the card, then sleep while the looks go on."""
     stage.groups.note("a", PID, (CARD,))
