@@ -83,7 +83,7 @@ class Board:
         """Reserve, and have the process created, or let the one that waits at the gate go on."""
         self.ledger.reserve(engine.model, Placing(devices, self.start_bytes(engine)))
         engine.move(EngineState.STARTING, now, why)
-        engine.failure, engine.is_gate_open, engine.sleep_level = None, False, 0
+        engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
         if engine.at_gate_since is None:
             self.commands.append(messages.StartEngine(engine.model))
         else:

@@ -75,7 +75,8 @@ def _make_room(board: Board, now: float) -> Plan:
         if (demand := _demand(board, engine, now)) is not None:
             demands.append(demand)
     movable = [one for one in engines if (one.state in AWAKE or one.state is EngineState.ASLEEP) and not one.is_asked]
-    decided = plan(demands, [_candidate(board, one) for one in movable], _coming_room(board), _coming_host(board))
+    candidates = [_candidate(board, one, now) for one in movable]
+    decided = plan(demands, candidates, _coming_room(board), _coming_host(board))
     for engine in movable:
         if engine.state not in AWAKE:
             continue
@@ -117,13 +118,13 @@ def _fitting(board: Board, choices: tuple[tuple[str, ...], ...], needed: int) ->
     return tuple(choice for choice in choices if all(needed <= room[device] for device in choice))
 
 
-def _candidate(board: Board, engine: Engine) -> Candidate:
+def _candidate(board: Board, engine: Engine, now: float) -> Candidate:
     placing, pinned = board.ledger.placings[engine.model], board.ledger.pinned.get(engine.model, 0)
     is_asleep = engine.state is EngineState.ASLEEP
     return Candidate(
         model=engine.model,
         placing=placing,
-        ways=(Way(Rung.STOP),) if is_asleep else (*_sleeps(board, engine, engine.may_sleep_at()), Way(Rung.STOP)),
+        ways=(Way(Rung.STOP),) if is_asleep else (*_sleeps(board, engine, engine.may_sleep_at(now)), Way(Rung.STOP)),
         is_idle=not engine.leases,
         is_draining=engine.state is EngineState.DRAINING,
         is_asleep=is_asleep,
@@ -133,7 +134,7 @@ def _candidate(board: Board, engine: Engine) -> Candidate:
 
 
 def _sleeps(board: Board, engine: Engine, levels: Iterable[int]) -> list[Way]:
-    """The ways to sleep at `levels`."""
+    """The ways to sleep at `levels`, in their order."""
     amounts = engine.needs.amounts
     pins = max(0, amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0))
     return [
@@ -217,7 +218,7 @@ def _way_now(board: Board, engine: Engine) -> Way | None:
     """How `engine` goes down at this moment; None while the host memory for it is not free yet."""
     if engine.state is EngineState.ASLEEP or engine.rung in (None, Rung.STOP):
         return Way(Rung.STOP)
-    levels = engine.needs.sleep_levels if engine.is_asked else engine.may_sleep_at()
+    levels = engine.needs.sleep_levels  # the rung was chosen when it was decided, or by a person
     way = next((way for way in _sleeps(board, engine, levels) if way.rung is engine.rung), Way(Rung.STOP))
     if way.pins_bytes and way.pins_bytes > board.ledger.host_free_bytes:
         engine.is_asked = False  # what a person asked for cannot be now; the plan goes on deciding

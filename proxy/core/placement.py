@@ -7,9 +7,10 @@
    asleep, which hold little; among the busy, those already draining, so that a decision is not taken back at every
    event; then the least recently used. Of several devices, the one whose engines come first in this order.
 4. No more of them leave than needed: whoever turns out superfluous stays, the most recently used first.
-5. Each goes down the ladder only as far as the room needs: level 1, level 2, stop. The most recently used, likely to
-   be wanted soonest, choose first. A level-1 sleep needs host memory: sleepers used less recently than the engine are
-   stopped for it, no others; where that is not enough it sleeps at level 2.
+5. Each goes down the ladder only as far as the room needs, on the first of its ways that makes the room: a sleep from
+   which it is back sooner than from a cold start (`costs`), else the stop. The most recently used choose first. A
+   level-1 sleep needs host memory: sleepers used less recently than the engine are stopped for it, no others; where
+   that is not enough it sleeps at level 2.
 6. Where all of them together are not enough, nobody leaves, and later demands on those devices wait too.
 """
 
@@ -49,7 +50,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine that could make room: where and what it holds, and its ways down, the softest first, STOP last."""
+    """An engine that could make room: where and what it holds, and its ways down, the preferred first, STOP last."""
 
     model: str
     placing: Placing

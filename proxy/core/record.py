@@ -100,6 +100,7 @@ def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestA
     if (error := board.too_large(engine) or _held_back(engine)) is not None:
         board.commands.append(messages.Reject(ticket, error))
         return
+    engine.costs.note_request(now)
     engine.waiting[ticket] = now
     board.holder_of[ticket] = engine
 
@@ -163,6 +164,9 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         return
     if engine.state is EngineState.WAKING:
         engine.failed_sleeps.pop(engine.sleep_level, None)
+        engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
+    elif engine.failure is None and not engine.is_adopted:
+        engine.costs.note_start(now - engine.since)
     engine.move(EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
     _correct(board, engine)
@@ -217,7 +221,7 @@ def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float
     is_asleep = event.sleep_level is not None
     board.ledger.adopt(engine.model, Placing(event.devices, amounts.asleep_bytes if is_asleep else amounts.awake_bytes))
     engine.move(EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life")
-    engine.is_gate_open, engine.stopped_by = True, None
+    engine.is_gate_open, engine.is_adopted, engine.stopped_by = True, True, None
     engine.sleep_level = event.sleep_level or 0
     if event.sleep_level is not None and event.sleep_level != 2:
         board.ledger.adopt_pinned(engine.model, amounts.sleep_host_bytes)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from math import isfinite
 
+from proxy.core.costs import Costs
 from proxy.core.devices import Amounts
 from proxy.core.errors import RotaError
 from proxy.core.placement import Rung
@@ -71,10 +72,13 @@ class Engine:
     """A process waits at the gate: a demand to start, like a ticket."""
     is_gate_open: bool = False
     """While STARTING: its process has been given leave."""
+    is_adopted: bool = False
+    """It was found running: how long its start took is not known."""
     rung: Rung | None = None
     """While DRAINING: where it goes from here, as last decided or as a person asked."""
     is_asked: bool = False
     """A person asked for that; no decision takes it back."""
+    costs: Costs = field(default_factory=Costs)
     sleep_level: int = 0
     """While FALLING_ASLEEP, ASLEEP and WAKING: 1 or 2; 0 where nobody knows (adopted)."""
     failed_sleeps: dict[int, int] = field(default_factory=dict)
@@ -96,9 +100,10 @@ class Engine:
         check_move(self.model, self.state, state)
         self.state, self.since, self.why = state, now, why
 
-    def may_sleep_at(self) -> list[int]:
-        """The levels that are open to it and have not failed too often, the softest first."""
-        return [n for n in sorted(self.needs.sleep_levels) if self.failed_sleeps.get(n, 0) < MOST_FAILED_SLEEPS]
+    def may_sleep_at(self, now: float) -> list[int]:
+        """The levels that are open to it, have not failed too often and are worth it, the preferred one first."""
+        sound = [n for n in self.needs.sleep_levels if self.failed_sleeps.get(n, 0) < MOST_FAILED_SLEEPS]
+        return self.costs.worth_sleeping(sound, now)
 
     def is_cooling(self, now: float) -> bool:
         """Whether it failed so lately that it is not tried again yet."""

@@ -90,6 +90,7 @@ class Forwarder:
     @asynccontextmanager
     async def _lease(self, request: web.Request, route: Route) -> AsyncIterator[ModelSpec]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
+        request.pop(FALLBACK, None)  # of a try before
         async with AsyncExitStack() as stack:
             try:
                 spec = await stack.enter_async_context(self._fleet.lease(route.model))

@@ -1,5 +1,6 @@
 """The adapter against the real supervisord."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -93,4 +94,5 @@ async def _gone(supervisord: Supervisord, name: str) -> Program:
     for _ in range(1000):
         if (program := await supervisord.program(name)).pid is None:
             return program
+        await asyncio.sleep(0.01)  # supervisord looks for ended children once a second
     raise AssertionError(f"{name} does not end")

@@ -140,6 +140,18 @@ def test_level_2_where_the_host_has_no_memory_left_and_stop_where_the_room_aslee
     assert world.feed(EngineStopped("b")) == [StartEngine("c")]
 
 
+def test_a_level_from_which_it_comes_back_no_sooner_than_from_a_cold_start_is_not_used_again() -> None:
+    world = ladder(levels=(1,), a=20, b=20)
+    world.feed(RequestArrived(1, "a"))
+    world.after(5, EngineReady("a"))
+    world.feed(RequestEnded(1), RequestArrived(2, "b"))
+    assert world.state("a") is EngineState.FALLING_ASLEEP
+    world.feed(EngineAsleep("a"), EngineReady("b"), RequestEnded(2), RequestArrived(3, "a"), EngineAsleep("b"))
+    world.after(9, EngineReady("a"))
+    world.feed(RequestEnded(3), EngineDown("b", "x"), EngineStopped("b"))
+    assert world.feed(RequestArrived(4, "b")) == [StopEngine("a")], "nine seconds to wake, five to start"
+
+
 def test_an_engine_without_levels_is_stopped() -> None:
     world = ladder(levels=(), a=20, b=20)
     use(world, 1, "a")

@@ -41,8 +41,8 @@ def test_it_cools_only_while_failed_and_only_so_long() -> None:
 
 def test_a_level_that_failed_twice_is_closed() -> None:
     one = engine()
-    assert one.may_sleep_at() == [1, 2]
+    assert one.may_sleep_at(0.0) == [1, 2]
     one.failed_sleeps[1] = 1
-    assert one.may_sleep_at() == [1, 2]
+    assert one.may_sleep_at(0.0) == [1, 2]
     one.failed_sleeps[1] = 2
-    assert one.may_sleep_at() == [2]
+    assert one.may_sleep_at(0.0) == [2]

@@ -93,10 +93,10 @@ def told(name: str, when: str, then: str, **control: object) -> Fault:
         house.of.control(house.main, **control)
         match then:
             case "ask":
-                house.ask(house.main)
-            case "ask other":
-                house.ask(house.other)
-        house.asked[-1].done()
+                house.ask(house.main).done()
+            case "sleep":
+                house.fall_asleep()
+                house.wait_state(house.main, "stopped")
         house.of.control(house.main)
         return house.main
 
@@ -349,9 +349,9 @@ FAULTS: tuple[Fault, ...] = (
     *(supervisord_killed(state) for state in ("ready", "mid-stream", "asleep")),
     told("a start that hangs", "", "ask", fail="never-ready"),
     told("a start that fails", "", "ask", fail="start"),
-    told("a sleep that fails", "ready", "ask other", sleep="fail"),
-    told("a sleep that hangs", "ready", "ask other", sleep="hang"),
-    told("a sleep that frees nothing", "ready", "ask other", sleep="keep"),
+    told("a sleep that fails", "ready", "sleep", sleep="fail"),
+    told("a sleep that hangs", "ready", "sleep", sleep="hang"),
+    told("a sleep that frees nothing", "ready", "sleep", sleep="keep"),
     told("a wake that fails", "asleep", "ask", wake="fail"),
     told("a wake that hangs", "asleep", "ask", wake="hang"),
     told("a wake that answers garbage", "asleep", "ask", wake="garbage"),
