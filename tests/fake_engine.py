@@ -34,6 +34,7 @@ class Engine:
         self.is_woken_in_part = False
         self.has_weights = True
         self.is_wedged = False
+        self.changing = 0
         self.awake = threading.Event()
         self.awake.set()
         self.running = 0

@@ -85,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         lines = [
             f"vllm:num_requests_running{{{labels}}} {float(engine.running)}",
             f"vllm:num_requests_waiting{{{labels}}} 0.0",
+            f'vllm:sleep_mode_operations_in_flight{{operation="sleep"}} {float(engine.changing)}',
             f"vllm:iteration_tokens_total_count{{{labels}}} {float(engine.tokens)}",
             f"vllm:generation_tokens_total{{{labels}}} {float(engine.tokens)}",
         ]
@@ -99,7 +100,11 @@ class Handler(BaseHTTPRequestHandler):
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         try:
             if path in ("/sleep", "/wake_up", "/collective_rpc"):
-                return self.sleep_mode(path, query, raw)
+                self.engine.changing += 1
+                try:
+                    return self.sleep_mode(path, query, raw)
+                finally:
+                    self.engine.changing -= 1
             # Requests of a sleeping engine are queued, and hang.
             self.engine.awake.wait()
             self.engine.running += 1

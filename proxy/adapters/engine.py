@@ -19,6 +19,9 @@ MOST_SAID = 300
 """Characters of an engine's answer that go into an error."""
 
 SLEEP_STATE = "vllm:engine_sleep_state"
+IN_FLIGHT = "vllm:sleep_mode_operations_in_flight"
+IN_FLIGHT_S = 30.0
+"""How long a sleep or a wake that somebody else began may still take."""
 
 
 class NotReady(Exception):
@@ -131,11 +134,17 @@ class EngineApi:
     async def sleep_level(self, spec: ModelSpec) -> int:
         """0: awake, or without sleep mode; 1; 2: asleep at level 2, or it cannot be told.
 
-        Half awake it keeps the level that it was put to sleep with. Source: vLLM 0.32, v1/engine/async_llm.py wake_up:
-        the gauge changes with the last tag only.
+        A sleep or a wake that somebody began is waited for: the proxy before us may have been killed in the midst of
+        one, and vLLM goes on with it. Half awake it keeps the level that it was put to sleep with. Source: vLLM 0.32,
+        v1/engine/async_llm.py wake_up: the gauge changes with the last tag only.
 
         Raises: EngineError where it does not answer.
         """
+        async with _within(IN_FLIGHT_S, "the sleep or wake that is under way"):
+            if (await self._send(spec, "GET", "/is_sleeping")).status_code == httpx.codes.NOT_FOUND:
+                return 0
+            while await self._is_changing(spec):  # noqa: ASYNC110  # another process's doing: there is no event
+                await asyncio.sleep(POLL_S)
         async with _within(CALL_TIMEOUT_S, "/is_sleeping"):
             if not await self._is_sleeping(spec):
                 return 0
@@ -182,6 +191,11 @@ class EngineApi:
             return msgspec.json.decode(response.content, type=_Sleeping).is_sleeping
         except msgspec.DecodeError as error:
             raise EngineError(f"/is_sleeping was answered with {_said(response)}") from error
+
+    async def _is_changing(self, spec: ModelSpec) -> bool:
+        """Whether a sleep or a wake is under way (vLLM 0.32, entrypoints/serve/dev/sleep/metrics.py)."""
+        metrics = (await self._call(spec, "GET", "/metrics")).text
+        return any(value > 0 for _, value in samples(metrics, IN_FLIGHT))
 
     async def _gauged_level(self, spec: ModelSpec) -> int | None:
         """1 or 2 as the metrics say, or None where they do not tell: statistics off, or scheduling only paused."""

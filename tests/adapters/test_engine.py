@@ -82,6 +82,7 @@ class SleepyEngine:
         self.gauge = 0
         self.weights_are_good = True
         self.has_stats = has_stats
+        self.looks_until_asleep: int | None = None
         self.fails: dict[str, httpx.Response | Exception] = {}
         respx.route(url__startswith=BASE).mock(side_effect=self.answer)
 
@@ -98,6 +99,12 @@ class SleepyEngine:
         path, query = request.url.path, request.url.params
         if path == "/is_sleeping":
             return httpx.Response(200, json={"is_sleeping": bool(self.tags)})
+        if path == "/metrics" and self.looks_until_asleep:
+            self.looks_until_asleep -= 1
+            if not self.looks_until_asleep:
+                self.gauge, self.tags = 1, {"weights", "kv_cache"}
+            under_way = 'vllm:sleep_mode_operations_in_flight{operation="sleep"} 1.0\n'
+            return httpx.Response(200, text=under_way + self.metrics())
         if path == "/metrics":
             return httpx.Response(200, text=self.metrics() if self.has_stats else "")
         if path == "/sleep":
@@ -133,6 +140,14 @@ async def test_an_engine_sleeps_at_a_level_and_wakes_with_good_weights(api: Engi
     await api.wake(spec("a"), level, 1.0)
     assert engine.weights_are_good
     assert await api.sleep_level(spec("a")) == 0
+    await api.close()
+
+
+@respx.mock
+async def test_a_sleep_that_somebody_began_is_waited_for_before_its_level_is_told(api: EngineApi) -> None:
+    engine = SleepyEngine()
+    engine.looks_until_asleep = 2
+    assert await api.sleep_level(spec("a")) == 1
     await api.close()
 
 
