@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from catalog.load import load
-from catalog.render import launch
+from catalog.render import Seat, launch
 from proxy.adapters.processes import is_zombie, port_holder
 from tests.e2e.conftest import AGENTS, BUDGET_GIB, fakes, reals
 from tests.installation import REAL_VLLM, Installation, eventually, running
@@ -51,7 +51,7 @@ def first_byte(port: int) -> float:
 def bare(installation: Installation) -> float:
     """Seconds from the exec of `vllm serve` to the first byte of its answer, asked every 10 ms."""
     spec = load(installation.catalog, installation.root).models[MODEL]
-    wanted = launch(spec, str(REAL_VLLM), None)
+    wanted = launch(spec, str(REAL_VLLM), Seat(awake_bytes=spec.memory_bytes, kv_cache_bytes=spec.kv_cache_bytes))
     assert port_holder(spec.port) is None, "somebody else would answer"
     began_at = time.monotonic()
     with subprocess.Popen(
@@ -101,7 +101,8 @@ def through_rota(installation: Installation) -> float:
 def measure(name: str, models: list[dict[str, Any]], rounds: int) -> tuple[float, float]:
     """Bare and through Rota in turn. Returns the medians in seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        installation = Installation(Path(folder), models, AGENTS, BUDGET_GIB)
+        # It is stopped by hand after each round, and the next request is to start it.
+        installation = Installation(Path(folder), models, AGENTS, BUDGET_GIB, start_after_stop_by_hand=True)
         with running(installation):
             bare(installation)  # not counted: it warms the page cache for both
             rows = []
