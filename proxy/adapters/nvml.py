@@ -22,7 +22,10 @@ class NvidiaDevices:
         self._capacity_of = capacity_of
         self._handles: dict[str, Any] = {}
         self.devices: tuple[Device, ...] = ()
-        _told("the GPUs", self._open)
+        try:
+            self._open()
+        except pynvml.NVMLError as error:
+            raise DeviceError(f"NVML cannot read the GPUs: {error}") from error
 
     def __repr__(self) -> str:
         return f"<NvidiaDevices {', '.join(device.name for device in self.devices)}>"
@@ -37,8 +40,11 @@ class NvidiaDevices:
             return self._look()
         except pynvml.NVMLError_Uninitialized:
             # The driver was reloaded under us: begin anew. The devices are the same, by UUID.
-            _told("the GPUs", self._open)
-            return _told("the GPUs", self._look)
+            try:
+                self._open()
+                return self._look()
+            except pynvml.NVMLError as error:
+                raise DeviceError(f"NVML cannot be opened again: {error}") from error
 
     def _open(self) -> None:
         pynvml.nvmlInit()

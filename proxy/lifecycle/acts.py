@@ -163,7 +163,7 @@ class Lifecycle:
         except EngineError as error:
             return [messages.StartFailed(model, EngineStartFailed(f"{model} is up, but {error}"))]
         self._answers[self._keys[model]] = answer
-        await asyncio.to_thread(self._answers_file.write, self._answers)
+        await asyncio.to_thread(self._answers_file.write, dict(self._answers))  # a copy: others answer meanwhile
         await self._watch.watch_members(model)
         return [*await self._memory.read_log(model), messages.EngineReady(model)]
 

@@ -144,7 +144,7 @@ class Memory:
             return []
         before = self.amounts(model)
         self._learned[self._keys[model]] = new
-        await asyncio.to_thread(self._file.write, self._learned)
+        await asyncio.to_thread(self._file.write, dict(self._learned))  # a copy: others learn meanwhile
         if self.amounts(model) == before:
             return []
         log.info("%s: takes, as measured, %s", model, _in_words(self.amounts(model)))

@@ -124,6 +124,19 @@ def test_a_driver_that_was_reloaded_is_opened_anew(driver: Driver, monkeypatch: 
     assert len(devices.look([])) == 2
 
 
+def test_a_driver_that_does_not_come_back_is_an_error_and_no_end_of_the_proxy(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = NvidiaDevices(whole)
+
+    def never(handle: object) -> object:
+        raise nvml.pynvml.NVMLError_Uninitialized("Uninitialized")
+
+    monkeypatch.setattr(nvml.pynvml, "nvmlDeviceGetMemoryInfo", never)
+    with pytest.raises(DeviceError, match="NVML cannot be opened again"):
+        devices.look([])
+
+
 def test_without_a_driver_there_is_no_nvidia(driver: Driver) -> None:
     assert has_nvidia()
     driver.show()
