@@ -8,6 +8,7 @@ import contextlib
 import copy
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -26,6 +27,8 @@ class StateFile(Generic[T]):
         self._type = type_
         self._default = default
         self._is_failing = False
+        self._writing = threading.Lock()
+        """Two writers would share one tmp file: writes are made in threads."""
 
     def __repr__(self) -> str:
         return f"<StateFile {self._path.name}{' (cannot be written)' if self._is_failing else ''}>"
@@ -47,6 +50,10 @@ class StateFile(Generic[T]):
 
     def write(self, value: T) -> bool:
         """Replace the file; blocks until it is on the disk. False where that failed, which is logged once."""
+        with self._writing:
+            return self._write(value)
+
+    def _write(self, value: T) -> bool:
         content = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
         # In the same folder, since a rename across file systems is no rename.
         tmp = self._path.with_name(self._path.name + ".tmp")
