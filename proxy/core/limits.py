@@ -20,7 +20,14 @@ RETRY_AFTER_WAIT_S = 30.0
 class Limits:
     """How long a request may wait for its engine, and the first cool-down of an engine that failed to start."""
 
-    max_wait_s: float = 600.0
+    max_wait_s: float = 120.0
+    """After so long the swap for a request begins, whatever it costs."""
+    queue_timeout_s: float = 600.0
+    """After so long in the queue a request is told to come back."""
+    max_queue: int = 2**31
+    """How many requests may wait in all."""
+    overlap: bool = True
+    """Whether the process of an engine is started while others still make room for it."""
     cool_down_s: float = 15.0
     blocked_s: float = 10.0
     """How long a request waits for room that strangers hold: memory just freed is theirs for a moment."""

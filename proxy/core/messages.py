@@ -12,11 +12,16 @@ from proxy.core.errors import EngineStartFailed, RotaError
 
 @dataclass(frozen=True, slots=True)
 class RequestArrived:
-    """A ticket is drawn for `model`; a Grant or a Reject will answer it. `by_hand` says who asks, if not a client."""
+    """A ticket is drawn for `model`; a Grant or a Reject will answer it. `by_hand` says who asks, if not a client.
+
+    `priority` is the request's weight beside the model's own, `deadline_s` how long its client will wait for an engine.
+    """
 
     ticket: int
     model: str
     by_hand: str | None = None
+    priority: float = 1.0
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,13 @@ class StartEngine:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """Have the model's weights in the page cache by the time that its gate opens, where memory allows."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenGate:
     """Give the waiting process its command line: the memory is reserved, `awake_bytes` on each of `devices`."""
 
@@ -233,4 +245,4 @@ class WakeEngine:
     level: int
 
 
-Command = Grant | Reject | StartEngine | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine
+Command = Grant | Reject | StartEngine | ReadAhead | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine

@@ -4,6 +4,7 @@ What is not news any more (an engine that is ready after it was stopped) changes
 """
 
 from dataclasses import replace
+from math import inf
 from typing import assert_never
 
 from proxy.core import errors, messages
@@ -11,7 +12,8 @@ from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
 from proxy.core.messages import Event
-from proxy.core.placement import Rung
+from proxy.core.offers import Rung
+from proxy.core.queue import Ticket
 from proxy.core.roster import Engine
 from proxy.core.states import AWAKE, RUNS, EngineState
 
@@ -33,15 +35,16 @@ def record(board: Board, event: Event, now: float) -> None:
                 engine.is_asked, engine.rung = True, _SLEEPS[level]
                 engine.why = f"asked to sleep, {who}"
                 if engine.state is EngineState.READY:
-                    engine.move(EngineState.DRAINING, now, engine.why)
+                    board.move(engine, EngineState.DRAINING, now, engine.why)
         case messages.GateAsked(model):
             _gate_asked(board, board.engines[model], now)
         case messages.GateLeft(model):
-            board.engines[model].at_gate_since = None
+            board.engines[model].is_at_gate = False
+            board.stand_at_gate(board.engines[model], None)
         case messages.EngineReady(model):
             _ready(board, board.engines[model], now)
         case messages.StartFailed(model, error):
-            if board.engines[model].state is EngineState.STARTING:
+            if board.engines[model].state in (EngineState.PARKED, EngineState.STARTING):
                 board.fail(board.engines[model], error, now)
         case messages.EngineDown(model):
             _down(board, board.engines[model], event, now)
@@ -49,7 +52,8 @@ def record(board: Board, event: Event, now: float) -> None:
             engine = board.engines[model]
             if engine.state is EngineState.FALLING_ASLEEP:
                 board.ledger.correct(model, engine.needs.amounts.asleep_bytes)
-                engine.move(EngineState.ASLEEP, now, engine.why)
+                engine.costs.note_sleep(engine.sleep_level, now - engine.since)
+                board.move(engine, EngineState.ASLEEP, now, engine.why)
                 engine.is_asked, engine.rung = False, None
         case messages.SleepFailed(model, detail):
             engine = board.engines[model]
@@ -61,7 +65,7 @@ def record(board: Board, event: Event, now: float) -> None:
             _found(board, board.engines[model], event, now)
         case messages.StopRemembered(model, who):
             if model in board.engines and not board.limits.wakes_after_stop_by_hand:
-                board.engines[model].stopped_by = who
+                board.stopped_by[model] = who
         case messages.AmountsLearned(model, amounts):
             engine = board.engines[model]
             engine.needs = replace(engine.needs, amounts=amounts)
@@ -92,24 +96,26 @@ def why_not_sleep(board: Board, engine: Engine, level: int) -> errors.RotaError 
 
 def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestArrived, now: float) -> None:
     if event.by_hand is not None:
-        engine.cool_until, engine.stopped_by = now, None
+        engine.cool_until = now
+        board.stopped_by.pop(engine.model, None)
         if engine.is_asked and engine.state is not EngineState.STOPPING:
             engine.is_asked, engine.rung = False, None
-    if engine.stopped_by is not None and board.limits.wakes_after_stop_by_hand:
-        engine.stopped_by = None
-    if (error := board.too_large(engine) or _held_back(engine)) is not None:
+    if board.limits.wakes_after_stop_by_hand:
+        board.stopped_by.pop(engine.model, None)
+    if (error := board.too_large(engine) or _held_back(board, engine)) is not None:
         board.commands.append(messages.Reject(ticket, error))
         return
     engine.costs.note_request(now)
-    engine.waiting[ticket] = now
-    board.holder_of[ticket] = engine
+    longest_s = min(board.limits.queue_timeout_s, event.deadline_s or inf)
+    priority = engine.needs.terms.priority * event.priority
+    board.enqueue(engine, Ticket(ticket, now, priority, now + longest_s))
 
 
-def _held_back(engine: Engine) -> errors.RotaError | None:
-    if engine.stopped_by is None:
+def _held_back(board: Board, engine: Engine) -> errors.RotaError | None:
+    if (who := board.stopped_by.get(engine.model)) is None:
         return None
     return errors.StoppedByHand(
-        f"{engine.model} was stopped {engine.stopped_by}, and stays so until somebody starts it: "
+        f"{engine.model} was stopped {who}, and stays so until somebody starts it: "
         f"bin/manage_vllm.sh start {engine.model} (setting start_after_stop_by_hand)"
     )
 
@@ -118,21 +124,23 @@ def _ended(board: Board, ticket: int, now: float) -> None:
     """Forget a ticket wherever it stands. One that was granted while its client left is a lease like any other."""
     if (engine := board.holder_of.pop(ticket, None)) is None:
         return
-    engine.waiting.pop(ticket, None)
-    if ticket in engine.leases:
-        engine.leases.remove(ticket)
+    if ticket in engine.queue:
+        board.leave_queue(engine, ticket)
+    elif (granted_at := engine.leases.pop(ticket, None)) is not None:
         engine.last_used_at = now
+        engine.costs.note_service(now - granted_at)
 
 
 def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
-    engine.stopped_by = who
+    board.stopped_by[engine.model] = who
+    engine.is_preload = False
     why = f"stopped {who}"
     match engine.state:
         case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
             engine.is_asked, engine.rung, engine.why = True, Rung.STOP, why
             if engine.state is EngineState.READY:
-                engine.move(EngineState.DRAINING, now, why)
-        case EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
+                board.move(engine, EngineState.DRAINING, now, why)
+        case EngineState.PARKED | EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
             board.stop(engine, now, why)
         case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
             pass
@@ -142,7 +150,7 @@ def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
 
 
 def _send_away_stopped(board: Board, engine: Engine) -> None:
-    if (error := _held_back(engine)) is not None:
+    if (error := _held_back(board, engine)) is not None:
         board.send_away(engine, error)
 
 
@@ -150,10 +158,16 @@ def _gate_asked(board: Board, engine: Engine, now: float) -> None:
     if (error := board.too_large(engine)) is not None:
         board.commands.append(messages.CloseGate(engine.model, error))
         return
-    if engine.state is EngineState.STARTING and not engine.is_gate_open:
-        board.open_gate(engine)
+    if engine.state is EngineState.PARKED:
+        engine.is_at_gate = True
+        engine.costs.note_prepare(now - engine.since)
         return
-    engine.at_gate_since, engine.stopped_by = now, None
+    if engine.state is EngineState.STARTING and not engine.is_gate_open:
+        engine.costs.note_prepare(now - engine.since)
+        board.open_gate(engine, now)
+        return
+    board.stopped_by.pop(engine.model, None)
+    board.stand_at_gate(engine, now)
     if engine.state in RUNS:
         # Restarted by hand so fast that nobody saw the old process go: its memory must be seen free first.
         board.stop(engine, now, "restarted with supervisorctl")
@@ -166,9 +180,11 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         engine.failed_sleeps.pop(engine.sleep_level, None)
         engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
     elif engine.failure is None and not engine.is_adopted:
-        engine.costs.note_start(now - engine.since)
-    engine.move(EngineState.READY, now, engine.why)
+        engine.costs.note_load(now - engine.gate_opened_at)
+    board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
+    engine.is_preload = False
+    board.note_demand(engine)
     _correct(board, engine)
 
 
@@ -192,10 +208,10 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
         return
     first_line = event.detail.partition("\n")[0]
     if event.by_hand is not None:
-        engine.stopped_by = event.by_hand
+        board.stopped_by[engine.model] = event.by_hand
         board.stop(engine, now, f"stopped {event.by_hand}")
         _send_away_stopped(board, engine)
-    elif engine.state is EngineState.STARTING:
+    elif engine.state in (EngineState.PARKED, EngineState.STARTING):
         why = event.diagnosis
         mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
         what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}\n{event.detail}"
@@ -207,9 +223,11 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
 def _stopped(board: Board, engine: Engine, now: float) -> None:
     if engine.state is not EngineState.STOPPING:
         return
+    if not engine.is_stopped_at_once and board.ledger.placings[engine.model].devices:
+        engine.costs.note_stop(now - engine.since)
     board.ledger.release(engine.model)
     engine.sleep_level = 0
-    engine.move(EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now, engine.why)
+    board.move(engine, EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now, engine.why)
     if isinstance(engine.failure, errors.EngineStartFailed):
         engine.cool_until = now + board.limits.cool_down_after(engine.failure.lasts, engine.failures)
 
@@ -220,8 +238,11 @@ def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float
     amounts = engine.needs.amounts
     is_asleep = event.sleep_level is not None
     board.ledger.adopt(engine.model, Placing(event.devices, amounts.asleep_bytes if is_asleep else amounts.awake_bytes))
-    engine.move(EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life")
-    engine.is_gate_open, engine.is_adopted, engine.stopped_by = True, True, None
+    board.move(
+        engine, EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life"
+    )
+    engine.is_gate_open, engine.is_adopted = True, True
+    board.stopped_by.pop(engine.model, None)
     engine.sleep_level = event.sleep_level or 0
     if event.sleep_level is not None and event.sleep_level != 2:
         board.ledger.adopt_pinned(engine.model, amounts.sleep_host_bytes)

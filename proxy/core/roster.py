@@ -6,11 +6,29 @@ from math import isfinite
 from proxy.core.costs import Costs
 from proxy.core.devices import Amounts
 from proxy.core.errors import RotaError
-from proxy.core.placement import Rung
+from proxy.core.offers import Rung
+from proxy.core.queue import Queue
 from proxy.core.states import EngineState, check_move
 
 MOST_FAILED_SLEEPS = 2
 """After so many failures of one level in a row the engine is not put to sleep at it any more, but by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a model is to be treated: `concurrency` requests at once, `max_queue` waiting ones, `priority` each.
+
+    A pinned engine never makes room. One that has just become ready stays `min_residence_s`, but for who is due. An
+    idle one falls asleep after `idle_sleep_s` and is stopped after `idle_stop_s`; None is never.
+    """
+
+    concurrency: int = 2**31
+    max_queue: int = 2**31
+    priority: float = 1.0
+    is_pinned: bool = False
+    min_residence_s: float = 0.0
+    idle_sleep_s: float | None = None
+    idle_stop_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,7 @@ class EngineNeeds:
     choices: tuple[tuple[str, ...], ...]
     start_timeout_s: float
     sleep_levels: tuple[int, ...] = ()
+    terms: Terms = Terms()
 
     @property
     def device_count(self) -> int:
@@ -65,13 +84,20 @@ class Engine:
     why: str = "nobody has asked for it yet"
     """What brought it into this state, for people."""
     last_used_at: float = 0.0
-    leases: set[int] = field(default_factory=set)
-    waiting: dict[int, float] = field(default_factory=dict)
-    """Tickets in the order of their arrival, with the time of it."""
+    leases: dict[int, float] = field(default_factory=dict)
+    """Tickets that have been granted, with the time of that."""
+    queue: Queue = field(default_factory=Queue)
     at_gate_since: float | None = None
-    """A process waits at the gate: a demand to start, like a ticket."""
+    """A process that a person started waits at the gate: a demand to start, like a ticket."""
+    is_at_gate: bool = False
+    """While PARKED: its process stands at the gate, with its imports done."""
+    is_preload: bool = False
+    """It is to be started as soon as there is free room, though nobody waits for it."""
     is_gate_open: bool = False
     """While STARTING: its process has been given leave."""
+    gate_opened_at: float = 0.0
+    is_stopped_at_once: bool = False
+    """While STOPPING: with SIGKILL, so that it tells nothing of how long a stop takes."""
     is_adopted: bool = False
     """It was found running: how long its start took is not known."""
     rung: Rung | None = None
@@ -86,8 +112,6 @@ class Engine:
     escalations: int = 0
     """All of them, ever."""
     last_escalation: str | None = None
-    stopped_by: str | None = None
-    """Who stopped it by hand; it stays stopped until somebody starts it by hand."""
     failure: RotaError | None = None
     failures: int = 0
     """Failed starts since it was last READY."""
@@ -116,14 +140,20 @@ class Engine:
 
     def wanted_since(self) -> tuple[float, int] | None:
         """When the oldest demand for it began, then its ticket (0 at the gate); None where nobody wants it."""
-        ticket, since = next(iter(self.waiting.items()), (0, None))
-        if self.at_gate_since is not None and (since is None or self.at_gate_since < since):
+        oldest = self.queue.oldest
+        if self.at_gate_since is not None and (oldest is None or self.at_gate_since < oldest.arrived_at):
             return self.at_gate_since, 0
-        return None if since is None else (since, ticket)
+        return None if oldest is None else (oldest.arrived_at, oldest.number)
 
-    def view(self, now: float, devices: tuple[str, ...], reserved_bytes: int, pinned_bytes: int) -> EngineView:
+    def drain_s(self) -> float:
+        """How long those whom it serves will take."""
+        return self.costs.expected_drain_s(len(self.leases))
+
+    def view(
+        self, now: float, devices: tuple[str, ...], reserved_bytes: int, pinned_bytes: int, stopped_by: str | None
+    ) -> EngineView:
         """The engine at this moment."""
-        wanted_since = next(iter(self.waiting.values()), now)
+        oldest = self.queue.oldest
         return EngineView(
             model=self.model,
             state=self.state,
@@ -135,9 +165,9 @@ class Engine:
             pinned_bytes=pinned_bytes,
             amounts=self.needs.amounts,
             leases=len(self.leases),
-            waiting=len(self.waiting),
-            oldest_wait_s=now - wanted_since,
-            stopped_by=self.stopped_by,
+            waiting=len(self.queue),
+            oldest_wait_s=0.0 if oldest is None else now - oldest.arrived_at,
+            stopped_by=stopped_by,
             failure=None if self.failure is None else self.failure.message,
             retry_in_s=self.retry_in_s(now),
             escalations=self.escalations,

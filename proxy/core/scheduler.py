@@ -69,7 +69,7 @@ class Scheduler:
 
     def stopped_by_hand(self) -> dict[str, str]:
         """Who stopped which model, of those that stay stopped."""
-        return {model: one.stopped_by for model, one in self._board.engines.items() if one.stopped_by is not None}
+        return dict(self._board.stopped_by)
 
     def why_not_sleep(self, model: str, level: int) -> errors.RotaError | None:
         """The error for a person who asks for it, if `model` cannot be put to sleep at `level` now."""
@@ -82,5 +82,6 @@ class Scheduler:
         for model, engine in self._board.engines.items():
             placing = placings.get(model)
             devices, reserved = (placing.devices, placing.bytes) if placing else ((), 0)
-            views.append(engine.view(now, devices, reserved, pinned.get(model, 0)))
+            stopped_by = self._board.stopped_by.get(model)
+            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by))
         return views

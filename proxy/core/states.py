@@ -1,14 +1,15 @@
 r"""The states of an engine and the moves between them.
 
-    STOPPED -> STARTING -> READY <-> DRAINING -> FALLING_ASLEEP -> ASLEEP -> WAKING -> READY
-                  |          |          |              |             |         |
-                  v          v          v              v             v         v
-                 STOPPING <-+----------+--------------+-------------+---------+
-                  |     \
-                  v      v
-               STOPPED  FAILED (cooling down) -> STARTING
+    STOPPED -> [PARKED ->] STARTING -> READY <-> DRAINING -> FALLING_ASLEEP -> ASLEEP -> WAKING -> READY
+                  |          |          |          |              |             |         |
+                  v          v          v          v              v             v         v
+               STOPPING <---+----------+----------+--------------+-------------+---------+
+                |     \
+                v      v
+             STOPPED  FAILED (cooling down) -> [PARKED ->] STARTING
 
 An engine holds memory from the moment it is reserved (STARTING) until it has been seen free (end of STOPPING).
+PARKED has a process that holds none: it imports what it needs, and waits at the gate while others make room.
 One that sleeps already when the proxy comes back is found so: STOPPED -> ASLEEP, in one move.
 DRAINING goes back to READY when nobody needs its room any longer. ASLEEP goes no deeper than it is: vLLM takes a second
 /sleep for a no-op, so the rung below is STOPPED.
@@ -21,6 +22,7 @@ class EngineState(StrEnum):
     """Where an engine stands."""
 
     STOPPED = "stopped"
+    PARKED = "parked"
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
@@ -34,7 +36,8 @@ class EngineState(StrEnum):
 _S = EngineState
 
 MOVES: dict[EngineState, frozenset[EngineState]] = {
-    _S.STOPPED: frozenset({_S.STARTING, _S.ASLEEP}),
+    _S.STOPPED: frozenset({_S.PARKED, _S.STARTING, _S.ASLEEP}),
+    _S.PARKED: frozenset({_S.STARTING, _S.STOPPING}),
     _S.STARTING: frozenset({_S.READY, _S.STOPPING}),
     _S.READY: frozenset({_S.DRAINING, _S.STOPPING}),
     _S.DRAINING: frozenset({_S.READY, _S.FALLING_ASLEEP, _S.STOPPING}),
@@ -42,23 +45,26 @@ MOVES: dict[EngineState, frozenset[EngineState]] = {
     _S.ASLEEP: frozenset({_S.WAKING, _S.STOPPING}),
     _S.WAKING: frozenset({_S.READY, _S.STOPPING}),
     _S.STOPPING: frozenset({_S.STOPPED, _S.FAILED}),
-    _S.FAILED: frozenset({_S.STARTING}),
+    _S.FAILED: frozenset({_S.PARKED, _S.STARTING}),
 }
 
-RUNS = frozenset({_S.STARTING, _S.READY, _S.DRAINING, _S.FALLING_ASLEEP, _S.ASLEEP, _S.WAKING})
+RUNS = frozenset({_S.PARKED, _S.STARTING, _S.READY, _S.DRAINING, _S.FALLING_ASLEEP, _S.ASLEEP, _S.WAKING})
 """A process of the engine should be there; if it is gone, that is news."""
 
-HOLDS_VRAM = RUNS | {_S.STOPPING}
-"""Exactly these have a reservation in the ledger."""
+HOLDS_VRAM = (RUNS - {_S.PARKED}) | {_S.STOPPING}
+"""Exactly these have a reservation in the ledger; that of a parked engine which is ended is of no bytes."""
 
 IN_TRANSITION = frozenset({_S.STARTING, _S.FALLING_ASLEEP, _S.WAKING, _S.STOPPING})
 """At most one of these per device: vLLM measures its share from device-wide free memory."""
 
+CHANGING = IN_TRANSITION | {_S.PARKED, _S.FAILED}
+"""These do not last: something ends them, or time does."""
+
 AWAKE = frozenset({_S.READY, _S.DRAINING})
 """It serves, and may be asked to leave."""
 
-ABSENT = frozenset({_S.STOPPED, _S.FAILED})
-"""No process and no memory; a start begins here."""
+ABSENT = frozenset({_S.STOPPED, _S.FAILED, _S.PARKED})
+"""No memory, on any device; a start begins here."""
 
 
 class IllegalMove(RuntimeError):

@@ -6,7 +6,8 @@ from proxy.core.errors import EngineStartFailed, ModelTooLarge
 from proxy.core.ledger import Overdrawn
 from proxy.core.limits import Limits
 from proxy.core.messages import OpenGate, Reject, SleepEngine, StartEngine, StopEngine, WakeEngine
-from proxy.core.placement import Rung, Way
+from proxy.core.offers import Rung, Way
+from proxy.core.queue import Ticket
 from proxy.core.states import EngineState
 from tests.core.world import GIB, amounts, device, gib, needs
 
@@ -58,7 +59,7 @@ def test_a_failed_start_tells_who_waits_when_to_come_back() -> None:
     it = board(a=20)
     engine = it.engines["a"]
     it.start(engine, ("x",), 1.0, "a request")
-    engine.waiting[1] = 1.0
+    engine.queue.add(Ticket(1, 1.0))
     it.holder_of[1] = engine
     it.fail(engine, EngineStartFailed("why\nthe log"), 2.0)
     rejected, stop = it.commands[1:]

@@ -42,8 +42,10 @@ def ladder(host: float = 100, levels: tuple[int, ...] = (1, 2), **models: float)
 
 
 def use(world: World, ticket: int, model: str) -> None:
-    world.feed(RequestArrived(ticket, model))
-    world.feed(EngineReady(model), RequestEnded(ticket))
+    """One request, after a start that takes as long as one does."""
+    world.feed(RequestArrived(ticket, model), GateAsked(model))
+    world.after(40, EngineReady(model))
+    world.feed(RequestEnded(ticket))
     world.now += 1
 
 
@@ -80,7 +82,7 @@ def test_a_model_on_two_devices_waits_for_both_and_nobody_slips_in_before_it() -
     )
     world.feed(RequestArrived(1, "on_x"))
     assert world.feed(RequestArrived(2, "tp")) == []
-    assert world.feed(RequestArrived(3, "on_y")) == [], "y is free, and the older demand needs it whole"
+    assert world.after(51, RequestArrived(3, "on_y")) == [], "y is free, and one that is due needs it whole"
     assert world.feed(EngineReady("on_x"), RequestEnded(1)) == [StopEngine("on_x")]
     assert world.feed(EngineStopped("on_x")) == [StartEngine("tp")]
     assert world.places() == {"tp": "x+y"}

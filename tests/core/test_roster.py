@@ -2,6 +2,7 @@ import pytest
 
 from proxy.core.devices import Amounts
 from proxy.core.errors import EngineStartFailed
+from proxy.core.queue import Ticket
 from proxy.core.roster import Engine, EngineNeeds
 from proxy.core.states import EngineState, IllegalMove
 
@@ -20,7 +21,8 @@ def test_an_illegal_move_changes_nothing() -> None:
 def test_it_is_wanted_since_its_oldest_ticket_or_since_a_process_stands_at_the_gate() -> None:
     one = engine()
     assert one.wanted_since() is None
-    one.waiting = {7: 4.0, 8: 5.0}
+    one.queue.add(Ticket(7, 4.0))
+    one.queue.add(Ticket(8, 5.0))
     assert one.wanted_since() == (4.0, 7)
     one.at_gate_since = 3.0
     assert one.wanted_since() == (3.0, 0)
@@ -36,7 +38,7 @@ def test_it_cools_only_while_failed_and_only_so_long() -> None:
     one.move(EngineState.FAILED, 3.0, "x")
     assert one.is_cooling(9.9)
     assert not one.is_cooling(10.0)
-    assert one.view(9.0, (), 0, 0).retry_in_s == 1.0
+    assert one.view(9.0, (), 0, 0, None).retry_in_s == 1.0
 
 
 def test_a_level_that_failed_twice_is_closed() -> None:

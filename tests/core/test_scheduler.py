@@ -58,17 +58,20 @@ def test_a_busy_engine_finishes_its_requests_before_it_stops_and_takes_no_new_on
     world = World(a=30, b=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"))
     assert world.feed(RequestArrived(2, "b")) == []
+    world.after(51)
     assert world.state("a") is EngineState.DRAINING
     assert world.feed(RequestArrived(3, "a")) == []
     assert world.feed(RequestEnded(1)) == [StopEngine("a")]
     assert world.feed(EngineStopped("a")) == [StartEngine("b")]
     assert world.feed(EngineReady("b")) == [Grant(2)]
-    assert world.feed(RequestEnded(2)) == [StopEngine("b")]
+    assert world.after(51, RequestEnded(2)) == [StopEngine("b")]
 
 
 def test_a_draining_engine_serves_again_when_nobody_needs_its_room() -> None:
     world = World(a=30, b=30)
-    world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"), RequestArrived(3, "a"))
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"))
+    world.after(51)
+    world.feed(RequestArrived(3, "a"))
     assert world.state("a") is EngineState.DRAINING
     assert world.feed(RequestEnded(2)) == [Grant(3)]
     assert world.state("a") is EngineState.READY
@@ -121,7 +124,7 @@ def test_a_later_demand_goes_ahead_in_room_that_nobody_earlier_needs() -> None:
 def test_an_engine_that_has_just_become_ready_serves_its_waiters_before_it_is_a_victim() -> None:
     world = World(a=30, b=30)
     world.feed(RequestArrived(1, "a"), RequestArrived(2, "b"))
-    assert world.feed(EngineReady("a")) == [Grant(1)]
+    assert world.after(51, EngineReady("a")) == [Grant(1)]
     assert world.state("a") is EngineState.DRAINING
     assert world.feed(RequestEnded(1)) == [StopEngine("a")]
 
@@ -329,5 +332,5 @@ def test_the_view_tells_states_leases_waiters_and_failures() -> None:
     world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestArrived(2, "b"))
     world.now += 3
     a, b = world.scheduler.view(world.now)
-    assert (a.state, a.leases, a.waiting, a.reserved_bytes) == (EngineState.DRAINING, 1, 0, 30 * 2**30)
+    assert (a.state, a.leases, a.waiting, a.reserved_bytes) == (EngineState.READY, 1, 0, 30 * 2**30)
     assert (b.state, b.leases, b.waiting, b.oldest_wait_s) == (EngineState.STOPPED, 0, 1, 3)

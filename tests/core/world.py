@@ -11,7 +11,7 @@ from proxy.core.scheduler import Scheduler
 from proxy.core.states import HOLDS_VRAM, EngineState
 
 GIB = 2**30
-LIMITS = Limits(max_wait_s=100, cool_down_s=10)
+LIMITS = Limits(max_wait_s=50, queue_timeout_s=100, cool_down_s=10, overlap=False)
 CARD = "card"
 
 

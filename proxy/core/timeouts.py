@@ -1,0 +1,50 @@
+"""What ends because it took too long: starts, sleeps and wakes, the waits of requests, the use of idle engines."""
+
+from math import isfinite
+
+from proxy.core import errors, messages
+from proxy.core.board import Board
+from proxy.core.limits import RETRY_AFTER_WAIT_S
+from proxy.core.roster import Engine
+from proxy.core.states import ABSENT, EngineState
+
+
+def end_what_took_too_long(board: Board, now: float) -> None:
+    """Give the commands that follow from the time alone."""
+    for engine in list(board.changing.values()):
+        _end_change(board, engine, now)
+    for engine, ticket in board.expired(now):
+        waited_s = now - engine.queue.arrived_at(ticket)
+        why = f"the request waited {waited_s:.0f} s for {engine.model}, {_where_it_stands(board, engine)}"
+        board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=RETRY_AFTER_WAIT_S))
+    for engine in list(board.wanted.values()):
+        if engine.at_gate_since is not None and now - engine.at_gate_since > board.limits.queue_timeout_s:
+            why = f"the start waited {now - engine.at_gate_since:.0f} s, {_where_it_stands(board, engine)}"
+            board.stand_at_gate(engine, None)
+            board.commands.append(messages.CloseGate(engine.model, errors.WaitedTooLong(why)))
+
+
+def _end_change(board: Board, engine: Engine, now: float) -> None:
+    in_state_s = now - engine.since
+    match engine.state:
+        case EngineState.STARTING if in_state_s > engine.needs.start_timeout_s:
+            what = f"{engine.model} was not ready {engine.needs.start_timeout_s:.0f} s after its start"
+            board.fail(engine, errors.EngineStartFailed(what), now)
+        case EngineState.PARKED if not engine.is_at_gate and in_state_s > engine.needs.start_timeout_s:
+            what = f"{engine.model} did not come to the gate within {engine.needs.start_timeout_s:.0f} s"
+            board.fail(engine, errors.EngineStartFailed(what), now)
+        case EngineState.PARKED if engine.model not in board.wanted:
+            board.stop(engine, now, "nobody waits for it any longer")
+        case EngineState.FALLING_ASLEEP | EngineState.WAKING if in_state_s > board.limits.sleep_timeout_s:
+            board.escalate(engine, f"still {engine.state} after {board.limits.sleep_timeout_s:.0f} s", now)
+        case _:
+            pass
+    if engine.is_cooling(now) and engine.failure is not None:
+        board.reject_all(engine, engine.failure, retry_after_s=engine.retry_in_s(now))
+        engine.is_preload = engine.is_preload and isfinite(engine.cool_until)
+        board.note_demand(engine)
+
+
+def _where_it_stands(board: Board, engine: Engine) -> str:
+    holders = f": {board.holders_of(engine)}" if engine.state in ABSENT else ""
+    return f"which is {engine.state}{holders}"
