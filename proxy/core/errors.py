@@ -52,6 +52,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class WrongModelForPath(InvalidRequest):
+    """The path asks for embeddings and the model writes text, or the other way round."""
+
+    code = "wrong_model_for_path"
+
+
 class MethodNotAllowed(InvalidRequest):
     """The path exists, but not for this method."""
 

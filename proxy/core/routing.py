@@ -2,14 +2,17 @@
 
 An agent type comes from the body's `agent_type` or the header `X-Agent-Type`; a model from the body's `model`, which
 may name a model, one of its aliases, or an agent type (for clients that can only choose a model). Whatever is given
-must agree.
+must agree. Embeddings come from embedders only, and text from the others only.
 """
 
 from dataclasses import dataclass
 
 from catalog.spec import Catalog
 from catalog.suggest import nearest
-from proxy.core.errors import InvalidRequest, ModelNotFound
+from proxy.core.errors import InvalidRequest, ModelNotFound, WrongModelForPath
+
+EMBEDDINGS = "/v1/embeddings"
+_PURPOSES = {True: "computes embeddings", False: "writes text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Router:
         for spec in catalog.models.values():
             self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
         self._models = list(catalog.models)
+        self._is_embedder = {spec.name: spec.embedder for spec in catalog.models.values()}
 
     def __repr__(self) -> str:
         return f"<Router {len(self._by_agent_type)} agent types, {len(self._models)} models>"
@@ -55,6 +59,17 @@ class Router:
             raise InvalidRequest(f"{what}. {self._all_names()}", param="model")
         named_type = model if model in self._by_agent_type else agent_type if not model else None
         return Route(chosen, self._fallbacks[named_type] if named_type else None)
+
+    def check_path(self, model: str, path: str) -> None:
+        """Refuse what vLLM would refuse after a swap of engines. Raises: WrongModelForPath."""
+        is_for_embedders = path == EMBEDDINGS
+        if self._is_embedder[model] is is_for_embedders:
+            return
+        models = [name for name, embeds in self._is_embedder.items() if embeds is is_for_embedders]
+        types = [name for name, routed in self._by_agent_type.items() if routed in models]
+        serve = f"agent types: {', '.join(types) or 'none'}; models: {', '.join(models) or 'none'}"
+        what = f"{model} {_PURPOSES[self._is_embedder[model]]} and does not serve {path}. Those who do: {serve}"
+        raise WrongModelForPath(what, param="model")
 
     def named(self, model: str) -> str:
         """The model of exactly this name, for verbs on engines. Raises: ModelNotFound."""

@@ -25,14 +25,14 @@ from proxy.core.errors import (
     RotaError,
     StoppedByHand,
 )
-from proxy.core.routing import Route, Router
+from proxy.core.routing import EMBEDDINGS, Route, Router
 from proxy.core.wire import JsonBody
 from proxy.fleet import Fleet
 from proxy.web.middleware import FALLBACK, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+PATHS = ("/v1/chat/completions", "/v1/completions", EMBEDDINGS)
 CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand)
 """For these the agent type's fallback answers; waiting too long is not among them: the time is gone."""
 
@@ -76,6 +76,7 @@ class Forwarder:
             body_agent_type=body.text("agent_type"),
             header_agent_type=_agent_type(request),
         )
+        self._router.check_path(route.model, request.path)
         try:
             return await self._serve(request, route, body)
         except EngineRefused as error:

@@ -1,10 +1,11 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
-from proxy.core.errors import InvalidRequest, ModelNotFound
+from proxy.core.errors import InvalidRequest, ModelNotFound, WrongModelForPath
 from proxy.core.routing import Route, Router
 
 
@@ -130,3 +131,18 @@ def test_verbs_on_engines_take_the_models_own_name_only() -> None:
     for other in ("gpt-4", "MedicalQA", ""):
         with pytest.raises(ModelNotFound, match=f"there is no model '{other}'"):
             router.named(other)
+
+
+def test_who_asks_the_wrong_kind_of_model_is_told_what_it_is_for_and_who_serves_the_path() -> None:
+    models = {"chat": spec_of("chat"), "minilm": msgspec.structs.replace(spec_of("minilm"), embedder=True)}
+    routes = {"Chat": AgentRoute(model="chat"), "Evidence": AgentRoute(model="minilm")}
+    router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
+    for model, path in (("chat", "/v1/completions"), ("minilm", "/v1/embeddings")):
+        router.check_path(model, path)
+    with pytest.raises(WrongModelForPath) as caught:
+        router.check_path("chat", "/v1/embeddings")
+    assert caught.value.message == (
+        "chat writes text and does not serve /v1/embeddings. Those who do: agent types: Evidence; models: minilm"
+    )
+    with pytest.raises(WrongModelForPath, match=r"minilm computes embeddings.* agent types: Chat; models: chat"):
+        router.check_path("minilm", "/v1/chat/completions")

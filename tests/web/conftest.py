@@ -67,7 +67,8 @@ class DataPlane:
     def router(self) -> Router:
         routes = {"Chat": AgentRoute(model="a"), "Claims": AgentRoute(model="claims", fallback="a")}
         claims = msgspec.structs.replace(self.model, name="claims")
-        models = {"a": self.model, "claims": claims}
+        embedder = msgspec.structs.replace(self.model, name="e", embedder=True)
+        models = {"a": self.model, "claims": claims, "e": embedder}
         return Router(Catalog(folder=Path("c"), models=models, agents=Agents(agent_types=routes)))
 
     async def stop_engine(self) -> None:

@@ -354,3 +354,20 @@ async def test_an_engine_cannot_pretend_to_be_a_fallback(plane: DataPlane) -> No
     async with httpx.AsyncClient(trust_env=False) as client:
         got = await client.post(f"{plane.url}/v1/chat/completions", json={"model": "a"})
     assert "X-Rota-Fallback" not in got.headers
+
+
+@pytest.mark.parametrize(
+    ("model", "path"), [("a", "/v1/embeddings"), ("e", "/v1/chat/completions"), ("e", "/v1/completions")]
+)
+async def test_a_path_that_the_model_does_not_serve_is_refused_before_any_engine_is_asked_for(
+    plane: DataPlane, model: str, path: str
+) -> None:
+    got = await post(plane, path, json={"model": model, "input": "x"})
+    error = got.json()["error"]
+    assert (got.status_code, error["type"], got.headers["X-Rota-Error"]) == (
+        400,
+        "invalid_request_error",
+        "wrong_model_for_path",
+    )
+    assert f"does not serve {path}" in error["message"]
+    assert plane.fleet.asked == []
