@@ -123,7 +123,8 @@ def test_a_model_that_supervisord_does_not_know_fails_alone(installation: Instal
             installation.supervisorctl("restart", "proxy")
             eventually(lambda: installation.manage("status").returncode == 0)
             answer = installation.chat(model="c")
-            assert (answer.status_code, "BAD_NAME" in answer.text) == (503, True)
+            assert (answer.status_code, "has no program for c" in answer.text) == (503, True)
+            assert "BAD_NAME" in installation.engine("c")["failure"]
             assert installation.chat(model="b").status_code == 200
             assert installation.state("c") == "failed"
         finally:

@@ -46,14 +46,16 @@ class Launcher:
         """
         if not (Path(spec.weights) / "config.json").is_file():
             fetch = f"fetch it with: bin/download_models.py {spec.name}" if spec.source else "put the model there"
-            raise WeightsMissing(f"{spec.name} has no model at {spec.weights} (no config.json): {fetch}")
+            raise WeightsMissing(
+                f"{spec.name}'s weights are missing: {fetch}", detail=f"no config.json in {spec.weights}"
+            )
         executable = Path(spec.vllm) if spec.vllm else self._vllm
         if not executable.is_file():
-            raise EngineStartFailed(
-                f"{spec.name}: {executable} is not there; install it with: bin/manage_vllm.sh install-vllm"
-            )
+            what = f"{spec.name} has no vLLM to run with; install it with: bin/manage_vllm.sh install-vllm"
+            raise EngineStartFailed(what, detail=f"{executable} is not there")
         if (holder := port_holder(spec.port)) is not None:
-            raise PortTaken(f"{spec.name} listens on port {spec.port}, and {holder} has it: free it, or change 'port'")
+            what = f"{spec.name} listens on port {spec.port}, and another process has it: free it, or change 'port'"
+            raise PortTaken(what, detail=f"{holder} has it")
         own = [device for device in self._devices.devices if device.id in devices]
         is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
         seat = Seat(

@@ -15,16 +15,28 @@ def tail(path: Path, lines: int) -> str:
     return "\n".join(text.splitlines()[-lines:]) or f"(its log {path} is empty)"
 
 
-def since(path: Path, mark: str) -> str:
-    """What a log holds after the last `mark`, or all of its last MiB; nothing where it cannot be read."""
+def since(path: Path, mark: str, began_at: int = 0) -> str:
+    """What a log holds after the last line with `mark`, or all of its last MiB; nothing where it cannot be read.
+
+    What stands before the byte `began_at` is left out, unless the log was rotated since then.
+    """
     try:
-        return _end(path, START_BYTES).rpartition(mark)[2]
+        _, found, rest = _end(path, START_BYTES, began_at).rpartition(mark)
     except OSError:
         return ""
+    return rest.partition("\n")[2] if found else rest
 
 
-def _end(path: Path, most_bytes: int) -> str:
+def size(path: Path) -> int:
+    """How many bytes a log has now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _end(path: Path, most_bytes: int, began_at: int = 0) -> str:
     with path.open("rb") as log:
-        log.seek(0, 2)
-        log.seek(max(0, log.tell() - most_bytes))
+        end = log.seek(0, 2)
+        log.seek(max(0, end - most_bytes, began_at if began_at <= end else 0))
         return log.read(most_bytes).decode("utf-8", "replace")

@@ -213,7 +213,7 @@ class Board:
     def reject_all(self, engine: Engine, error: errors.RotaError, retry_after_s: float | None = None) -> None:
         """End all tickets that wait for `engine`."""
         for ticket in list(engine.queue):
-            self.reject(ticket, type(error)(error.message, param=error.param, retry_after_s=retry_after_s))
+            self.reject(ticket, error.again(retry_after_s))
 
     def reject(self, ticket: int, error: errors.RotaError) -> None:
         """End one ticket."""

@@ -36,7 +36,7 @@ class Diagnosis:
 UNKNOWN = Diagnosis(
     "unknown",
     "It ended for a reason that is not known here.",
-    "See the last lines of its log.",
+    "`bin/manage_vllm.sh status` shows the last lines of its log.",
     Lasts.UNKNOWN,
 )
 
@@ -165,7 +165,7 @@ _COMPILED = tuple((re.compile(pattern), diagnosis) for pattern, diagnosis in _RU
 _ENDED_BY_SIGNAL = Diagnosis(
     "ended_by_signal",
     "A signal ended it: somebody killed it, or it crashed.",
-    "See the last lines of its log, and `dmesg`.",
+    "See the last lines of its log (`bin/manage_vllm.sh status`), and `dmesg`.",
     Lasts.UNKNOWN,
 )
 

@@ -1,7 +1,8 @@
 """The proxy's own errors, as clients see them.
 
 Each carries the HTTP status, OpenAI's `type`, `code` and `param`, and when to come back. A bug is none of these: it
-crashes loudly.
+crashes loudly. The message is for whoever asked; paths, command lines and logs go into `detail`, which only the box's
+own people are shown.
 """
 
 from proxy.core.diagnose import Lasts
@@ -14,15 +15,28 @@ class RotaError(Exception):
     code = "internal_error"
     type = "server_error"
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after_s: float | None = None, detail: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.detail = detail
 
-    def as_json(self) -> dict[str, dict[str, str | None]]:
+    @property
+    def in_full(self) -> str:
+        """The message with its detail, for the box's own people."""
+        return f"{self.message}\n{self.detail}" if self.detail else self.message
+
+    def again(self, retry_after_s: float | None) -> "RotaError":
+        """The same error for somebody else, who may come back then."""
+        return type(self)(self.message, param=self.param, retry_after_s=retry_after_s, detail=self.detail)
+
+    def as_json(self, *, in_full: bool = False) -> dict[str, dict[str, str | None]]:
         """The body, in OpenAI's form."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        message = self.in_full if in_full else self.message
+        return {"error": {"message": message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 class InvalidRequest(RotaError):
@@ -85,9 +99,10 @@ class EngineStartFailed(RotaError):
         *,
         param: str | None = None,
         retry_after_s: float | None = None,
+        detail: str = "",
         lasts: Lasts | None = None,
     ) -> None:
-        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        super().__init__(message, param=param, retry_after_s=retry_after_s, detail=detail)
         self.lasts = lasts or self.lasts
 
 

@@ -81,13 +81,15 @@ class StartFailed:
 class EngineDown:
     """The engine's process has ended, or is ending, and not by a StopEngine.
 
-    `detail` is what was seen, `diagnosis` what it means if the engine was starting, `by_hand` who did it.
+    `detail` is what was seen, in a line, `last_words` the end of its log; `diagnosis` is what that means if the engine
+    was starting, `by_hand` who did it.
     """
 
     model: str
     detail: str
     by_hand: str | None = None
     diagnosis: Diagnosis = UNKNOWN
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,6 @@ def _correct(board: Board, engine: Engine) -> None:
 def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) -> None:
     if engine.state not in RUNS:
         return
-    first_line = event.detail.partition("\n")[0]
     if event.by_hand is not None:
         board.stopped_by[engine.model] = event.by_hand
         board.stop(engine, now, f"stopped {event.by_hand}")
@@ -214,10 +213,11 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
     elif engine.state in (EngineState.PARKED, EngineState.STARTING):
         why = event.diagnosis
         mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
-        what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}\n{event.detail}"
-        board.fail(engine, errors.EngineStartFailed(what, lasts=why.lasts), now)
+        what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}"
+        detail = "; ".join(filter(None, (event.detail, event.last_words)))
+        board.fail(engine, errors.EngineStartFailed(what, detail=detail, lasts=why.lasts), now)
     else:
-        board.stop(engine, now, first_line, at_once=True)
+        board.stop(engine, now, event.detail, at_once=True)
 
 
 def _stopped(board: Board, engine: Engine, now: float) -> None:

@@ -168,7 +168,7 @@ class Engine:
             waiting=len(self.queue),
             oldest_wait_s=0.0 if oldest is None else now - oldest.arrived_at,
             stopped_by=stopped_by,
-            failure=None if self.failure is None else self.failure.message,
+            failure=None if self.failure is None else self.failure.in_full,
             retry_in_s=self.retry_in_s(now),
             escalations=self.escalations,
             last_escalation=self.last_escalation,

@@ -15,7 +15,7 @@ from catalog.spec import Catalog, ModelSpec
 from proxy.adapters import processes
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
-from proxy.adapters.supervisord import Program, SupervisorError
+from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.core.messages import EngineFound, Event
@@ -122,10 +122,11 @@ class Lifecycle:
         """Have supervisord create the process, which will ask at the gate; StartFailed if it would not."""
         self._groups.expect_nothing(model)
         async with self._start_or_stop[model]:
+            self._watch.start_log(model)
             try:
                 await self._supervisor.start(model)
             except SupervisorError as error:
-                return [messages.StartFailed(model, EngineStartFailed(f"{model}: {error}"))]
+                return [messages.StartFailed(model, _not_started(model, error))]
             self._groups.expect(model)
         return []
 
@@ -142,6 +143,7 @@ class Lifecycle:
     async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
         """Take the process `pid` for `model`'s engine and prepare its launch. Raises: RotaError."""
         self._groups.note(model, pid, devices)
+        self._watch.start_log(model)  # where a person started it, nobody did so before
         self._watch.watch_leader(model)
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._catalog.models[model]
@@ -161,7 +163,8 @@ class Lifecycle:
         try:
             answer = await self._first_answer(spec)
         except EngineError as error:
-            return [messages.StartFailed(model, EngineStartFailed(f"{model} is up, but {error}"))]
+            what = f"{model} is up, but does not answer a short question as it should"
+            return [messages.StartFailed(model, EngineStartFailed(what, detail=str(error)))]
         self._answers[self._keys[model]] = answer
         await asyncio.to_thread(self._answers_file.write, dict(self._answers))  # a copy: others answer meanwhile
         await self._watch.watch_members(model)
@@ -269,6 +272,16 @@ class Lifecycle:
             if one.sleep_level is not None:
                 await self._watch.watch_members(one.model)
         return found
+
+
+def _not_started(model: str, error: SupervisorError) -> EngineStartFailed:
+    if isinstance(error, NoSuchProgram):
+        what = (
+            f"supervisord has no program for {model}: after a change of the catalog, bin/manage_vllm.sh restart-service"
+        )
+    else:
+        what = f"supervisord did not start {model}; bin/manage_vllm.sh status says why"
+    return EngineStartFailed(what, detail=str(error))
 
 
 def _short(answer: Answer) -> str:

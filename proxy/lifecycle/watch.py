@@ -70,6 +70,8 @@ class Watch:
         self._hang_timeout_s = hang_timeout_s
         self._watched: dict[str, list[Callable[[], None]]] = {}
         self._ended: dict[str, str] = {}
+        self._log_begins: dict[str, int] = {}
+        """How many bytes the engine's log had when its start began: what stands before is of earlier runs."""
         self._oom_kills: dict[str, int] = {}
         """How many the kernel had killed for memory when the engine was launched."""
         self._warn_at = 0.0
@@ -86,6 +88,10 @@ class Watch:
         self._oom_kills[model] = processes.oom_kills()
         if (pid := self._groups.pid_of(model)) is not None:
             self._watch_pid(model, pid, "its API server")
+
+    def start_log(self, model: str) -> None:
+        """A start begins: from here on its log is of this one."""
+        self._log_begins[model] = logs.size(self._log_of(model))
 
     async def watch_members(self, model: str) -> None:
         """Be told as soon as a process that does its work ends, too: vLLM itself takes seconds to notice."""
@@ -175,18 +181,25 @@ class Watch:
         if program.was_stopped_by_hand:
             return messages.EngineDown(model, f"supervisord says {program.state}", by_hand=WITH_SUPERVISORCTL)
         oom_kills = processes.oom_kills() - self._oom_kills.get(model, processes.oom_kills())
-        diagnosis = diagnose(logs.since(self._log_of(model), LEAVE_GIVEN), program.exit_status, oom_kills)
+        words = self._words(model)
+        diagnosis = diagnose(words, program.exit_status, oom_kills)
         log.warning("%s: its process ended, exit status %d (%s)", model, program.exit_status, diagnosis.code)
-        detail = f"Exit status {program.exit_status}; {self._last_lines(model)}"
-        return messages.EngineDown(model, detail, diagnosis=diagnosis)
+        detail = f"its process ended, exit status {program.exit_status}"
+        return messages.EngineDown(model, detail, diagnosis=diagnosis, last_words=self._last_lines(model, words))
 
     def _broken(self, model: str, what: str) -> Event:
         log.warning("%s: %s", model, what)
-        return messages.EngineDown(model, f"{what}; {self._last_lines(model)}")
+        return messages.EngineDown(model, what, last_words=self._last_lines(model, self._words(model)))
 
-    def _last_lines(self, model: str) -> str:
+    def _words(self, model: str) -> str:
+        """What its log says of this start, and nothing of earlier ones."""
+        return logs.since(self._log_of(model), LEAVE_GIVEN, self._log_begins.get(model, 0))
+
+    def _last_lines(self, model: str, words: str) -> str:
         path = self._log_of(model)
-        return f"the last lines of {path}:\n{logs.tail(path, LOG_LINES)}"
+        if not (lines := words.splitlines()[-LOG_LINES:]):
+            return f"its log {path} says nothing of this start"
+        return "\n".join((f"the last lines of {path}:", *lines))
 
 
 def _now() -> float:

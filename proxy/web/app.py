@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
-from proxy.web.middleware import identify, put_own_headers, render_errors
+from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
 
 SHUTDOWN_TIMEOUT_S = 5.0
 LONGEST_SOCKET_PATH = 107
@@ -32,6 +32,7 @@ def public_app(forwarder: Forwarder, admin: Admin, max_body_bytes: int) -> web.A
 def private_app(gate: Gate, admin: Admin) -> web.Application:
     """What only this box's own people and processes reach."""
     app = _app(2**20)
+    app[TELLS_ALL] = True
     app.add_routes([*gate.routes(), *admin.public_routes(), *admin.private_routes()])
     return app
 

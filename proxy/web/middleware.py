@@ -15,6 +15,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 FALLBACK = web.RequestKey("fallback", str)
 """Which model answers in place of which, and why."""
 
+TELLS_ALL = web.AppKey("tells_all", bool)
+"""Errors are answered with their detail: on the Unix socket, where only the box's own people are."""
+
 HAS_ANSWER = web.RequestKey("has_answer", bool)
 """The first byte of the answer is out, or about to be: no other answer can be given any more."""
 
@@ -44,7 +47,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RotaError as error:
-        return _render(error)
+        return _render(error, in_full=request.app.get(TELLS_ALL, False))
     except web.HTTPRequestEntityTooLarge as error:
         return _render(BodyTooLarge(f"{error.text}. The limit is the setting max_body_mib"))
     except web.HTTPMethodNotAllowed as error:
@@ -64,9 +67,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _render(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
 
 
-def _render(error: RotaError, status: int | None = None) -> web.Response:
+def _render(error: RotaError, status: int | None = None, *, in_full: bool = False) -> web.Response:
     mark = {headers.ERROR_MARK: error.code}
-    response = web.json_response(error.as_json(), status=status or error.status, headers=mark)
+    response = web.json_response(error.as_json(in_full=in_full), status=status or error.status, headers=mark)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return response

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from proxy.adapters.logs import TAIL_BYTES, since, tail
+from proxy.adapters.logs import TAIL_BYTES, since, size, tail
 
 
 def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
@@ -23,6 +23,18 @@ def test_a_log_that_is_empty_or_not_there_says_so(tmp_path: Path) -> None:
 def test_since_is_what_follows_the_last_mark_or_all_of_it(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("old\nMARK one\nfirst\nMARK two\nsecond\n")
-    assert since(log, "MARK ") == "two\nsecond\n"
+    assert since(log, "MARK ") == "second\n"
     assert since(log, "none") == log.read_text()
     assert since(tmp_path / "y.log", "MARK") == ""
+
+
+def test_what_stood_there_before_is_left_out_unless_the_log_was_rotated(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    assert size(log) == 0
+    log.write_text("MARK\nold\n")
+    began_at = size(log)
+    assert since(log, "MARK", began_at) == ""
+    log.write_text("MARK\nold\nnew\n")
+    assert since(log, "MARK", began_at) == "new\n"
+    log.write_text("new\n")
+    assert since(log, "MARK", began_at) == "new\n"

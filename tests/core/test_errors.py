@@ -36,6 +36,14 @@ def test_an_error_can_be_told_to_each_waiting_client_with_its_own_time_to_come_b
     assert (again.as_json(), again.retry_after_s, first.retry_after_s) == (first.as_json(), 3.0, None)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_detail_is_told_to_the_boxs_own_people_only(kind: type[RotaError]) -> None:
+    error = kind("x", param="p", detail="in /a/folder").again(3.0)
+    assert (error.as_json()["error"]["message"], error.retry_after_s, error.param) == ("x", 3.0, "p")
+    assert error.as_json(in_full=True)["error"]["message"] == error.in_full == "x\nin /a/folder"
+    assert kind("x").in_full == "x"
+
+
 def test_param_is_null_where_no_field_is_to_blame() -> None:
     assert errors.ShuttingDown("bye").as_json()["error"]["param"] is None
 

@@ -191,9 +191,11 @@ def test_a_start_by_hand_is_tried_even_within_the_cool_down() -> None:
 def test_an_engine_that_ends_while_starting_has_failed_with_its_last_words() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), GateAsked("a"))
-    rejected, stop = world.feed(EngineDown("a", "exit status 1; CUDA out of memory"))
+    rejected, stop = world.feed(EngineDown("a", "exit status 1", last_words="the last lines:\nCUDA out of memory"))
     assert isinstance(rejected, Reject)
-    assert "CUDA out of memory" in rejected.error.message
+    assert "CUDA" not in rejected.error.message, "its log is not the clients'"
+    assert rejected.error.in_full.endswith("\nexit status 1; the last lines:\nCUDA out of memory")
+    assert world.scheduler.view(world.now)[0].failure == rejected.error.in_full
     assert stop == StopEngine("a", at_once=True)
 
 

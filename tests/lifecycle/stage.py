@@ -37,6 +37,7 @@ class FakeSupervisor:
     def __init__(self) -> None:
         self.now: dict[str, Program] = {"a": STOPPED}
         self.is_away = False
+        self.refusal: SupervisorError | None = None
         self.stopped: list[str] = []
 
     async def programs(self) -> dict[str, Program]:
@@ -53,6 +54,8 @@ class FakeSupervisor:
     async def start(self, name: str) -> None:
         if self.is_away:
             raise SupervisorError("away")
+        if self.refusal:
+            raise self.refusal
         self.now[name] = RUNNING
 
     async def stop(self, name: str) -> None:

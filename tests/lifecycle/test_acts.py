@@ -9,6 +9,7 @@ import pytest
 
 from proxy.adapters import processes
 from proxy.adapters.engine import EngineError
+from proxy.adapters.supervisord import NoSuchProgram
 from proxy.core import messages
 from proxy.core.devices import DeviceKind
 from proxy.core.errors import GateRefused
@@ -20,7 +21,13 @@ async def test_a_start_that_supervisord_refuses_is_a_failed_start(stage: Stage) 
     stage.supervisor.is_away = True
     [event] = await stage.lifecycle.start("a")
     assert isinstance(event, messages.StartFailed)
-    assert event.error.message == "a: away"
+    assert "supervisord did not start a" in event.error.message
+    assert event.error.detail == "away"
+    stage.supervisor.is_away = False
+    stage.supervisor.refusal = NoSuchProgram("BAD_NAME")
+    [event] = await stage.lifecycle.start("a")
+    assert isinstance(event, messages.StartFailed)
+    assert "restart-service" in event.error.message
 
 
 async def test_only_supervisords_own_process_may_ask_at_the_gate(stage: Stage) -> None:
@@ -58,7 +65,8 @@ async def test_one_that_is_up_and_cannot_answer_has_failed_to_start(stage: Stage
     stage.control.error = EngineError("the probe was answered with 500: no")
     [event] = await stage.lifecycle.wait_ready("a")
     assert isinstance(event, messages.StartFailed)
-    assert event.error.message == "a is up, but the probe was answered with 500: no"
+    assert event.error.message == "a is up, but does not answer a short question as it should"
+    assert event.error.detail == "the probe was answered with 500: no"
 
 
 async def test_one_that_fell_asleep_while_it_was_adopted_is_woken(stage: Stage) -> None:

@@ -19,6 +19,12 @@ async def look(stage: Stage, state: EngineState = EngineState.READY) -> list[mes
     return await stage.watch.look(lambda: {**READY, "a": state})
 
 
+def write(stage: Stage, text: str) -> None:
+    """As supervisord does: behind what the log holds already."""
+    with stage.log_of("a").open("a") as log:
+        log.write(text)
+
+
 async def test_what_supervisord_said_before_the_start_is_old_news(stage: Stage) -> None:
     assert await look(stage) == [], "not launched by us yet"
     await stage.lifecycle.start("a")
@@ -30,15 +36,42 @@ async def test_what_supervisord_said_before_the_start_is_old_news(stage: Stage) 
 
 async def test_an_end_carries_the_exit_status_the_diagnosis_and_the_last_lines_of_the_log(stage: Stage) -> None:
     old = "CUDA out of memory\nengine a: leave given: vllm serve\n"
-    stage.log_of("a").write_text(old + "first\n" * 100 + "ValueError: KV: No available memory for the cache blocks\n")
+    stage.log_of("a").write_text(old)
     await stage.lifecycle.start("a")
+    write(stage, old + "first\n" * 100 + "ValueError: KV: No available memory for the cache blocks\n")
     stage.supervisor.now["a"] = EXITED
     [event] = await look(stage)
     assert isinstance(event, messages.EngineDown)
-    assert "Exit status 1" in event.detail
-    assert event.detail.endswith("cache blocks")
+    assert event.detail == "its process ended, exit status 1"
+    assert event.last_words.endswith("cache blocks")
     assert event.diagnosis.code == "kv_cache_too_small", "of this start, not of the one before"
     assert event.by_hand is None
+
+
+async def test_what_an_earlier_run_said_is_not_of_this_start_also_where_it_ended_before_leave_was_given(
+    stage: Stage,
+) -> None:
+    write(stage, "engine a: leave given: vllm serve\nold: CUDA out of memory\n")
+    await stage.lifecycle.start("a")
+    stage.supervisor.now["a"] = EXITED
+    [silent] = await look(stage)
+    write(stage, "engine a: not started: the proxy is going away\n")
+    [told] = await look(stage)
+    assert isinstance(silent, messages.EngineDown)
+    assert isinstance(told, messages.EngineDown)
+    assert silent.last_words.endswith("says nothing of this start")
+    assert told.last_words.splitlines()[1:] == ["engine a: not started: the proxy is going away"]
+    assert silent.diagnosis.code == told.diagnosis.code == "unknown"
+
+
+async def test_the_log_of_a_start_by_hand_begins_at_the_gate(stage: Stage, group: subprocess.Popen[str]) -> None:
+    write(stage, "engine a: leave given: vllm serve\nold: CUDA out of memory\n")
+    await launched(stage, group)
+    stage.supervisor.now["a"] = EXITED
+    [event] = await look(stage, EngineState.STARTING)
+    assert isinstance(event, messages.EngineDown)
+    assert event.diagnosis.code == "unknown"
+    assert "old" not in event.last_words
 
 
 async def test_a_stop_by_hand_is_told_from_an_end_and_a_missing_program_from_both(stage: Stage) -> None:
@@ -123,7 +156,7 @@ async def test_a_start_that_ends_waits_for_supervisords_exit_status(stage: Stage
     stage.supervisor.now["a"] = EXITED
     [event] = await look(stage, EngineState.STARTING)
     assert isinstance(event, messages.EngineDown)
-    assert "Exit status 1" in event.detail
+    assert event.detail == "its process ended, exit status 1"
 
 
 async def test_ends_that_are_asked_for_are_no_news(stage: Stage, group: subprocess.Popen[str]) -> None:

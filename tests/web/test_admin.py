@@ -10,6 +10,7 @@ from catalog.spec import AgentRoute, Agents, Catalog
 from proxy.assembly import Assembled
 from proxy.core import messages
 from proxy.core.devices import Process, Strangers
+from proxy.core.errors import EngineStartFailed
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.lifecycle.groups import Groups
@@ -104,6 +105,15 @@ async def test_an_engine_is_put_to_sleep_at_a_level(private: tuple[Stage, httpx.
         assert (await client.post(f"/engines/a/sleep?level={level}")).status_code == status
     await stage.until("a", EngineState.ASLEEP)
     assert stage.lifecycle.done == ["sleep a 1"]
+
+
+async def test_the_boxs_own_people_get_errors_in_full(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    stage.lifecycle.start_error = EngineStartFailed("why", detail="the last lines")
+    got = await client.post("/engines/a/start")
+    assert (got.status_code, got.json()["error"]["message"]) == (503, "why\nthe last lines")
+    a, _ = (await client.get("/status")).json()["engines"]
+    assert a["failure"] == "why\nthe last lines"
 
 
 @pytest.mark.parametrize("path", ["/engines/aa/start", "/engines/aa/stop", "/engines/aa/sleep", "/gate/aa"])

@@ -19,6 +19,11 @@ async def test_an_error_of_the_proxy_has_openais_form_a_mark_and_when_to_come_ba
     assert len(got.headers["X-Request-Id"]) == 32
 
 
+async def test_paths_and_logs_are_not_the_clients(plane: DataPlane) -> None:
+    plane.fleet.error = EngineStartFailed("why", detail="the last lines of /a/log:\n--secret-flag")
+    assert (await post(plane)).json()["error"]["message"] == "why"
+
+
 async def test_to_come_back_at_once_is_never_said(plane: DataPlane) -> None:
     plane.fleet.error = EngineStartFailed("why", retry_after_s=0.01)
     assert (await post(plane)).headers["Retry-After"] == "1"
