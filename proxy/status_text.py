@@ -11,6 +11,7 @@ _AMOUNTS = (
     ("asleep_bytes", "asleep"),
     ("sleep_host_bytes", "of the host asleep"),
 )
+_ABSENT = ("stopping", "stopped", "failed")
 _SLEEP_LEVELS = ("falling_asleep", "asleep", "waking")
 
 
@@ -57,6 +58,11 @@ def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bo
         yield f"    stopped {engine['stopped_by']}; stays so until somebody starts it"
     if engine["failure"]:
         yield "    failed: " + engine["failure"].replace("\n", "\n    | ")
+    if engine["crashes"]:
+        times = "once" if engine["crashes"] == 1 else f"{engine['crashes']} times, the last"
+        yield f"    crashed {times} {duration(engine['last_crash_ago_s'])} ago: {engine['last_crash']}"
+        if engine["last_words"] and state in _ABSENT:
+            yield "    | " + engine["last_words"].replace("\n", "\n    | ")
     if engine["escalations"]:
         yield f"    {engine['escalations']} sleeps or wakes failed; the last: {engine['last_escalation']}"
     if with_memory:

@@ -26,6 +26,10 @@ def status(**engine: Any) -> dict[str, Any]:
         "failure": None,
         "escalations": 0,
         "last_escalation": None,
+        "crashes": 0,
+        "last_crash": None,
+        "last_crash_ago_s": None,
+        "last_words": "",
     }
     device = {
         "id": "GPU-1",
@@ -74,6 +78,15 @@ def test_failures_stops_and_escalations_stand_under_their_model() -> None:
         "    failed: why\n    | last line",
         "    2 sleeps or wakes failed; the last: level 1: HTTP 500",
     ]
+
+
+def test_an_engine_that_crashed_is_told_from_an_idle_one() -> None:
+    crash = {"crashes": 1, "last_crash": "it ended: SIGKILL", "last_crash_ago_s": 180, "last_words": "the log:\nlast"}
+    assert lines(state="stopped", **crash)[6:] == [
+        "    crashed once 3 min ago: it ended: SIGKILL",
+        "    | the log:\n    | last",
+    ]
+    assert lines(**crash | {"crashes": 2})[6:] == ["    crashed 2 times, the last 3 min ago: it ended: SIGKILL"]
 
 
 def test_the_memory_is_shown_as_declared_learned_reserved_and_present() -> None:

@@ -1,5 +1,6 @@
 """The logs that supervisord writes for the programs, read only."""
 
+import re
 from pathlib import Path
 
 TAIL_BYTES = 16_384
@@ -25,6 +26,19 @@ def since(path: Path, mark: str, began_at: int = 0) -> str:
     except OSError:
         return ""
     return rest.partition("\n")[2] if found else rest
+
+
+def last_signal(supervisord_log: Path, program: str) -> str | None:
+    """Which signal ended the program's process, of the last time that one did, as supervisord's own log names it.
+
+    Its XML-RPC says -1 for all of them. Source: supervisor 4.3, process.py finish, options.py decode_wait_status.
+    """
+    try:
+        text = _end(supervisord_log, START_BYTES)
+    except OSError:
+        return None
+    found = re.findall(rf"exited: {re.escape(program)} \(terminated by ([^;)]+)", text)
+    return found[-1].strip() if found else None
 
 
 def size(path: Path) -> int:

@@ -109,9 +109,13 @@ class SleepFailed:
 
 @dataclass(frozen=True, slots=True)
 class EngineStopped:
-    """No process of the engine is left, and its memory has been seen free or is some stranger's account now."""
+    """No process of the engine is left, and its memory has been seen free or is some stranger's account now.
+
+    `how` is said where its process had ended by itself: with which exit status, or by which signal.
+    """
 
     model: str
+    how: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

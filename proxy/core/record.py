@@ -14,7 +14,7 @@ from proxy.core.diagnose import Lasts
 from proxy.core.messages import Event
 from proxy.core.offers import Rung
 from proxy.core.queue import Ticket
-from proxy.core.roster import Engine
+from proxy.core.roster import Crash, Engine
 from proxy.core.states import AWAKE, RUNS, EngineState
 
 _SLEEPS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
@@ -59,8 +59,8 @@ def record(board: Board, event: Event, now: float) -> None:
             engine = board.engines[model]
             if engine.state in (EngineState.FALLING_ASLEEP, EngineState.WAKING):
                 board.escalate(engine, detail, now)
-        case messages.EngineStopped(model):
-            _stopped(board, board.engines[model], now)
+        case messages.EngineStopped(model, how):
+            _stopped(board, board.engines[model], how, now)
         case messages.EngineFound(model):
             _found(board, board.engines[model], event, now)
         case messages.StopRemembered(model, who):
@@ -184,6 +184,8 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
     engine.is_preload = False
+    if engine.last_crash is not None:
+        engine.last_crash = replace(engine.last_crash, last_words="")
     board.note_demand(engine)
     _correct(board, engine)
 
@@ -217,12 +219,18 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
         detail = "; ".join(filter(None, (event.detail, event.last_words)))
         board.fail(engine, errors.EngineStartFailed(what, detail=detail, lasts=why.lasts), now)
     else:
+        engine.crashes += 1
+        engine.last_crash = Crash(now, event.detail, event.last_words)
         board.stop(engine, now, event.detail, at_once=True)
 
 
-def _stopped(board: Board, engine: Engine, now: float) -> None:
+def _stopped(board: Board, engine: Engine, how: str | None, now: float) -> None:
     if engine.state is not EngineState.STOPPING:
         return
+    crash = engine.last_crash
+    if how is not None and crash is not None and crash.at == engine.since and how not in crash.what:
+        engine.why = f"{crash.what}: {how}"  # its end was seen before supervisord knew how
+        engine.last_crash = replace(crash, what=engine.why)
     if not engine.is_stopped_at_once and board.ledger.placings[engine.model].devices:
         engine.costs.note_stop(now - engine.since)
     board.ledger.release(engine.model)

@@ -51,6 +51,15 @@ class EngineNeeds:
 
 
 @dataclass(frozen=True, slots=True)
+class Crash:
+    """An end that nobody asked for, of an engine that had started: when, what was seen, the end of its log then."""
+
+    at: float
+    what: str
+    last_words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineView:
     """An engine at one moment, for /status and the lists of models. Times are seconds, sizes bytes on each device."""
 
@@ -71,6 +80,11 @@ class EngineView:
     retry_in_s: float | None
     escalations: int
     last_escalation: str | None
+    crashes: int
+    last_crash: str | None
+    last_crash_ago_s: float | None
+    last_words: str
+    """The end of its log at its crash, until it serves again."""
 
 
 @dataclass(slots=True)
@@ -112,6 +126,9 @@ class Engine:
     escalations: int = 0
     """All of them, ever."""
     last_escalation: str | None = None
+    crashes: int = 0
+    """All of them, ever."""
+    last_crash: Crash | None = None
     failure: RotaError | None = None
     failures: int = 0
     """Failed starts since it was last READY."""
@@ -172,4 +189,8 @@ class Engine:
             retry_in_s=self.retry_in_s(now),
             escalations=self.escalations,
             last_escalation=self.last_escalation,
+            crashes=self.crashes,
+            last_crash=None if self.last_crash is None else self.last_crash.what,
+            last_crash_ago_s=None if self.last_crash is None else now - self.last_crash.at,
+            last_words="" if self.last_crash is None else self.last_crash.last_words,
         )

@@ -238,17 +238,19 @@ class Lifecycle:
             devices = self._groups.devices_of(model)
             before = self._memory.before(model, devices)
             group = self._groups.pid_of(model)
+            ended_itself = at_once and group is not None and not processes.exists(group)
             self._watch.forget(model)
             if at_once and group is not None:
                 await end_group(model, group)
             group = await end_program(self._supervisor, model, group)
+            how = await self._watch.how_it_ended(model) if ended_itself else None
             self._groups.forget(model)
             if group is not None:
                 await end_group(model, group)
             if (missing := await self._memory.settle(model, before)) is not None:
                 log.warning("%s is stopped, but %s", model, missing)
             self._groups.expect_nothing(model)
-        return [self._memory.note_gone(model), messages.EngineStopped(model)]
+        return [self._memory.note_gone(model), messages.EngineStopped(model, how)]
 
     # --- adoption -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from catalog.spec import Catalog, ModelSpec
 from proxy.adapters import logs, processes
 from proxy.adapters.supervisord import Program, SupervisorError
 from proxy.core import messages
-from proxy.core.diagnose import diagnose
+from proxy.core.diagnose import SIGNAL_EXIT, diagnose
 from proxy.core.messages import Event
 from proxy.core.states import RUNS, EngineState
 from proxy.lifecycle.groups import Groups
@@ -180,12 +180,32 @@ class Watch:
             return messages.EngineDown(model, "supervisord does not know its program any more")
         if program.was_stopped_by_hand:
             return messages.EngineDown(model, f"supervisord says {program.state}", by_hand=WITH_SUPERVISORCTL)
-        oom_kills = processes.oom_kills() - self._oom_kills.get(model, processes.oom_kills())
+        oom_kills = self._oom_kills_since(model)
         words = self._words(model)
         diagnosis = diagnose(words, program.exit_status, oom_kills)
-        log.warning("%s: its process ended, exit status %d (%s)", model, program.exit_status, diagnosis.code)
-        detail = f"its process ended, exit status {program.exit_status}"
+        detail = f"its process ended: {self._how(model, program, oom_kills)}"
+        log.warning("%s: %s (%s)", model, detail, diagnosis.code)
         return messages.EngineDown(model, detail, diagnosis=diagnosis, last_words=self._last_lines(model, words))
+
+    async def how_it_ended(self, model: str) -> str | None:
+        """With which exit status, or by which signal, its last process ended; None where that cannot be told."""
+        try:
+            program = (await self._supervisor.programs()).get(model)
+        except SupervisorError:
+            return None
+        if program is None or program.pid is not None:
+            return None  # a newer one runs already
+        return self._how(model, program, self._oom_kills_since(model))
+
+    def _how(self, model: str, program: Program, oom_kills: int) -> str:
+        if program.exit_status != SIGNAL_EXIT:
+            return f"exit status {program.exit_status}"
+        signal = logs.last_signal(self._log_of("supervisord"), model) or "a signal"
+        return signal + (", while the kernel killed processes for want of memory" if oom_kills > 0 else "")
+
+    def _oom_kills_since(self, model: str) -> int:
+        """How many processes the kernel has killed for want of memory since the engine was launched."""
+        return processes.oom_kills() - self._oom_kills.get(model, processes.oom_kills())
 
     def _broken(self, model: str, what: str) -> Event:
         log.warning("%s: %s", model, what)

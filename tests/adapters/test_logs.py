@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from proxy.adapters.logs import TAIL_BYTES, since, size, tail
+from proxy.adapters.logs import TAIL_BYTES, last_signal, since, size, tail
 
 
 def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
@@ -38,3 +38,16 @@ def test_what_stood_there_before_is_left_out_unless_the_log_was_rotated(tmp_path
     assert since(log, "MARK", began_at) == "new\n"
     log.write_text("new\n")
     assert since(log, "MARK", began_at) == "new\n"
+
+
+def test_the_last_signal_that_ended_a_program_is_supervisords_to_tell(tmp_path: Path) -> None:
+    log = tmp_path / "supervisord.log"
+    assert last_signal(log, "a.b") is None
+    log.write_text(
+        "2026-01-01 00:00:00,000 WARN exited: a.b (terminated by SIGSEGV (core dumped); not expected)\n"
+        "2026-01-01 00:00:01,000 WARN exited: a.b (terminated by SIGKILL; not expected)\n"
+        "2026-01-01 00:00:02,000 WARN exited: aab (terminated by SIGTERM; not expected)\n"
+        "2026-01-01 00:00:03,000 INFO stopped: a.b (terminated by SIGTERM)\n"
+    )
+    assert last_signal(log, "a.b") == "SIGKILL"
+    assert last_signal(log, "c") is None

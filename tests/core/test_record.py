@@ -154,6 +154,37 @@ def test_one_that_was_stopped_by_hand_and_runs_when_the_proxy_comes_back_was_sta
     assert world.feed(RequestArrived(1, "a")) == [Grant(1)]
 
 
+def test_a_crash_is_counted_and_shown_with_its_reason_until_the_engine_serves_again() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestEnded(1))
+    world.feed(EngineDown("a", "its API server, pid 7, ended", last_words="the last lines:\nx"))
+    world.now += 2
+    world.feed(EngineStopped("a", "SIGKILL"))
+    view = world.scheduler.view(world.now)[0]
+    assert (view.state, view.why) == (EngineState.STOPPED, "its API server, pid 7, ended: SIGKILL")
+    assert (view.crashes, view.last_crash, view.last_crash_ago_s) == (1, view.why, 2)
+    assert view.last_words == "the last lines:\nx"
+    world.feed(RequestArrived(2, "a"), GateAsked("a"), EngineReady("a"))
+    view = world.scheduler.view(world.now)[0]
+    assert (view.crashes, view.last_crash, view.last_words) == (1, "its API server, pid 7, ended: SIGKILL", "")
+
+
+def test_how_it_ended_is_said_once() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), EngineReady("a"), EngineDown("a", "its process ended: SIGKILL"))
+    world.feed(EngineStopped("a", "SIGKILL"))
+    assert world.scheduler.view(world.now)[0].last_crash == "its process ended: SIGKILL"
+
+
+def test_stops_and_failed_starts_are_no_crashes() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), EngineDown("a", "x"), EngineStopped("a", "exit status 1"))
+    world.feed(RequestArrived(2, "a", by_hand="by ann"), GateAsked("a"), EngineReady("a"))
+    world.feed(EngineDown("a", "x", by_hand="with supervisorctl"), EngineStopped("a", "exit status 0"))
+    view = world.scheduler.view(world.now)[0]
+    assert (view.crashes, view.last_crash, view.why) == (0, None, "stopped with supervisorctl")
+
+
 def test_a_stop_with_supervisorctl_keeps_who_did_it() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"), EngineDown("a", "x", by_hand="with supervisorctl"))

@@ -1,6 +1,7 @@
 """What a client, a catalog or an engine can do wrong, on the whole system with fake engines."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -170,6 +171,10 @@ def test_what_an_engine_leaves_behind_is_ended_before_its_room_is_used(fake: Ins
     assert fake.chat(model="claims").status_code == 200
     assert core not in fake.left_over()
     assert set(fake.status()["devices"][0]["reservations"]) == {"claims"}
+    assert fake.engine("medical")["crashes"] == 1
+    told = rf"crashed once \d s ago: its (process|API server, pid {leader},) ended: SIGKILL\n    \| the last lines"
+    shown = fake.manage("status").stdout
+    assert re.search(told, shown), shown
 
 
 @pytest.mark.parametrize("proxy_first", [True, False])

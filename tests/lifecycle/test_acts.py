@@ -169,9 +169,22 @@ async def test_what_hangs_is_not_asked_first(stage: Stage, group: subprocess.Pop
         stage.supervisor.now["a"] = replace(RUNNING, state="EXITED", pid=None, is_alive=False)
 
     noticing = asyncio.create_task(notices())
-    await stage.lifecycle.stop("a", at_once=True)
+    _, stopped = await stage.lifecycle.stop("a", at_once=True)
     await noticing
     assert (group.poll(), stage.supervisor.stopped) == (-signal.SIGKILL, [])
+    assert stopped == messages.EngineStopped("a"), "how it ended is our own doing"
+
+
+async def test_how_an_engine_ended_by_itself_is_told_once_supervisord_knows(
+    stage: Stage, group: subprocess.Popen[str]
+) -> None:
+    stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
+    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
+    group.kill()
+    group.wait()
+    stage.supervisor.now["a"] = replace(RUNNING, state="EXITED", pid=None, is_alive=False, exit_status=3)
+    _, stopped = await stage.lifecycle.stop("a", at_once=True)
+    assert stopped == messages.EngineStopped("a", "exit status 3")
 
 
 async def test_on_a_host_without_a_gpu_nobody_waits_for_memory(stage: Stage) -> None:

@@ -42,7 +42,7 @@ async def test_an_end_carries_the_exit_status_the_diagnosis_and_the_last_lines_o
     stage.supervisor.now["a"] = EXITED
     [event] = await look(stage)
     assert isinstance(event, messages.EngineDown)
-    assert event.detail == "its process ended, exit status 1"
+    assert event.detail == "its process ended: exit status 1"
     assert event.last_words.endswith("cache blocks")
     assert event.diagnosis.code == "kv_cache_too_small", "of this start, not of the one before"
     assert event.by_hand is None
@@ -156,7 +156,7 @@ async def test_a_start_that_ends_waits_for_supervisords_exit_status(stage: Stage
     stage.supervisor.now["a"] = EXITED
     [event] = await look(stage, EngineState.STARTING)
     assert isinstance(event, messages.EngineDown)
-    assert event.detail == "its process ended, exit status 1"
+    assert event.detail == "its process ended: exit status 1"
 
 
 async def test_ends_that_are_asked_for_are_no_news(stage: Stage, group: subprocess.Popen[str]) -> None:
@@ -195,3 +195,17 @@ async def test_an_engine_that_the_kernel_killed_for_memory_is_known_as_such(
     [event] = await look(stage, EngineState.STARTING)
     assert isinstance(event, messages.EngineDown)
     assert event.diagnosis.code == "killed_for_memory"
+    assert event.detail == "its process ended: a signal, while the kernel killed processes for want of memory"
+
+
+async def test_how_it_ended_is_said_by_the_signals_name_unless_a_newer_process_runs(stage: Stage) -> None:
+    stage.supervisor.now["a"] = EXITED
+    assert await stage.watch.how_it_ended("a") == "exit status 1"
+    stage.supervisor.now["a"] = replace(EXITED, exit_status=-1)
+    assert await stage.watch.how_it_ended("a") == "a signal"
+    stage.log_of("supervisord").write_text("WARN exited: a (terminated by SIGKILL; not expected)\n")
+    assert await stage.watch.how_it_ended("a") == "SIGKILL"
+    stage.supervisor.now["a"] = RUNNING
+    assert await stage.watch.how_it_ended("a") is None
+    stage.supervisor.is_away = True
+    assert await stage.watch.how_it_ended("a") is None
