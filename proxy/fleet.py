@@ -21,6 +21,7 @@ from proxy.core.ledger import Ledger
 from proxy.core.messages import Command, Event
 from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
+from proxy.core.states import AWAKE
 from proxy.gates import Gates
 from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.memory import Memory
@@ -61,6 +62,7 @@ class Fleet:
         self._gates = Gates()
         self._owed: Counter[str] = Counter()
         self._look_now = asyncio.Event()
+        self._asking_why = asyncio.Lock()
         self._tasks = Tasks(on_crash=self.look_now)
         self._acting: dict[str, asyncio.Task[None]] = {}
         """What is done to an engine now; a stop cuts it short."""
@@ -147,9 +149,17 @@ class Fleet:
         """Something looks wrong with an engine: ask supervisord now, not at the next tick."""
         self._look_now.set()
 
-    def refused(self, model: str) -> None:
-        """`model`'s engine refused a connection: it ends, or hangs in its end, and serves nobody any more."""
-        self.feed(messages.EngineDown(model, "it refuses connections"))
+    async def refused(self, model: str) -> None:
+        """`model`'s engine refused a connection: it ends, or hangs in its end, and serves nobody any more.
+
+        Whether a person ends it is asked first: that is no crash, and nothing that a request may undo.
+        """
+        async with self._asking_why:
+            if self._scheduler.states()[model] in AWAKE:
+                for event in await self._watch.look(self._scheduler.states):
+                    self.feed(event)
+        if self._scheduler.states()[model] in AWAKE:
+            self.feed(messages.EngineDown(model, "it refuses connections"))
 
     def view(self) -> list[EngineView]:
         """All engines at this moment."""

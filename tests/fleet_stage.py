@@ -89,8 +89,10 @@ class FakeWatch:
         self.seen: list[Event] = []
         self.pulses: list[tuple[set[str], list[str]]] = []
         self.is_closed = False
+        self.looks = 0
 
     async def look(self, states: object) -> list[Event]:
+        self.looks += 1
         seen, self.seen = self.seen, []
         return seen
 

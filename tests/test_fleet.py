@@ -238,9 +238,21 @@ async def test_a_stop_cuts_a_wake_short(stage: Stage) -> None:
 async def test_an_engine_that_refuses_a_connection_is_broken(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    stage.fleet.refused("a")
+    await asyncio.gather(*(stage.fleet.refused("a") for _ in range(3)))
     await stage.until("a", EngineState.STOPPED)
     assert stage.lifecycle.done == ["stop a at once"]
+    assert stage.watch.looks == 1
+
+
+async def test_an_engine_that_refuses_a_connection_since_a_person_stops_it_is_not(stage: Stage) -> None:
+    await stage.found("a")
+    await stage.until("a", EngineState.READY)
+    stage.watch.seen = [messages.EngineDown("a", "supervisord says STOPPING", by_hand="with supervisorctl")]
+    await stage.fleet.refused("a")
+    await stage.until("a", EngineState.STOPPED)
+    assert stage.lifecycle.done == ["stop a"]
+    assert stage.scheduler.stopped_by_hand() == {"a": "with supervisorctl"}
+    assert stage.fleet.view()[0].crashes == 0
 
 
 async def test_who_is_owed_an_answer_is_told_to_the_pulse(stage: Stage) -> None:

@@ -18,7 +18,6 @@ from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnect
 
 CALL_TIMEOUT_S = 10.0
 _ALIVE = frozenset({ProcessStates.STARTING, ProcessStates.RUNNING})
-_NOT_THERE_TO_STOP = frozenset({Faults.NOT_RUNNING})
 
 
 class SupervisorError(Exception):
@@ -60,17 +59,15 @@ class Supervisord:
         return _program(await self._call(lambda supervisor: supervisor.getProcessInfo(name)))
 
     async def start(self, name: str) -> None:
-        """Have the program's process created; returns before it does anything. Raises: SupervisorError."""
-        await self._call(lambda supervisor: supervisor.startProcess(name, False))
+        """Have the program's process created; returns before it does anything. Raises: SupervisorError.
+
+        Where a person did so in the same moment, it is there already: it will ask at the gate all the same.
+        """
+        await self._call_unless(Faults.ALREADY_STARTED, lambda supervisor: supervisor.startProcess(name, False))
 
     async def stop(self, name: str) -> None:
         """Ask the program to end; returns before it has. Raises: SupervisorError."""
-        try:
-            await self._call(lambda supervisor: supervisor.stopProcess(name, False))
-        except SupervisorError as error:
-            fault = error.__cause__
-            if not (isinstance(fault, xmlrpc.client.Fault) and fault.faultCode in _NOT_THERE_TO_STOP):
-                raise
+        await self._call_unless(Faults.NOT_RUNNING, lambda supervisor: supervisor.stopProcess(name, False))
 
     async def shut_down(self) -> None:
         """End supervisord and all its programs; returns before it is done. Raises: SupervisorError."""
@@ -79,6 +76,15 @@ class Supervisord:
     async def pid(self) -> int:
         """supervisord's own pid. Raises: SupervisorError."""
         return int(await self._call(lambda supervisor: supervisor.getPID()))
+
+    async def _call_unless(self, done_already: int, call: Callable[[Any], Any]) -> None:
+        """Call; the fault `done_already` is none. Raises: SupervisorError."""
+        try:
+            await self._call(call)
+        except SupervisorError as error:
+            fault = error.__cause__
+            if not (isinstance(fault, xmlrpc.client.Fault) and fault.faultCode == done_already):
+                raise
 
     async def _call(self, call: Callable[[Any], Any]) -> Any:
         return await asyncio.to_thread(self._call_blocking, call)

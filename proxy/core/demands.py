@@ -15,7 +15,12 @@ LEVELS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
 
 
 def demand_of(board: Board, engine: Engine, now: float) -> Demand | None:
-    """What `engine` needs to serve; None where strangers leave no room for it even if all engines went."""
+    """What `engine` needs to serve; None where strangers leave no room for it even if all engines went.
+
+    None, too, while it may be in the midst of a restart by hand: its process comes by itself, or not at all.
+    """
+    if engine.stop_settles_at is not None:
+        return None
     amounts, choices, needed = engine.needs.amounts, engine.needs.choices, board.start_bytes(engine)
     is_asleep = engine.state is EngineState.ASLEEP
     if is_asleep:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import assert_never
 
-from proxy.core import errors, messages
+from proxy.core import errors, messages, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
@@ -97,27 +97,18 @@ def why_not_sleep(board: Board, engine: Engine, level: int) -> errors.RotaError 
 def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestArrived, now: float) -> None:
     if event.by_hand is not None:
         engine.cool_until = now
-        board.stopped_by.pop(engine.model, None)
+        stops.undo(board, engine)
         if engine.is_asked and engine.state is not EngineState.STOPPING:
             engine.is_asked, engine.rung = False, None
-    if board.limits.wakes_after_stop_by_hand:
-        board.stopped_by.pop(engine.model, None)
-    if (error := board.too_large(engine) or _held_back(board, engine)) is not None:
+    if board.limits.wakes_after_stop_by_hand and engine.stop_settles_at is None:
+        stops.undo(board, engine)
+    if (error := board.too_large(engine) or stops.held_back(board, engine)) is not None:
         board.commands.append(messages.Reject(ticket, error))
         return
     engine.costs.note_request(now)
     longest_s = min(board.limits.queue_timeout_s, event.deadline_s or inf)
     priority = engine.needs.terms.priority * event.priority
     board.enqueue(engine, Ticket(ticket, now, priority, now + longest_s))
-
-
-def _held_back(board: Board, engine: Engine) -> errors.RotaError | None:
-    if (who := board.stopped_by.get(engine.model)) is None:
-        return None
-    return errors.StoppedByHand(
-        f"{engine.model} was stopped {who}, and stays so until somebody starts it: "
-        f"bin/manage_vllm.sh start {engine.model} (setting start_after_stop_by_hand)"
-    )
 
 
 def _ended(board: Board, ticket: int, now: float) -> None:
@@ -132,7 +123,6 @@ def _ended(board: Board, ticket: int, now: float) -> None:
 
 
 def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
-    board.stopped_by[engine.model] = who
     engine.is_preload = False
     why = f"stopped {who}"
     match engine.state:
@@ -146,12 +136,7 @@ def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
             pass
         case _:
             assert_never(engine.state)
-    _send_away_stopped(board, engine)
-
-
-def _send_away_stopped(board: Board, engine: Engine) -> None:
-    if (error := _held_back(board, engine)) is not None:
-        board.send_away(engine, error)
+    stops.note(board, engine, who)
 
 
 def _gate_asked(board: Board, engine: Engine, now: float) -> None:
@@ -166,7 +151,7 @@ def _gate_asked(board: Board, engine: Engine, now: float) -> None:
         engine.costs.note_prepare(now - engine.since)
         board.open_gate(engine, now)
         return
-    board.stopped_by.pop(engine.model, None)
+    stops.undo(board, engine)
     board.stand_at_gate(engine, now)
     if engine.state in RUNS:
         # Restarted by hand so fast that nobody saw the old process go: its memory must be seen free first.
@@ -209,9 +194,8 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
     if engine.state not in RUNS:
         return
     if event.by_hand is not None:
-        board.stopped_by[engine.model] = event.by_hand
+        stops.note_unsettled(board, engine, event.by_hand)
         board.stop(engine, now, f"stopped {event.by_hand}")
-        _send_away_stopped(board, engine)
     elif engine.state in (EngineState.PARKED, EngineState.STARTING):
         why = event.diagnosis
         mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
@@ -235,6 +219,7 @@ def _stopped(board: Board, engine: Engine, how: str | None, now: float) -> None:
         engine.costs.note_stop(now - engine.since)
     board.ledger.release(engine.model)
     engine.sleep_level = 0
+    stops.note_ended(engine, now)
     board.move(engine, EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now, engine.why)
     if isinstance(engine.failure, errors.EngineStartFailed):
         engine.cool_until = now + board.limits.cool_down_after(engine.failure.lasts, engine.failures)
@@ -250,7 +235,7 @@ def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float
         engine, EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life"
     )
     engine.is_gate_open, engine.is_adopted = True, True
-    board.stopped_by.pop(engine.model, None)
+    stops.undo(board, engine)
     engine.sleep_level = event.sleep_level or 0
     if event.sleep_level is not None and event.sleep_level != 2:
         board.ledger.adopt_pinned(engine.model, amounts.sleep_host_bytes)

@@ -133,6 +133,8 @@ class Engine:
     failures: int = 0
     """Failed starts since it was last READY."""
     cool_until: float = 0.0
+    stop_settles_at: float | None = None
+    """When a stop with supervisorctl is taken for one that stays, if its process has not come back until then."""
     blocked_since: float | None = None
     """Since when strangers leave it no room anywhere, even if all engines went."""
 

@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from proxy.core import errors, messages
+from proxy.core import errors, messages, stops
 from proxy.core.board import Board
 from proxy.core.limits import RETRY_AFTER_WAIT_S
 from proxy.core.roster import Engine
@@ -13,6 +13,7 @@ def end_what_took_too_long(board: Board, now: float) -> None:
     """Give the commands that follow from the time alone."""
     for engine in list(board.changing.values()):
         _end_change(board, engine, now)
+    stops.settle(board, now)
     for engine, ticket in board.expired(now):
         waited_s = now - engine.queue.arrived_at(ticket)
         why = f"the request waited {waited_s:.0f} s for {engine.model}, {_where_it_stands(board, engine)}"

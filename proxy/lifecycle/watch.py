@@ -180,6 +180,8 @@ class Watch:
             return messages.EngineDown(model, "supervisord does not know its program any more")
         if program.was_stopped_by_hand:
             return messages.EngineDown(model, f"supervisord says {program.state}", by_hand=WITH_SUPERVISORCTL)
+        if program.is_alive:
+            return messages.EngineDown(model, "another process took its place", by_hand=WITH_SUPERVISORCTL)
         oom_kills = self._oom_kills_since(model)
         words = self._words(model)
         diagnosis = diagnose(words, program.exit_status, oom_kills)

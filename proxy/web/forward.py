@@ -122,7 +122,7 @@ class Forwarder:
             what = f"{spec.name} could not be reached ({error.os_error.strerror})"
             if error.os_error.errno != errno.ECONNREFUSED:
                 raise EngineUnreachable(what, retry_after_s=1.0) from error
-            self._fleet.refused(spec.name)
+            await self._fleet.refused(spec.name)
             raise EngineRefused(what, retry_after_s=1.0) from error
         except (aiohttp.ClientError, OSError) as error:
             self._fleet.look_now()

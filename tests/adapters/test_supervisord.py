@@ -69,6 +69,12 @@ async def test_stopping_what_does_not_run_is_done_already(supervisord: Superviso
     await supervisord.stop("failing")
 
 
+async def test_starting_what_a_person_has_just_started_is_done_already(supervisord: Supervisord) -> None:
+    await supervisord.start("sleeper")
+    await supervisord.start("sleeper")
+    assert (await supervisord.program("sleeper")).is_alive
+
+
 async def test_an_unknown_program_is_an_error_in_words(supervisord: Supervisord) -> None:
     for call in (supervisord.program, supervisord.start, supervisord.stop):
         with pytest.raises(SupervisorError, match="BAD_NAME"):

@@ -25,18 +25,20 @@ from proxy.core.messages import (
     Tick,
 )
 from proxy.core.states import EngineState
+from proxy.core.stops import SETTLES_S
 from tests.core.world import CARD, LIMITS, World
 
 
 def test_a_stop_by_hand_ends_the_waiting_and_is_no_failure() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), GateAsked("a"))
-    stop, rejected = world.feed(EngineDown("a", "supervisord says STOPPED", by_hand="with supervisorctl"))
-    assert isinstance(rejected, Reject)
-    assert isinstance(rejected.error, StoppedByHand)
-    assert stop == StopEngine("a")
+    stopping = EngineDown("a", "supervisord says STOPPED", by_hand="with supervisorctl")
+    assert world.feed(stopping) == [StopEngine("a")]
     world.feed(EngineStopped("a"))
     assert world.state("a") is EngineState.STOPPED
+    [rejected] = world.after(SETTLES_S)
+    assert isinstance(rejected, Reject)
+    assert isinstance(rejected.error, StoppedByHand)
 
 
 def test_a_stop_that_is_asked_for_drains_first_and_is_not_taken_back() -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -292,9 +293,23 @@ def test_the_engine_program_run_outside_supervisord_is_refused(fake: Installatio
 def test_a_restart_by_hand_is_a_new_process_in_the_same_room(fake: Installation) -> None:
     fake.chat(model="chat")
     old = fake.engine("chat")["pid"]
-    fake.supervisorctl("restart", "chat")
+    is_done = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(_statuses, fake, is_done)
+        fake.supervisorctl("restart", "chat")
+        is_done.set()
+        assert set(asked.result()) <= {200, 502}, "cut off, or waited; nobody is told that it stays stopped"
     eventually(lambda: fake.state("chat") == "ready" and fake.engine("chat")["pid"] != old)
     assert fake.chat(model="chat").status_code == 200
+    assert fake.engine("chat")["crashes"] == 0
+
+
+def _statuses(fake: Installation, is_done: threading.Event) -> list[int]:
+    """Ask one request after the other."""
+    statuses = []
+    while not is_done.is_set():
+        statuses.append(fake.chat(model="chat").status_code)
+    return statuses
 
 
 def test_two_engines_started_by_hand_that_do_not_fit_together_are_not_up_together(fake: Installation) -> None:

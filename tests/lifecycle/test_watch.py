@@ -93,6 +93,7 @@ async def test_another_process_under_the_same_name_means_that_the_old_one_ended(
     stage.supervisor.now["a"] = replace(RUNNING, pid=4243)
     [event] = await look(stage)
     assert isinstance(event, messages.EngineDown)
+    assert event.by_hand == "with supervisorctl", "supervisord never restarts an engine by itself"
 
 
 async def launched(stage: Stage, group: subprocess.Popen[str]) -> None:

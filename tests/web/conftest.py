@@ -46,7 +46,7 @@ class FakeFleet:
     def owing(self, model: str) -> Iterator[None]:
         yield
 
-    def refused(self, model: str) -> None:
+    async def refused(self, model: str) -> None:
         self.refusals += 1
 
     def look_now(self) -> None:
