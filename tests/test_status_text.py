@@ -22,6 +22,8 @@ def status(**engine: Any) -> dict[str, Any]:
         "leases": 1,
         "waiting": 2,
         "agent_types": ["Chat"],
+        "at_gate_s": None,
+        "waits_for": None,
         "stopped_by": None,
         "failure": None,
         "escalations": 0,
@@ -78,6 +80,11 @@ def test_failures_stops_and_escalations_stand_under_their_model() -> None:
         "    failed: why\n    | last line",
         "    2 sleeps or wakes failed; the last: level 1: HTTP 500",
     ]
+
+
+def test_a_start_by_hand_that_waits_for_room_says_since_when_and_for_what() -> None:
+    [told] = lines(state="stopped", at_gate_s=12, waits_for="it needs 2.50 GiB; held on gpu0: b 1.00")[6:]
+    assert told == "    started by hand; waits at the gate for 12 s: it needs 2.50 GiB; held on gpu0: b 1.00"
 
 
 def test_an_engine_that_crashed_is_told_from_an_idle_one() -> None:

@@ -75,6 +75,9 @@ class EngineView:
     leases: int
     waiting: int
     oldest_wait_s: float
+    at_gate_s: float | None
+    """For how long a process that a person started has waited at the gate, and for what."""
+    waits_for: str | None
     stopped_by: str | None
     failure: str | None
     retry_in_s: float | None
@@ -169,7 +172,13 @@ class Engine:
         return self.costs.expected_drain_s(len(self.leases))
 
     def view(
-        self, now: float, devices: tuple[str, ...], reserved_bytes: int, pinned_bytes: int, stopped_by: str | None
+        self,
+        now: float,
+        devices: tuple[str, ...],
+        reserved_bytes: int,
+        pinned_bytes: int,
+        stopped_by: str | None,
+        waits_for: str | None = None,
     ) -> EngineView:
         """The engine at this moment."""
         oldest = self.queue.oldest
@@ -186,6 +195,8 @@ class Engine:
             leases=len(self.leases),
             waiting=len(self.queue),
             oldest_wait_s=0.0 if oldest is None else now - oldest.arrived_at,
+            at_gate_s=None if self.at_gate_since is None else now - self.at_gate_since,
+            waits_for=waits_for,
             stopped_by=stopped_by,
             failure=None if self.failure is None else self.failure.in_full,
             retry_in_s=self.retry_in_s(now),

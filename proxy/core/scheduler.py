@@ -26,7 +26,7 @@ from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.messages import Command, Event
 from proxy.core.record import record, why_not_sleep
-from proxy.core.roster import EngineNeeds, EngineView
+from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import EngineState
 
 
@@ -83,5 +83,12 @@ class Scheduler:
             placing = placings.get(model)
             devices, reserved = (placing.devices, placing.bytes) if placing else ((), 0)
             stopped_by = self._board.stopped_by.get(model)
-            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by))
+            waits_for = None if engine.at_gate_since is None else self._gate_waits_for(engine)
+            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by, waits_for))
         return views
+
+    def _gate_waits_for(self, engine: Engine) -> str:
+        """What the process at the gate of `engine` waits for, in words."""
+        if engine.state is EngineState.STOPPING:
+            return "the process before it has not ended, or its memory is not back"
+        return self._board.holders_of(engine)

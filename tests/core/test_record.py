@@ -156,6 +156,25 @@ def test_one_that_was_stopped_by_hand_and_runs_when_the_proxy_comes_back_was_sta
     assert world.feed(RequestArrived(1, "a")) == [Grant(1)]
 
 
+def test_who_waits_at_the_gate_is_seen_to_since_when_and_for_what() -> None:
+    world = World(a=30, b=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), EngineReady("a"))
+    world.feed(GateAsked("b"))
+    world.after(3)
+    a, b = world.scheduler.view(world.now)
+    assert (a.at_gate_s, a.waits_for, b.at_gate_s) == (None, None, 3)
+    assert b.waits_for == "it needs 30.00 GiB; held on card (40.00 GiB): a 30.00"
+    world.feed(GateLeft("b"))
+    assert world.scheduler.view(world.now)[1].at_gate_s is None
+
+
+def test_one_that_is_restarted_waits_for_the_end_of_its_old_process() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), EngineReady("a"), GateAsked("a"))
+    waits_for = world.scheduler.view(world.now)[0].waits_for
+    assert waits_for == "the process before it has not ended, or its memory is not back"
+
+
 def test_a_crash_is_counted_and_shown_with_its_reason_until_the_engine_serves_again() -> None:
     world = World(a=30)
     world.feed(RequestArrived(1, "a"), EngineReady("a"), RequestEnded(1))

@@ -312,6 +312,21 @@ def _statuses(fake: Installation, is_done: threading.Event) -> list[int]:
     return statuses
 
 
+def test_a_start_by_hand_that_waits_for_room_is_seen_in_the_status(tmp_path: Path) -> None:
+    models = [fake_model("slow", env={"FAKE_TOKEN_S": "0.1"}), fake_model("other")]
+    with running(Installation(tmp_path, models, {"Slow": "slow", "Other": "other"}, 4.5)) as installation:
+        body = {"model": "slow", "messages": [{"role": "user", "content": "x"}], "max_tokens": 40, "stream": True}
+        with httpx.stream("POST", f"{installation.url}/v1/chat/completions", json=body, timeout=30) as answer:
+            lines = answer.iter_lines()  # kept: httpx closes the response when this is collected
+            next(lines)
+            installation.supervisorctl("start", "other")
+            eventually(lambda: installation.engine("other")["at_gate_s"])
+            shown = installation.manage("status").stdout
+            assert re.search(r"waits at the gate for \d s: it needs 2\.50 GiB; held on .*slow 2\.50", shown), shown
+        eventually(lambda: installation.state("other") == "ready", within_s=20)
+        assert installation.engine("other")["at_gate_s"] is None
+
+
 def test_two_engines_started_by_hand_that_do_not_fit_together_are_not_up_together(fake: Installation) -> None:
     fake.chat(model="chat")
     fake.supervisorctl("start", "medical")
