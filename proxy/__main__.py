@@ -34,7 +34,6 @@ from proxy.web.gate import Gate
 log = logging.getLogger("proxy")
 
 EXIT_ALREADY_RUNS = 1
-EXIT_CONFIGURATION = 2
 EXIT_SUPERVISORD_GONE = 4
 
 
@@ -66,7 +65,7 @@ def main() -> int:
         return EXIT_ALREADY_RUNS
     except (CatalogError, DeviceError, SupervisorError, web_app.ListenError) as error:
         print(f"proxy: {error}", file=sys.stderr)
-        return EXIT_CONFIGURATION
+        return daemon.EXIT_CONFIGURATION
     lock.close()
     return 0
 

@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"the proxy has not answered in {daemon.CALL_TIMEOUT_S:.0f} s: {error}", file=sys.stderr)
         return EXIT_FAILED
     except httpx.TransportError as error:
-        print(f"the proxy does not answer at {here.gate_socket} ({error}): make run", file=sys.stderr)
+        remedy = asyncio.run(daemon.why_silent(here))
+        print(f"the proxy does not answer at {here.gate_socket} ({error}): {remedy}", file=sys.stderr)
         return EXIT_NOT_RUNNING
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -145,7 +146,7 @@ def _logs(here: Layout, arguments: argparse.Namespace) -> int:
 
 
 def _start_service(here: Layout, _: argparse.Namespace) -> int:
-    asyncio.run(daemon.start(here, _catalog(here), print))
+    asyncio.run(daemon.start(here, load_settings(here.root, os.environ), _catalog(here), print))
     print(f"the proxy is healthy: {(daemon.running_proxy(here) or {}).get('url')}")
     return 0
 

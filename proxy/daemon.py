@@ -5,9 +5,11 @@ Rule: what runs already is not started again and not disturbed, and after a stop
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from catalog import render
 from catalog.spec import Catalog
 from proxy.adapters import logs, processes
 from proxy.adapters.supervisord import Supervisord, SupervisorError
-from proxy.settings import Layout
+from proxy.settings import Layout, Settings
 
 POLL_S = 0.1
 HEALTHY_WITHIN_S = 60.0
@@ -28,6 +30,9 @@ END_WITHIN_S = 20.0
 CALL_TIMEOUT_S = 900.0
 LOG_LINES = 15
 REVIVE_AFTER_S = 2.0
+EXIT_CONFIGURATION = 2
+"""The exit status of a proxy that cannot run as things are: to try again changes nothing."""
+_HOPELESS = f"exit status {EXIT_CONFIGURATION}"
 
 
 class DaemonError(Exception):
@@ -67,8 +72,25 @@ def write_programs(here: Layout, catalog: Catalog) -> list[Path]:
     return sorted(wanted)
 
 
-async def start(here: Layout, catalog: Catalog, say: Callable[[str], None]) -> None:
-    """Render, start supervisord if it does not run, and wait until the proxy is healthy. Raises: DaemonError."""
+async def why_silent(here: Layout) -> str:
+    """Why the proxy does not answer, as far as supervisord knows, and what to do."""
+    try:
+        proxy = await Supervisord(here.supervisord_socket).program("proxy")
+    except SupervisorError:
+        return "the service does not run: bin/manage_vllm.sh start-service"
+    told = f"supervisord says that it is {proxy.state}; its log: bin/manage_vllm.sh logs proxy"
+    if proxy.is_alive or proxy.state == "BACKOFF":
+        return f"it starts, or starts again: wait a moment ({told})"
+    return f"bin/manage_vllm.sh start-service starts it ({told})"
+
+
+async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callable[[str], None]) -> None:
+    """Render, start supervisord if it does not run, and wait until the proxy is healthy.
+
+    A supervisord that is started here and whose proxy does not come up is ended again: it would keep the settings.
+
+    Raises: DaemonError.
+    """
     for folder in (here.run, here.logs):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     supervisord = Supervisord(here.supervisord_socket)
@@ -76,17 +98,27 @@ async def start(here: Layout, catalog: Catalog, say: Callable[[str], None]) -> N
     # A proxy whose supervisord was killed starts another, and ends.
     if left is not None and not _gone([left], within_s=END_WITHIN_S):
         raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: make stop first")
-    try:
+    began_at = logs.size(here.log_of("proxy"))
+    runs = await _running_in(supervisord)
+    if runs is not None and not runs:
+        say("supervisord runs, but none of its programs: it is started anew, with the settings of now")
+        await stop(here, say)
+    if runs:
         pid = await supervisord.pid()
-    except SupervisorError:
+        say(f"supervisord runs already, pid {pid}; changes of catalog or settings need restart-service")
+        if "proxy" not in runs:
+            await supervisord.start("proxy")
+    else:
+        check_listen(settings.listen_host, settings.listen_port)
         write_programs(here, catalog)
         say("starting supervisord")
         _call([here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf])
-    else:
-        say(f"supervisord runs already, pid {pid}; changes of catalog or settings need restart-service")
-        if not (await supervisord.program("proxy")).is_alive:
-            await supervisord.start("proxy")
-    await _wait_healthy(here, supervisord)
+    try:
+        await _wait_healthy(here, supervisord, began_at)
+    except DaemonError:
+        if not runs:
+            await stop(here, say)
+        raise
     served = (running_proxy(here) or {}).get("catalog")
     if served != str(catalog.folder):
         raise DaemonError(f"the proxy runs with the catalog {served}, not {catalog.folder}: make stop first")
@@ -130,15 +162,37 @@ async def revive(here: Layout) -> None:
     subprocess.run(argv, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)  # noqa: S603, ASYNC221
 
 
-async def _wait_healthy(here: Layout, supervisord: Supervisord) -> None:
-    """Raises: DaemonError, with the end of the proxy's log."""
+def check_listen(host: str, port: int) -> None:
+    """Find out now whether the proxy will be able to listen there. Raises: DaemonError."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
+        who = processes.port_holder(port) if error.errno == errno.EADDRINUSE else None
+        raise DaemonError(f"{what}, by {who}" if who else what) from error
+
+
+async def _running_in(supervisord: Supervisord) -> set[str] | None:
+    """The programs that have a process, or None if supervisord does not answer."""
+    try:
+        return {name for name, program in (await supervisord.programs()).items() if program.pid is not None}
+    except SupervisorError:
+        return None
+
+
+async def _wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) -> None:
+    """Raises: DaemonError, with the end of what the proxy has logged since it held `began_at` bytes."""
     deadline = time.monotonic() + HEALTHY_WITHIN_S
     while running_proxy(here) is None:
-        state = "not reachable"
+        state, is_hopeless = "not reachable", False
         with contextlib.suppress(SupervisorError):
             state = (await supervisord.program("proxy")).state
-        if state in ("FATAL", "EXITED", "STOPPED") or time.monotonic() > deadline:
-            last_lines = logs.tail(here.log_of("proxy"), LOG_LINES)
+            is_hopeless = state == "BACKOFF" and logs.last_exit(here.log_of("supervisord"), "proxy") == _HOPELESS
+        if state in ("FATAL", "EXITED", "STOPPED") or is_hopeless or time.monotonic() > deadline:
+            last_lines = logs.tail(here.log_of("proxy"), LOG_LINES, began_at)
             raise DaemonError(f"the proxy is {state}, not healthy. The last lines of its log:\n{last_lines}")
         time.sleep(POLL_S)  # noqa: ASYNC251  # a command line waits for one thing only
 

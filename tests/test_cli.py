@@ -65,7 +65,7 @@ def test_an_unknown_model_exits_2_with_the_list(idle: Installation, verb: str) -
 def test_without_a_service_it_says_so_and_exits_3(idle: Installation, arguments: list[str]) -> None:
     done = idle.manage(*arguments)
     assert done.returncode == 3
-    assert "make run" in done.stderr
+    assert "the service does not run: bin/manage_vllm.sh start-service" in done.stderr
 
 
 def test_a_program_that_has_not_run_has_no_log(idle: Installation) -> None:

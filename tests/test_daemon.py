@@ -142,3 +142,65 @@ def test_restart_service_stops_and_starts(installation: Installation) -> None:
         done = installation.manage("restart-service")
         assert done.returncode == 0, done.stderr
         assert installation.status()["proxy"]["pid"] != before
+
+
+async def test_why_a_proxy_does_not_answer_is_what_supervisord_says_of_it(installation: Installation) -> None:
+    here = Layout(installation.root)
+    assert await daemon.why_silent(here) == "the service does not run: bin/manage_vllm.sh start-service"
+    with running(installation):
+        assert re.search(
+            r"wait a moment \(supervisord says that it is (STARTING|RUNNING)", await daemon.why_silent(here)
+        )
+        installation.supervisorctl("stop", "proxy")
+        told = await daemon.why_silent(here)
+        assert told.startswith("bin/manage_vllm.sh start-service starts it (supervisord says that it is STOPPED")
+
+
+@pytest.mark.parametrize(
+    ("host", "says"), [("192.0.2.1", "Cannot assign requested address"), ("no-such-host.invalid", "not known")]
+)
+def test_an_address_that_cannot_be_listened_on_is_said_at_once_and_nothing_is_left_running(
+    installation: Installation, host: str, says: str
+) -> None:
+    good = installation.environ
+    installation.environ = {**good, "ROTA_LISTEN_HOST": host}
+    done = installation.manage("start-service")
+    installation.environ = good
+    assert done.returncode == 1
+    assert f"cannot listen on {host}:{installation.port} (settings listen_host and listen_port)" in done.stderr
+    assert says in done.stderr or "name resolution" in done.stderr
+    assert "last lines" not in done.stderr
+    assert installation.left_over() == []
+
+
+def test_a_proxy_that_cannot_run_is_given_up_at_once_with_its_own_words_and_the_next_start_has_its_own_settings(
+    installation: Installation,
+) -> None:
+    log = installation.root / "var" / "log" / "proxy.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("old line\n")
+    (installation.root / "supervisor.d" / "supervisord.conf").write_text(
+        (CHECKOUT / "supervisor.d" / "supervisord.conf")
+        .read_text()
+        .replace('PYTHONUNBUFFERED="1"', 'PYTHONUNBUFFERED="1",ROTA_LISTEN_HOST="192.0.2.1"')
+    )
+    try:
+        done = installation.manage("start-service")
+    finally:
+        shutil.copy(CHECKOUT / "supervisor.d" / "supervisord.conf", installation.root / "supervisor.d")
+    assert done.returncode == 1
+    assert "cannot listen on 192.0.2.1" in done.stderr
+    assert "old line" not in done.stderr
+    assert installation.left_over() == [], "a supervisord that was left would keep the settings"
+
+
+def test_a_supervisord_that_runs_nothing_is_started_anew_with_the_settings_of_now(installation: Installation) -> None:
+    with running(installation):
+        installation.supervisorctl("stop", "proxy")
+        installation.environ["ROTA_MAX_BODY_MIB"] = "1"
+        try:
+            assert installation.manage("start-service").returncode == 0
+        finally:
+            del installation.environ["ROTA_MAX_BODY_MIB"]
+        answer = installation.chat(model="a", x="y" * 2**21)
+        assert answer.status_code == 413

@@ -7,13 +7,13 @@ TAIL_BYTES = 16_384
 START_BYTES = 1_048_576
 
 
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a log, or a word about why there are none."""
+def tail(path: Path, lines: int, began_at: int = 0) -> str:
+    """The last lines of a log, from the byte `began_at` on, or a word about why there are none."""
     try:
-        text = _end(path, TAIL_BYTES)
+        text = _end(path, TAIL_BYTES, began_at)
     except OSError as error:
         return f"(its log {path} cannot be read: {error.strerror})"
-    return "\n".join(text.splitlines()[-lines:]) or f"(its log {path} is empty)"
+    return "\n".join(text.splitlines()[-lines:]) or f"(its log {path} is empty, or holds nothing new)"
 
 
 def since(path: Path, mark: str, began_at: int = 0) -> str:
@@ -28,17 +28,18 @@ def since(path: Path, mark: str, began_at: int = 0) -> str:
     return rest.partition("\n")[2] if found else rest
 
 
-def last_signal(supervisord_log: Path, program: str) -> str | None:
-    """Which signal ended the program's process, of the last time that one did, as supervisord's own log names it.
+def last_exit(supervisord_log: Path, program: str) -> str | None:
+    """How the program's last process ended by itself, as supervisord's own log says: `exit status 1`, or `SIGKILL`.
 
-    Its XML-RPC says -1 for all of them. Source: supervisor 4.3, process.py finish, options.py decode_wait_status.
+    Its XML-RPC says -1 for all signals, and nothing of what ended before it counted as running. Source: supervisor
+    4.3, process.py finish, options.py decode_wait_status.
     """
     try:
         text = _end(supervisord_log, START_BYTES)
     except OSError:
         return None
-    found = re.findall(rf"exited: {re.escape(program)} \(terminated by ([^;)]+)", text)
-    return found[-1].strip() if found else None
+    found = re.findall(rf"exited: {re.escape(program)} \((?:terminated by )?(\w[\w ]*\w)", text)
+    return found[-1] if found else None
 
 
 def size(path: Path) -> int:

@@ -202,7 +202,7 @@ class Watch:
     def _how(self, model: str, program: Program, oom_kills: int) -> str:
         if program.exit_status != SIGNAL_EXIT:
             return f"exit status {program.exit_status}"
-        signal = logs.last_signal(self._log_of("supervisord"), model) or "a signal"
+        signal = logs.last_exit(self._log_of("supervisord"), model) or "a signal"
         return signal + (", while the kernel killed processes for want of memory" if oom_kills > 0 else "")
 
     def _oom_kills_since(self, model: str) -> int:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from proxy.adapters.logs import TAIL_BYTES, last_signal, since, size, tail
+from proxy.adapters.logs import TAIL_BYTES, last_exit, since, size, tail
 
 
 def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
@@ -35,19 +35,24 @@ def test_what_stood_there_before_is_left_out_unless_the_log_was_rotated(tmp_path
     began_at = size(log)
     assert since(log, "MARK", began_at) == ""
     log.write_text("MARK\nold\nnew\n")
+    assert tail(log, 5, began_at) == "new"
     assert since(log, "MARK", began_at) == "new\n"
     log.write_text("new\n")
     assert since(log, "MARK", began_at) == "new\n"
 
 
-def test_the_last_signal_that_ended_a_program_is_supervisords_to_tell(tmp_path: Path) -> None:
+def test_how_a_program_ended_last_is_supervisords_to_tell(tmp_path: Path) -> None:
     log = tmp_path / "supervisord.log"
-    assert last_signal(log, "a.b") is None
+    assert last_exit(log, "a.b") is None
     log.write_text(
         "2026-01-01 00:00:00,000 WARN exited: a.b (terminated by SIGSEGV (core dumped); not expected)\n"
         "2026-01-01 00:00:01,000 WARN exited: a.b (terminated by SIGKILL; not expected)\n"
         "2026-01-01 00:00:02,000 WARN exited: aab (terminated by SIGTERM; not expected)\n"
         "2026-01-01 00:00:03,000 INFO stopped: a.b (terminated by SIGTERM)\n"
     )
-    assert last_signal(log, "a.b") == "SIGKILL"
-    assert last_signal(log, "c") is None
+    assert last_exit(log, "a.b") == "SIGKILL"
+    assert last_exit(log, "c") is None
+    log.write_text("WARN exited: a.b (terminated by SIGSEGV (core dumped); not expected)\n")
+    assert last_exit(log, "a.b") == "SIGSEGV"
+    log.write_text("WARN exited: a.b (exit status 2; not expected)\n")
+    assert last_exit(log, "a.b") == "exit status 2"
