@@ -25,7 +25,7 @@ from proxy.assembly import assemble
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
-from proxy.settings import Layout, Settings, layout, load_settings
+from proxy.settings import Layout, Settings, check_port, layout, load_settings
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder, engine_session
@@ -53,6 +53,7 @@ def main() -> int:
     try:
         settings = load_settings(here.root, os.environ)
         catalog = load(here.root / settings.catalog, here.root)
+        check_port(settings, catalog)
         lock = _lock(here.lock)
         asyncio.run(_serve(here, settings, catalog))
     except SupervisordGone:

@@ -11,7 +11,7 @@ from catalog.render import identity
 from catalog.spec import Catalog, ModelSpec
 from proxy.adapters.devices import Devices, open_devices
 from proxy.adapters.engine import EngineApi
-from proxy.adapters.launcher import Launcher
+from proxy.adapters.launcher import Launcher, missing_weights
 from proxy.adapters.processes import host_available_bytes
 from proxy.adapters.pulse import Pulse
 from proxy.adapters.state_files import StateFile
@@ -117,7 +117,15 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
         poll_interval_s=settings.poll_interval_s,
     )
+    for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
+        log.warning("%s", warning)
     return Assembled(fleet, memory, groups, devices.devices)
+
+
+def missing(catalog: Catalog) -> dict[str, str]:
+    """What is to be done, by model, about those whose weights are not there now."""
+    errors_of = {name: missing_weights(spec) for name, spec in catalog.models.items()}
+    return {name: error.in_full for name, error in errors_of.items() if error is not None}
 
 
 def declared_on(spec: ModelSpec, devices: tuple[Device, ...]) -> Amounts:

@@ -20,7 +20,7 @@ from catalog.load import load
 from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon
-from proxy.settings import Layout, layout, load_settings
+from proxy.settings import Layout, check_port, layout, load_settings
 from proxy.status_text import status_lines
 
 EXIT_FAILED = 1
@@ -95,7 +95,10 @@ def _models(here: Layout) -> list[str]:
 
 def _catalog(here: Layout) -> Catalog:
     """The catalog of the settings. Raises: CatalogError."""
-    return load(here.root / load_settings(here.root, os.environ).catalog, here.root)
+    settings = load_settings(here.root, os.environ)
+    catalog = load(here.root / settings.catalog, here.root)
+    check_port(settings, catalog)
+    return catalog
 
 
 def _status(here: Layout, arguments: argparse.Namespace) -> int:
@@ -147,7 +150,11 @@ def _logs(here: Layout, arguments: argparse.Namespace) -> int:
 
 def _start_service(here: Layout, _: argparse.Namespace) -> int:
     asyncio.run(daemon.start(here, load_settings(here.root, os.environ), _catalog(here), print))
-    print(f"the proxy is healthy: {(daemon.running_proxy(here) or {}).get('url')}")
+    with daemon.client(here) as proxy:
+        status = _answer(proxy.get("/status"))
+    print(f"the proxy is healthy: {status['proxy']['url']}")
+    for warning in (warning for engine in status["engines"] for warning in engine["warnings"]):
+        print("warning: " + warning.replace("\n", "; "))
     return 0
 
 

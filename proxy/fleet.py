@@ -165,6 +165,10 @@ class Fleet:
         """All engines at this moment."""
         return self._scheduler.view(self._now())
 
+    def misfits(self) -> dict[str, str]:
+        """Why, by model, those cannot run that fit on no device of this machine even alone."""
+        return self._scheduler.misfits()
+
     @property
     def ledger(self) -> Ledger:
         """The reservations, to look at."""

@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from catalog.spec import Gib, Seconds
+from catalog.spec import Catalog, Gib, Seconds
 from catalog.suggest import nearest
-from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct
+from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct, wrong_at
 
 SETTINGS_FILE = "settings.yaml"
 ENV_PREFIX = "ROTA_"
@@ -125,6 +125,14 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
             raise CatalogError(Path(variable), None, None, what)
         settings = _with(settings, key, environ[variable], variable)
     return settings
+
+
+def check_port(settings: Settings, catalog: Catalog) -> None:
+    """Raises: CatalogError for a model that would listen where the proxy does."""
+    for spec in catalog.models.values():
+        if spec.port == settings.listen_port:
+            what = f"{spec.port} is the proxy's own port (setting listen_port): give {spec.name} another"
+            raise wrong_at(catalog.folder / f"{spec.name}.yaml", ["port"], what)
 
 
 def _with(settings: Settings, key: str, text: str, variable: str) -> Settings:

@@ -54,6 +54,8 @@ def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bo
         f"{_gib(engine['memory_bytes']):>6} {_gib(engine['held_bytes']):>6} {on:<6} "
         f"{engine['leases']:>6} {engine['waiting']:>5}  {', '.join(engine['agent_types'])}"
     )
+    for warning in engine["warnings"]:
+        yield "    warning: " + warning.replace("\n", "; ")
     if engine["at_gate_s"] is not None:
         yield f"    started by hand; waits at the gate for {duration(engine['at_gate_s'])}: {engine['waits_for']}"
     if engine["stopped_by"]:

@@ -47,4 +47,6 @@ async def test_a_fleet_is_put_together_with_what_was_learned_and_the_devices_the
     assert list(parts.fleet.ledger.devices) == ["cpu0"]
     assert "b: there is no device 'gpu7'" in caplog.text
     assert "cpu0 (cpu0)" in caplog.text
+    assert "b may run on no device of this machine" in caplog.text
+    assert "a's weights are missing" in caplog.text
     assert b.devices == ()

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from catalog.spec import GIB
+from catalog.spec import GIB, AgentRoute, Agents, Catalog, Gib, ModelSpec
 from catalog.yaml_file import CatalogError, fields_of
 from proxy import settings as module
-from proxy.settings import NOT_SETTINGS, Settings, layout, load_settings
+from proxy.settings import NOT_SETTINGS, Settings, check_port, layout, load_settings
 
 
 def error_of(root: Path, environ: dict[str, str] | None = None) -> str:
@@ -97,6 +97,18 @@ def test_a_wrong_file_is_named_with_line_and_key(tmp_path: Path, text: str, says
     (tmp_path / "settings.yaml").write_text(text)
     message = error_of(tmp_path, {"ROTA_LISTEN_PORT": "9000"})
     assert message.startswith(f"{tmp_path / 'settings.yaml'}{says}")
+
+
+def test_a_model_on_the_proxys_own_port_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("name: a\nport: 8000\n")
+    model = ModelSpec(name="a", weights="w", port=8000, memory_bytes=Gib(1), max_model_len=1)
+    catalog = Catalog(folder=tmp_path, models={"a": model}, agents=Agents(agent_types={"A": AgentRoute(model="a")}))
+    check_port(Settings(listen_port=8001), catalog)
+    with pytest.raises(CatalogError) as caught:
+        check_port(Settings(), catalog)
+    what = "8000 is the proxy's own port (setting listen_port): give a another"
+    assert str(caught.value) == f"{path}:2: port: {what}"
 
 
 def test_the_project_folder_is_the_checkout_unless_rota_root_says_otherwise(

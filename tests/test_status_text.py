@@ -22,6 +22,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "leases": 1,
         "waiting": 2,
         "agent_types": ["Chat"],
+        "warnings": [],
         "at_gate_s": None,
         "waits_for": None,
         "stopped_by": None,
@@ -80,6 +81,10 @@ def test_failures_stops_and_escalations_stand_under_their_model() -> None:
         "    failed: why\n    | last line",
         "    2 sleeps or wakes failed; the last: level 1: HTTP 500",
     ]
+
+
+def test_what_will_keep_an_engine_from_starting_is_said_before() -> None:
+    assert lines(warnings=["no weights\nno config.json"])[6:] == ["    warning: no weights; no config.json"]
 
 
 def test_a_start_by_hand_that_waits_for_room_says_since_when_and_for_what() -> None:

@@ -27,6 +27,16 @@ class Devices(Protocol):
         """The variables that make a process see these and no other."""
 
 
+def missing_weights(spec: ModelSpec) -> WeightsMissing | None:
+    """The error if `spec`'s folder holds no model."""
+    if (Path(spec.weights) / "config.json").is_file():
+        return None
+    fetch = (
+        f"fetch them with: bin/download_models.py {spec.name}" if spec.source else "put the model where 'weights' says"
+    )
+    return WeightsMissing(f"{spec.name}'s weights are missing: {fetch}", detail=f"no config.json in {spec.weights}")
+
+
 class Launcher:
     """Launches on `devices`: `vllm` is the executable for specs that name none."""
 
@@ -44,11 +54,8 @@ class Launcher:
 
         Raises: WeightsMissing, PortTaken, EngineStartFailed.
         """
-        if not (Path(spec.weights) / "config.json").is_file():
-            fetch = f"fetch it with: bin/download_models.py {spec.name}" if spec.source else "put the model there"
-            raise WeightsMissing(
-                f"{spec.name}'s weights are missing: {fetch}", detail=f"no config.json in {spec.weights}"
-            )
+        if (missing := missing_weights(spec)) is not None:
+            raise missing
         executable = Path(spec.vllm) if spec.vllm else self._vllm
         if not executable.is_file():
             what = f"{spec.name} has no vLLM to run with; install it with: bin/manage_vllm.sh install-vllm"

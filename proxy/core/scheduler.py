@@ -71,6 +71,11 @@ class Scheduler:
         """Who stopped which model, of those that stay stopped."""
         return dict(self._board.stopped_by)
 
+    def misfits(self) -> dict[str, str]:
+        """Why, by model, those cannot run that fit on no device of this machine even alone."""
+        errors_of = {model: self._board.too_large(engine) for model, engine in self._board.engines.items()}
+        return {model: error.message for model, error in errors_of.items() if error is not None}
+
     def why_not_sleep(self, model: str, level: int) -> errors.RotaError | None:
         """The error for a person who asks for it, if `model` cannot be put to sleep at `level` now."""
         return why_not_sleep(self._board, self._board.engines[model], level)

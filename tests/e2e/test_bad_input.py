@@ -258,6 +258,29 @@ def test_a_port_that_is_taken_is_named_by_start_service(tmp_path: Path) -> None:
     assert "Address already in use" in done.stderr or "address already in use" in done.stderr
 
 
+def test_a_model_on_the_proxys_own_port_is_refused_by_start_service(tmp_path: Path) -> None:
+    installation = Installation(tmp_path, [fake_model("a")], {"Chat": "a"}, 4.5)
+    path = installation.catalog / "a.yaml"
+    path.write_text(re.sub(r"port: \d+", f"port: {installation.port}", path.read_text()))
+    done = installation.manage("start-service")
+    assert (done.returncode, "port: " in done.stderr, "is the proxy's own port" in done.stderr) == (1, True, True)
+    assert installation.left_over() == []
+
+
+def test_what_will_not_start_is_said_when_the_service_starts(tmp_path: Path) -> None:
+    models = [fake_model("huge", memory_gib=400), fake_model("missing", weights="models/nowhere")]
+    installation = Installation(tmp_path, models, {"Chat": "huge"}, 4.5)
+    try:
+        done = installation.manage("start-service")
+        shown = installation.manage("status").stdout
+    finally:
+        installation.stop()
+    assert done.returncode == 0
+    for told in (done.stdout, shown, installation.log("proxy")):
+        assert "huge needs 400.00 GiB, and it fits nowhere: cpu0 has" in told
+        assert "missing's weights are missing" in told
+
+
 def test_a_wrong_catalog_names_file_line_and_key_and_nothing_starts(tmp_path: Path) -> None:
     installation = Installation(tmp_path, fakes(), AGENTS, 4.5)
     path = installation.catalog / "medical.yaml"

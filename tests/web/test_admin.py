@@ -9,7 +9,7 @@ import pytest
 from catalog.spec import AgentRoute, Agents, Catalog
 from proxy.assembly import Assembled
 from proxy.core import messages
-from proxy.core.devices import Process, Strangers
+from proxy.core.devices import Amounts, Process, Strangers
 from proxy.core.errors import EngineStartFailed
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
@@ -60,6 +60,14 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
     assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "free_bytes": 100}
     [queued] = status["queue"]
     assert (queued["model"], queued["waiting"]) == ("a", 1)
+
+
+async def test_status_says_which_models_cannot_start_here(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    stage.fleet.feed(messages.AmountsLearned("b", Amounts(50, 50, 5, 25)))
+    a, b = (await client.get("/status")).json()["engines"]
+    assert a["warnings"] == ["a's weights are missing: put the model where 'weights' says\nno config.json in w"]
+    assert "it fits nowhere: gpu0 has" in b["warnings"][0]
 
 
 async def test_the_lists_of_models_are_the_same_and_wake_nothing(private: tuple[Stage, httpx.AsyncClient]) -> None:
