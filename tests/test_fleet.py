@@ -204,7 +204,7 @@ async def test_an_engine_is_put_to_sleep_and_woken_for_a_request() -> None:
 async def test_a_sleep_that_cannot_be_is_an_error_and_nothing_happens(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    with pytest.raises(CannotSleep, match="Its levels: none"):
+    with pytest.raises(CannotSleep, match="a cannot sleep: sleep_levels"):
         stage.fleet.sleep("a", 1, "by ann")
     assert stage.scheduler.states()["a"] is EngineState.READY
 

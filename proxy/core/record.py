@@ -11,11 +11,12 @@ from proxy.core import errors, messages, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
+from proxy.core.may_sleep import why_not_sleep
 from proxy.core.messages import Event
 from proxy.core.offers import Rung
 from proxy.core.queue import Ticket
 from proxy.core.roster import Crash, Engine
-from proxy.core.states import AWAKE, RUNS, EngineState
+from proxy.core.states import RUNS, EngineState
 
 _SLEEPS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
 
@@ -76,22 +77,6 @@ def record(board: Board, event: Event, now: float) -> None:
             pass
         case _:
             assert_never(event)
-
-
-def why_not_sleep(board: Board, engine: Engine, level: int) -> errors.RotaError | None:
-    """The error for a person who wants `engine` asleep at `level`, if that cannot be."""
-    if level not in engine.needs.sleep_levels:
-        allowed = ", ".join(map(str, engine.needs.sleep_levels)) or "none; see sleep_levels in the model's file"
-        return errors.CannotSleep(f"{engine.model} cannot sleep at level {level}. Its levels: {allowed}")
-    if engine.state not in AWAKE:
-        return errors.CannotSleep(f"{engine.model} is {engine.state}, and only a ready engine can be put to sleep")
-    pins = engine.needs.amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0)
-    if level == 1 and pins > max(0, board.ledger.host_free_bytes):
-        return errors.CannotSleep(
-            f"{engine.model} would pin {pins} more bytes of host memory, and sleepers may use "
-            f"{board.ledger.host_free_bytes} more (setting sleep_host_gib): stop others, or sleep at level 2"
-        )
-    return None
 
 
 def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestArrived, now: float) -> None:

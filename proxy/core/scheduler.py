@@ -24,8 +24,9 @@ from proxy.core.decide import decide
 from proxy.core.devices import Device
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
+from proxy.core.may_sleep import why_not_sleep
 from proxy.core.messages import Command, Event
-from proxy.core.record import record, why_not_sleep
+from proxy.core.record import record
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import EngineState
 
