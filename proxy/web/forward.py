@@ -99,13 +99,13 @@ class Forwarder:
                 if route.fallback is None:
                     raise
                 log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
-                request[FALLBACK] = f"{route.fallback}; for={route.model}; because={error.code}"
                 try:
                     spec = await stack.enter_async_context(self._fleet.lease(route.fallback))
                 except RotaError as second:
                     # Both are told of: the first is what the client asked for.
                     what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"
                     raise type(error)(what, param=error.param, retry_after_s=error.retry_after_s) from second
+                request[FALLBACK] = f"{route.fallback}; for={route.model}; because={error.code}"
             yield spec
 
     async def _relay(self, request: web.Request, spec: ModelSpec, body: bytes) -> web.StreamResponse:

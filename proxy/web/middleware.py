@@ -48,8 +48,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except RotaError as error:
         return _render(error, in_full=request.app.get(TELLS_ALL, False))
-    except web.HTTPRequestEntityTooLarge as error:
-        return _render(BodyTooLarge(f"{error.text}. The limit is the setting max_body_mib"))
+    except web.HTTPRequestEntityTooLarge:
+        limit = f"{request.client_max_size / 2**20:g} MiB"
+        return _render(BodyTooLarge(f"the body is larger than {limit}, which is the limit (setting max_body_mib)"))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         return _render(MethodNotAllowed(f"{request.method} {request.path}: only {allowed} is served there"))

@@ -264,6 +264,13 @@ async def test_a_body_of_many_megabytes_goes_through(plane: DataPlane) -> None:
     assert (await post(plane, json={"model": "a", "x": "y" * 3_000_000})).text == "3000000"
 
 
+async def test_a_body_over_the_limit_is_told_the_limit_in_mib(plane: DataPlane) -> None:
+    got = await post(plane, json={"model": "a", "x": "y" * 2**23})
+    assert got.status_code == 413
+    message = "the body is larger than 8 MiB, which is the limit (setting max_body_mib)"
+    assert got.json()["error"]["message"] == message
+
+
 async def test_a_bug_after_the_first_byte_never_writes_a_second_head_or_a_clean_end(
     plane: DataPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +351,7 @@ async def test_where_the_fallback_cannot_be_had_either_both_reasons_are_told(pla
         "7",
     )
     assert got.json()["error"]["message"] == "no weights\nIts fallback a cannot be had either: by ann"
+    assert "X-Rota-Fallback" not in got.headers, "nobody answered in its place"
 
 
 async def test_an_engine_cannot_pretend_to_be_a_fallback(plane: DataPlane) -> None:
