@@ -66,7 +66,7 @@ def record(board: Board, event: Event, now: float) -> None:
             _found(board, board.engines[model], event, now)
         case messages.StopRemembered(model, who):
             if model in board.engines and not board.limits.wakes_after_stop_by_hand:
-                board.stopped_by[model] = who
+                stops.note(board, board.engines[model], who)
         case messages.AmountsLearned(model, amounts):
             engine = board.engines[model]
             engine.needs = replace(engine.needs, amounts=amounts)

@@ -9,6 +9,7 @@ from math import inf
 from proxy.core import errors
 from proxy.core.board import Board
 from proxy.core.roster import Engine
+from proxy.core.states import EngineState
 
 SETTLES_S = 2.0
 """How long after the end of its process an engine may come back, so that its stop was a restart."""
@@ -18,6 +19,8 @@ def note(board: Board, engine: Engine, who: str) -> None:
     """A person stopped `engine` and means it: nobody gets it."""
     board.stopped_by[engine.model] = who
     engine.stop_settles_at = None
+    if engine.state is EngineState.STOPPED:
+        engine.why = f"stopped {who}"
     send_away(board, engine)
 
 

@@ -16,6 +16,7 @@ from proxy.core.messages import (
     StartEngine,
     StopAsked,
     StopEngine,
+    StopRemembered,
 )
 from proxy.core.stops import SETTLES_S
 from tests.core.world import CARD, LIMITS, World
@@ -65,6 +66,15 @@ def test_who_really_wants_it_stopped_or_started_need_not_wait() -> None:
     assert isinstance(told, Reject)
     world.feed(EngineStopped("a"))
     assert world.feed(RequestArrived(2, "a", by_hand="by ann")) == [StartEngine("a")]
+
+
+def test_what_has_not_run_and_is_stopped_says_who_did_it_and_not_that_nobody_asked() -> None:
+    world = World(a=30, b=30)
+    world.feed(StopAsked("a", "by ann"), StopRemembered("b", "by bob"))
+    assert [(view.why, view.stopped_by) for view in world.scheduler.view(0)] == [
+        ("stopped by ann", "by ann"),
+        ("stopped by bob", "by bob"),
+    ]
 
 
 def test_where_requests_may_undo_a_stop_they_do_so_once_it_is_no_restart() -> None:
