@@ -123,6 +123,8 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
             allowed = [ENV_PREFIX + name.upper() for name in known]
             what = f"is no setting.{nearest(variable, allowed)} Allowed: {', '.join(allowed)}"
             raise CatalogError(Path(variable), None, None, what)
+        if not environ[variable]:
+            continue  # `ROTA_CATALOG= make run`: as good as not set
         settings = _with(settings, key, environ[variable], variable)
     return settings
 
