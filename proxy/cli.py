@@ -1,6 +1,7 @@
 """The command line behind `bin/manage_vllm.sh`. Thin: it asks the proxy or supervisord, and prints.
 
-Exit statuses: 0 done; 1 it did not work, and why is on standard error; 2 wrong arguments; 3 the service is not running.
+Exit statuses: 0 done; 1 it did not work, and why is on standard error; 2 wrong arguments; 3 the service is not running;
+as of a shell 130 interrupted, 141 nobody reads what it prints any more.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import httpx
 from catalog import render
 from catalog.load import load
 from catalog.spec import Catalog
+from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.settings import Layout, check_port, layout, load_settings
@@ -27,6 +29,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 3
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 STOPPED_WITHIN_S = 900.0
 
 
@@ -36,7 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser(here).parse_args(argv)
     verb: Callable[[Layout, argparse.Namespace], int] = arguments.verb
     try:
-        return verb(here, arguments)
+        status = verb(here, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `status | head -1`. What is left in the buffer must not be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except (daemon.DaemonError, CatalogError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
@@ -49,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_NOT_RUNNING
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    return status
 
 
 def _parser(here: Layout) -> argparse.ArgumentParser:
@@ -61,19 +70,23 @@ def _parser(here: Layout) -> argparse.ArgumentParser:
         return sub
 
     models = _models(here)
+
+    def takes(sub: argparse.ArgumentParser, name: str, names: list[str]) -> None:
+        sub.add_argument(name, metavar="MODEL", type=_one_of(names), help=f"one of {', '.join(names)}")
+
     status = add("status", _status, "Show the devices, the engines and who waits.")
     status.add_argument("-m", "--memory", action="store_true", help="what each takes: declared, learned, present")
-    add("start", _start, "Start a model's engine and wait until it is ready.").add_argument("model", choices=models)
-    add("stop", _stop, "Drain a model's engine, stop it and wait for that.").add_argument("model", choices=models)
+    takes(add("start", _start, "Start a model's engine and wait until it is ready."), "model", models)
+    takes(add("stop", _stop, "Drain a model's engine, stop it and wait for that."), "model", models)
     sleep = add(
         "sleep", _sleep, "Drain a model's engine, put it to sleep and wait for that; the next request wakes it."
     )
-    sleep.add_argument("model", choices=models)
+    takes(sleep, "model", models)
     sleep.add_argument(
         "-l", "--level", type=int, choices=(1, 2), default=1, help="1 keeps the weights in host memory (1)"
     )
     log = add("logs", _logs, "Show the end of a program's log.")
-    log.add_argument("program", metavar="MODEL", choices=[*models, "proxy", "supervisord"])
+    takes(log, "program", [*models, "proxy", "supervisord"])
     log.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
     log.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     add("start-service", _start_service, "Start supervisord and the proxy, and wait until it is healthy.")
@@ -82,6 +95,18 @@ def _parser(here: Layout) -> argparse.ArgumentParser:
     add("install-vllm", _install_vllm, "Install vLLM for this machine into .venv-vllm.")
     add("render", _render, "Write supervisord's program files and the catalog's JSON Schemas.")
     return parser
+
+
+def _one_of(names: list[str]) -> Callable[[str], str]:
+    """What takes an argument that must be one of `names`, and suggests the nearest where it is not."""
+
+    def take(name: str) -> str:
+        if name not in names:
+            known = ", ".join(map(repr, names)) or "nothing: there is no catalog"
+            raise argparse.ArgumentTypeError(f"there is no '{name}'.{nearest(name, names)} (choose from {known})")
+        return name
+
+    return take
 
 
 def _models(here: Layout) -> list[str]:
