@@ -84,6 +84,16 @@ class Launch(msgspec.Struct, frozen=True):
     env: dict[str, str]
 
 
+class Preparation(msgspec.Struct, frozen=True):
+    """What `bin/engine` may do before it has leave: import what the Python script `executable` will, with `env`.
+
+    None where nothing can be done ahead: the variables that say which devices to use must be there before ROCm is.
+    """
+
+    executable: str | None
+    env: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """Where an engine starts, and what it may take there.
@@ -134,10 +144,15 @@ def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)
+    return Launch(argv, {**static_env(spec, on.can_sleep), **on.env})
+
+
+def static_env(spec: ModelSpec, can_sleep: bool) -> dict[str, str]:
+    """The variables of `spec`'s engine that do not depend on where it runs."""
     own = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     # The endpoints for sleep and wake exist only so. They are on the loopback, like all of the engine.
-    dev_mode = {"VLLM_SERVER_DEV_MODE": "1"} if on.can_sleep else {}
-    return Launch(argv, {**own, **spec.env, **dev_mode, **on.env})
+    dev_mode = {"VLLM_SERVER_DEV_MODE": "1"} if can_sleep else {}
+    return {**own, **spec.env, **dev_mode}
 
 
 def identity(spec: ModelSpec, can_sleep: bool) -> str:

@@ -20,6 +20,8 @@ class Gates:
 
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
+        self._early: dict[str, int] = {}
+        """Processes that had done all they can before their question was heard."""
 
     def __repr__(self) -> str:
         return f"<Gates {', '.join(f'{model}={one.pid}' for model, one in self._asked.items())}>"
@@ -28,6 +30,18 @@ class Gates:
         """Take the place of `model`."""
         self._asked[model] = Asked(pid, asyncio.get_running_loop().create_future())
         return self._asked[model]
+
+    def reach(self, model: str, pid: int) -> bool:
+        """The process `pid` has done what it can without leave; False if it is not known (yet)."""
+        asked = self._asked.get(model)
+        if asked is not None and asked.pid == pid:
+            return True
+        self._early[model] = pid
+        return False
+
+    def was_early(self, model: str, pid: int) -> bool:
+        """Whether `pid` had done so before it asked; says so once."""
+        return self._early.pop(model, None) == pid
 
     def leave(self, model: str, asked: Asked) -> bool:
         """Give the place up; False if a newer process has it."""

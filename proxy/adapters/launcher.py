@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.amounts import sleep_levels_of
-from catalog.render import Launch, Seat, launch
+from catalog.render import Launch, Preparation, Seat, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
 from proxy.core.devices import Device, DeviceKind
@@ -54,15 +54,7 @@ class Launcher:
 
         Raises: WeightsMissing, PortTaken, EngineStartFailed.
         """
-        if (missing := missing_weights(spec)) is not None:
-            raise missing
-        executable = Path(spec.vllm) if spec.vllm else self._vllm
-        if not executable.is_file():
-            what = f"{spec.name} has no vLLM to run with; install it with: bin/manage_vllm.sh install-vllm"
-            raise EngineStartFailed(what, detail=f"{executable} is not there")
-        if (holder := port_holder(spec.port)) is not None:
-            what = f"{spec.name} listens on port {spec.port}, and another process has it: free it, or change 'port'"
-            raise PortTaken(what, detail=f"{holder} has it")
+        self.check(spec)
         own = [device for device in self._devices.devices if device.id in devices]
         is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
         seat = Seat(
@@ -76,3 +68,23 @@ class Launcher:
             return launch(spec, str(self._vllm), seat)
         except ValueError as error:
             raise EngineStartFailed(str(error), lasts=Lasts.LASTING) from error
+
+    def preparation(self, spec: ModelSpec) -> Preparation:
+        """What `spec`'s process may do before it has leave. Raises: as `check`."""
+        self.check(spec)
+        kinds = {device.kind for device in self._devices.devices}
+        executable = None if DeviceKind.AMD in kinds else spec.vllm or str(self._vllm)
+        can_sleep = bool(sleep_levels_of(spec, DeviceKind.CPU not in kinds))
+        return Preparation(executable, static_env(spec, can_sleep))
+
+    def check(self, spec: ModelSpec) -> None:
+        """Raises: WeightsMissing, PortTaken, EngineStartFailed, where a start of `spec` is bound to fail."""
+        if (missing := missing_weights(spec)) is not None:
+            raise missing
+        executable = Path(spec.vllm) if spec.vllm else self._vllm
+        if not executable.is_file():
+            what = f"{spec.name} has no vLLM to run with; install it with: bin/manage_vllm.sh install-vllm"
+            raise EngineStartFailed(what, detail=f"{executable} is not there")
+        if (holder := port_holder(spec.port)) is not None:
+            what = f"{spec.name} listens on port {spec.port}, and another process has it: free it, or change 'port'"
+            raise PortTaken(what, detail=f"{holder} has it")

@@ -120,6 +120,16 @@ def on_end(pid: int, tell: Callable[[], None]) -> Callable[[], None]:
     return close
 
 
+def created_at(pid: int) -> int:
+    """When the process was created, in clock ticks since the boot: with the pid it names one process; 0 if it is gone.
+
+    Not in seconds since 1970, which a step of the clock would change (proc(5), /proc/pid/stat, starttime).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return 0
+
+
 def title(pid: int) -> str:
     """What the process calls itself: its whole command line; empty if it cannot be seen."""
     with contextlib.suppress(psutil.Error):

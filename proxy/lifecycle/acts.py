@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from catalog.render import Launch
 from catalog.spec import Catalog, ModelSpec
-from proxy.adapters import processes
+from proxy.adapters import page_cache, processes
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core import messages
-from proxy.core.errors import EngineStartFailed, GateRefused
+from proxy.core.errors import EngineStartFailed
 from proxy.core.messages import EngineFound, Event
 from proxy.core.probe import Answer, agrees
 from proxy.lifecycle.adoption import adopt
 from proxy.lifecycle.ending import end_group, end_program
-from proxy.lifecycle.groups import Groups
+from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
 
@@ -68,15 +67,6 @@ class Control(Protocol):
         """0 awake, 1 or 2 asleep."""
 
 
-class Launches(Protocol):
-    """Who prepares a launch."""
-
-    def prepare(
-        self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_cache_bytes: int | None
-    ) -> Launch:
-        """What the engine's process is to become. Raises: RotaError."""
-
-
 class Lifecycle:
     """The processes of all engines of one catalog."""
 
@@ -86,11 +76,11 @@ class Lifecycle:
         catalog: Catalog,
         supervisor: Supervisor,
         control: Control,
-        launches: Launches,
         memory: Memory,
         watch: Watch,
         groups: Groups,
         answers: StateFile[dict[str, Answer]],
+        launched: Mapping[str, Launched],
         keys: Mapping[str, str],
         choices: Mapping[str, tuple[tuple[str, ...], ...]],
         gate_socket: Path,
@@ -99,13 +89,13 @@ class Lifecycle:
         self._catalog = catalog
         self._supervisor = supervisor
         self._control = control
-        self._launches = launches
         self._memory = memory
         self._watch = watch
         self._groups = groups
         self._answers_file = answers
         self._answers = answers.read()
         """What each engine answered to its probe, by model, vLLM version and flags."""
+        self._launched = launched
         self._keys = keys
         self._choices = choices
         self._gate_socket = gate_socket
@@ -128,30 +118,8 @@ class Lifecycle:
             except SupervisorError as error:
                 return [messages.StartFailed(model, _not_started(model, error))]
             self._groups.expect(model)
+        await asyncio.to_thread(page_cache.read_ahead, Path(self._catalog.models[model].weights))
         return []
-
-    async def check_asker(self, model: str, pid: int) -> None:
-        """Raises: GateRefused if `pid` is not supervisord's process of `model`."""
-        try:
-            program = await self._supervisor.program(model)
-        except SupervisorError as error:
-            raise GateRefused(f"{model}: {error}") from error
-        if program.pid != pid:
-            how = f"start it with `bin/manage_vllm.sh start {model}`, or with supervisorctl"
-            raise GateRefused(f"pid {pid} is not supervisord's program {model}: {how}")
-
-    async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
-        """Take the process `pid` for `model`'s engine and prepare its launch. Raises: RotaError."""
-        self._groups.note(model, pid, devices)
-        self._watch.start_log(model)  # where a person started it, nobody did so before
-        self._watch.watch_leader(model)
-        kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
-        spec = self._catalog.models[model]
-        return await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
-
-    def expect(self, model: str) -> None:
-        """From now on a process of `model` should be there: if it is not, that is news."""
-        self._groups.expect(model)
 
     async def wait_ready(self, model: str) -> list[Event]:
         """EngineReady once it is and has answered its probe; nothing if it never is: that is a time-out's decision."""
@@ -237,7 +205,7 @@ class Lifecycle:
         async with self._start_or_stop[model]:
             devices = self._groups.devices_of(model)
             before = self._memory.before(model, devices)
-            group = self._groups.pid_of(model)
+            group = self._groups.leader_of(model)
             ended_itself = at_once and group is not None and not processes.exists(group)
             self._watch.forget(model)
             if at_once and group is not None:
@@ -267,6 +235,7 @@ class Lifecycle:
             gate_socket=self._gate_socket,
             devices=self._memory.device_ids,
             choices=self._choices,
+            launched=self._launched,
             reclaim=end_group,
         )
         for one in found:

@@ -15,7 +15,7 @@ from proxy.adapters import processes
 from proxy.adapters.engine import EngineError
 from proxy.adapters.supervisord import Program
 from proxy.core.messages import EngineFound
-from proxy.lifecycle.groups import Groups
+from proxy.lifecycle.groups import Groups, Launched
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,13 @@ async def adopt(
     gate_socket: Path,
     devices: Collection[str],
     choices: Mapping[str, tuple[tuple[str, ...], ...]],
+    launched: Mapping[str, Launched],
     reclaim: Callable[[str, int], Awaitable[None]],
 ) -> list[EngineFound]:
     """End what is left over, with `reclaim(model, group)`, then say what runs, where, and how deep it sleeps.
 
-    An engine is on those of `devices` that its environment names; where it names none (a machine without a GPU), on
-    the first of `choices`, the sets of devices that its model may have.
+    An engine is on those of `devices` that were kept of its launch (`launched`), or that its environment names; where
+    neither is known, on the first of `choices`, the sets of devices that its model may have.
     """
     alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
     there = {(one.model, one.group) for one in await asyncio.to_thread(processes.of_installation, gate_socket)}
@@ -53,14 +54,24 @@ async def adopt(
             await reclaim(model, group)
     found = []
     for model, program in alive.items():
-        if model not in catalog.models or program.pid is None or processes.is_waiting_at_gate(program.pid):
-            continue  # at the gate: it lost its connection to the proxy before us, says so in its log, and ends
-        own = _devices(processes.environment(program.pid), devices) or next(iter(choices[model]), ())
+        if model not in catalog.models or program.pid is None:
+            continue
+        if processes.is_waiting_at_gate(program.pid):
+            log.info("%s: ending pid %d, which lost its place at the gate with the proxy before us", model, program.pid)
+            await reclaim(model, program.pid)
+            continue
+        own = _kept(launched.get(model), program.pid, devices) or _devices(processes.environment(program.pid), devices)
+        own = own or next(iter(choices[model]), ())
         level = await _sleep_level(sleepers, catalog.models[model])
         log.info("adopting %s, pid %d, on %s, %s", model, program.pid, ", ".join(own), _depth(level))
         groups.note(model, program.pid, own)
         found.append(EngineFound(model, own, level))
     return found
+
+
+def _kept(launched: Launched | None, pid: int, known: Collection[str]) -> tuple[str, ...]:
+    is_it = launched is not None and (launched.pid, launched.created_at) == (pid, processes.created_at(pid))
+    return launched.devices if launched is not None and is_it and set(launched.devices) <= set(known) else ()
 
 
 def _devices(environ: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:

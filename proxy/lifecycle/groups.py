@@ -12,11 +12,24 @@ class Group:
     devices: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What is kept of a launch for the next proxy: the leader, its devices, and when it was created.
+
+    That is in clock ticks since the boot.
+    """
+
+    pid: int
+    created_at: int
+    devices: tuple[str, ...]
+
+
 class Groups:
     """The engines that are launched, by model."""
 
     def __init__(self) -> None:
         self._groups: dict[str, Group] = {}
+        self._askers: dict[str, int] = {}
         self._expected_at: dict[str, float] = {}
         """When supervisord was known to run the engine; what it said before that is old news."""
 
@@ -30,6 +43,14 @@ class Groups:
         """The process `pid` becomes `model`'s engine."""
         self._groups[model] = Group(pid, devices)
         self.expect(model)
+
+    def note_asker(self, model: str, pid: int) -> None:
+        """The process `pid` asks at the gate to become `model`'s engine."""
+        self._askers[model] = pid
+
+    def leader_of(self, model: str) -> int | None:
+        """The leader's pid, also where it has not become the engine yet."""
+        return self.pid_of(model) or self._askers.get(model)
 
     def expect(self, model: str) -> None:
         """From now on a process of `model` should be there: if it is not, that is news."""
@@ -46,6 +67,7 @@ class Groups:
     def forget(self, model: str) -> None:
         """Its processes are being cleared away."""
         self._groups.pop(model, None)
+        self._askers.pop(model, None)
 
     def pid_of(self, model: str) -> int | None:
         """The leader's pid, which is the group's number."""
@@ -58,5 +80,6 @@ class Groups:
         return () if group is None else group.devices
 
     def model_of(self) -> dict[int, str]:
-        """The model by group number."""
-        return {group.pid: model for model, group in self._groups.items()}
+        """The model by group number, also of those that have not become engines yet."""
+        askers = {pid: model for model, pid in self._askers.items()}
+        return askers | {group.pid: model for model, group in self._groups.items()}

@@ -26,15 +26,31 @@ class Gate:
         return f"<Gate {self._fleet!r}>"
 
     def routes(self) -> list[web.RouteDef]:
-        """The gate's one path."""
-        return [web.post("/gate/{model}", self.ask)]
+        """What a process asks: what to prepare, then for leave; meanwhile it says that it is prepared."""
+        return [
+            web.get("/gate/{model}", self.prepare),
+            web.post("/gate/{model}", self.ask),
+            web.post("/gate/{model}/reached", self.reached),
+        ]
+
+    async def prepare(self, request: web.Request) -> web.Response:
+        """What can be done without leave: which executable to import. Raises: RotaError if a start must fail."""
+        model = self._router.named(request.match_info["model"])
+        pid, _ = peer(request)
+        return _encoded(await self._fleet.prepare(model, pid))
 
     async def ask(self, request: web.Request) -> web.Response:
         """Wait for room, then answer with argv and environment. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
         pid, _ = peer(request)
-        launch = await self._fleet.ask_gate(model, pid)
-        return web.Response(body=msgspec.json.encode(launch), content_type="application/json")
+        return _encoded(await self._fleet.ask_gate(model, pid))
+
+    async def reached(self, request: web.Request) -> web.Response:
+        """The process that asks has done what it can. Raises: ModelNotFound."""
+        model = self._router.named(request.match_info["model"])
+        pid, _ = peer(request)
+        self._fleet.reach_gate(model, pid)
+        return web.Response(status=204)
 
 
 def peer(request: web.Request) -> tuple[int, int]:
@@ -42,3 +58,7 @@ def peer(request: web.Request) -> tuple[int, int]:
     connection = request.get_extra_info("socket")
     pid, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return int(pid), int(uid)
+
+
+def _encoded(answer: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from catalog.render import Launch
+from catalog.render import Launch, Preparation
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
@@ -18,7 +18,8 @@ from proxy.core.devices import Amounts, Device, DeviceError, DeviceKind, DeviceU
 from proxy.core.figures import Learned
 from proxy.core.probe import Answer
 from proxy.lifecycle.acts import Lifecycle
-from proxy.lifecycle.groups import Groups
+from proxy.lifecycle.groups import Groups, Launched
+from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
 from tests.fleet_stage import spec
@@ -110,6 +111,9 @@ class FakeLaunches:
         self.asked.append((spec.name, devices, awake_bytes, kv_bytes))
         return Launch([spec.name], {})
 
+    def preparation(self, spec: ModelSpec) -> Preparation:
+        return Preparation(f"/{spec.name}", {})
+
 
 class FakePulse:
     def __init__(self) -> None:
@@ -173,15 +177,24 @@ class Stage:
             hang_timeout_s=5.0,
         )
         self.watch.notice = self.note
-        self.lifecycle = Lifecycle(
+        self.launching = Launching(
             catalog=self.catalog,
-            supervisor=self.supervisor,
-            control=self.control,
+            programs=self.supervisor,
             launches=self.launches,
             memory=self.memory,
             watch=self.watch,
             groups=self.groups,
+            launched=StateFile(folder / "launched.json", dict[str, Launched], {}),
+        )
+        self.lifecycle = Lifecycle(
+            catalog=self.catalog,
+            supervisor=self.supervisor,
+            control=self.control,
+            memory=self.memory,
+            watch=self.watch,
+            groups=self.groups,
             answers=StateFile(folder / "probes.json", dict[str, Answer], {}),
+            launched=self.launching.launched,
             keys=keys,
             choices=dict.fromkeys(models, ((CARD,),)),
             gate_socket=folder / "gate.sock",

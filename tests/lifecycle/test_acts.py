@@ -12,7 +12,6 @@ from proxy.adapters.engine import EngineError
 from proxy.adapters.supervisord import NoSuchProgram
 from proxy.core import messages
 from proxy.core.devices import DeviceKind
-from proxy.core.errors import GateRefused
 from proxy.core.probe import Answer
 from tests.lifecycle.stage import CARD, GIB, PID, RUNNING, Stage, see
 
@@ -28,26 +27,6 @@ async def test_a_start_that_supervisord_refuses_is_a_failed_start(stage: Stage) 
     [event] = await stage.lifecycle.start("a")
     assert isinstance(event, messages.StartFailed)
     assert "restart-service" in event.error.message
-
-
-async def test_only_supervisords_own_process_may_ask_at_the_gate(stage: Stage) -> None:
-    stage.supervisor.now["a"] = RUNNING
-    await stage.lifecycle.check_asker("a", 4242)
-    with pytest.raises(GateRefused, match="pid 1 is not supervisord's program a"):
-        await stage.lifecycle.check_asker("a", 1)
-    stage.supervisor.is_away = True
-    with pytest.raises(GateRefused, match="away"):
-        await stage.lifecycle.check_asker("a", 4242)
-
-
-async def test_a_launch_is_prepared_with_what_is_reserved_and_learned(
-    stage: Stage, group: subprocess.Popen[str]
-) -> None:
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
-    stage.memory._learned["a|1|x"] = replace(stage.memory.learned("a"), kv_cache_bytes=5)
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
-    assert stage.launches.asked == [("a", (CARD,), 10 * GIB, None), ("a", (CARD,), 10 * GIB, 5)]
-    assert stage.groups.devices_of("a") == (CARD,)
 
 
 async def test_an_engine_is_ready_when_it_has_answered_its_probe_and_the_answer_is_kept(stage: Stage) -> None:
@@ -135,7 +114,7 @@ async def test_a_stop_ends_the_whole_group_and_the_memory_is_a_strangers_until_i
 ) -> None:
     [child] = set(processes.members(group.pid, "a")) - {group.pid}
     stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
+    await stage.launching.launch("a", group.pid, (CARD,), 10 * GIB)
     strangers, stopped = await stage.lifecycle.stop("a")
     assert isinstance(strangers, messages.StrangersSeen)
     assert stopped == messages.EngineStopped("a")
@@ -162,7 +141,7 @@ async def test_memory_that_does_not_come_back_is_said_and_left_to_the_strangers(
 
 async def test_what_hangs_is_not_asked_first(stage: Stage, group: subprocess.Popen[str]) -> None:
     stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
+    await stage.launching.launch("a", group.pid, (CARD,), 10 * GIB)
 
     async def notices() -> None:
         await asyncio.to_thread(group.wait, 10)
@@ -179,7 +158,7 @@ async def test_how_an_engine_ended_by_itself_is_told_once_supervisord_knows(
     stage: Stage, group: subprocess.Popen[str]
 ) -> None:
     stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 10 * GIB)
+    await stage.launching.launch("a", group.pid, (CARD,), 10 * GIB)
     group.kill()
     group.wait()
     stage.supervisor.now["a"] = replace(RUNNING, state="EXITED", pid=None, is_alive=False, exit_status=3)

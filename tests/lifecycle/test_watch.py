@@ -98,7 +98,7 @@ async def test_another_process_under_the_same_name_means_that_the_old_one_ended(
 
 async def launched(stage: Stage, group: subprocess.Popen[str]) -> None:
     stage.supervisor.now["a"] = replace(RUNNING, pid=group.pid)
-    await stage.lifecycle.launch("a", group.pid, (CARD,), 1)
+    await stage.launching.launch("a", group.pid, (CARD,), 1)
     await stage.watch.watch_members("a")
 
 

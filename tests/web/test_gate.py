@@ -1,3 +1,4 @@
+import asyncio
 import os
 
 import httpx
@@ -12,8 +13,12 @@ async def test_the_gate_takes_the_askers_pid_from_the_kernel_and_answers_with_th
     private: tuple[object, httpx.AsyncClient],
 ) -> None:
     stage, client = private
-    got = await client.post("/gate/a")
-    assert got.json() == {"argv": ["vllm"], "env": {}}
+    assert (await client.get("/gate/a")).json() == {"executable": "/vllm", "env": {}}
+    asking = asyncio.create_task(client.post("/gate/a"))
+    await asyncio.sleep(0.1)
+    assert not asking.done(), "it has leave only when it has done what it can without"
+    assert (await client.post("/gate/a/reached")).status_code == 204
+    assert (await asking).json() == {"argv": ["vllm"], "env": {}}
     assert stage.lifecycle.done == [f"launch a {os.getpid()}"]  # type: ignore[attr-defined]
 
 

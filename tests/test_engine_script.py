@@ -1,0 +1,194 @@
+"""bin/engine: it prepares in the engine's own Python, asks, and becomes the engine in the same process."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENGINE = Path(__file__).parents[1] / "bin" / "engine"
+SCRIPT = """\
+#!{python}
+import json, os, sys
+if __name__ == "__main__":
+    import vllm
+    print(json.dumps({{"argv": sys.argv, "pid": os.getpid(), "early": os.environ["EARLY"], "late": os.environ["LATE"],
+                      "mark": os.environ.get("ROTA_PREPARES"), "imports": vllm.imports, "path": sys.path[0]}}))
+    sys.exit(7)
+"""
+
+
+class Gate(ThreadingHTTPServer):
+    """The proxy's side: `asked` is what came, in order; leave is given when `may_go` is set."""
+
+    address_family = socket.AF_UNIX
+    daemon_threads = True
+
+    def __init__(self, path: Path, executable: str | None) -> None:
+        self.asked: list[str] = []
+        self.may_go, self.reached = threading.Event(), threading.Event()
+        self.refusal: str | None = None
+        self.executable = executable
+        self.argv = [executable or sys.executable, "serve", "w"]
+        super().__init__(str(path), Handler, bind_and_activate=True)  # type: ignore[arg-type]
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Gate
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(f"GET {self.path}")
+        self.answer(200, {"executable": self.server.executable, "env": {"EARLY": "1"}})
+
+    def do_POST(self) -> None:
+        self.server.asked.append(f"POST {self.path}")
+        if self.path.endswith("/reached"):
+            self.server.reached.set()
+            self.answer(204, None)
+        elif self.server.refusal is not None:
+            self.answer(503, {"error": {"message": self.server.refusal}})
+        else:
+            assert self.server.may_go.wait(20)
+            self.answer(200, {"argv": self.server.argv, "env": {"EARLY": "1", "LATE": "2"}})
+
+    def answer(self, status: int, body: object) -> None:
+        self.send_response(status)
+        content = b"" if body is None else json.dumps(body).encode()
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class Box:
+    """A folder with an executable, a package `vllm` that counts its imports, and a gate."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.script = folder / "bin" / "vllm"
+        self.script.parent.mkdir()
+        self.script.write_text(SCRIPT.format(python=sys.executable))
+        self.script.chmod(0o755)
+        self.package("vllm", "import os\nimports = os.environ.get('IMPORTED_BY', '') + str(os.getpid())\n")
+        self.package("setproctitle", "def setproctitle(title):\n    print('title', title, flush=True)\n")
+        self.gate = Gate(folder / "gate.sock", str(self.script))
+        threading.Thread(target=self.gate.serve_forever, daemon=True).start()
+
+    def package(self, name: str, text: str) -> None:
+        (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / name / "__init__.py").write_text(text)
+
+    def start(self) -> subprocess.Popen[str]:
+        environ = {**os.environ, "ROTA_GATE": str(self.folder / "gate.sock"), "PYTHONPATH": str(self.folder)}
+        return subprocess.Popen(
+            [sys.executable, "-I", str(ENGINE), "a"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path)
+    yield box
+    box.gate.shutdown()
+    box.gate.server_close()
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str, int]:
+    out, err = process.communicate(timeout=20)
+    return out, err, process.returncode
+
+
+def test_it_imports_before_it_has_leave_and_becomes_the_engine_in_the_same_process(box: Box) -> None:
+    process = box.start()
+    assert box.gate.reached.wait(20)
+    assert process.poll() is None, "it waits"
+    box.gate.may_go.set()
+    out, err, status = end(process)
+    title, said = out.splitlines()
+    told = json.loads(said)
+    assert status == 7
+    assert told["argv"] == box.gate.argv
+    assert told["pid"] == process.pid
+    assert told["imports"] == str(process.pid), "the import of before"
+    assert (told["early"], told["late"], told["mark"]) == ("1", "2", None)
+    assert told["path"] == str(box.script.parent)
+    assert title == "title vllm serve w"
+    assert f"engine a: leave given: {box.script} serve w" in err
+    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached"]
+
+
+@pytest.mark.parametrize("package", ["vllm", "setproctitle"])
+def test_what_cannot_be_imported_ahead_is_left_to_a_fresh_process(box: Box, package: str) -> None:
+    marker = box.folder / "broken"
+    broken = f"import os\nif not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close()\n    1 / 0\n"
+    text = (box.folder / package / "__init__.py").read_text()
+    box.package(package, broken + text)
+    box.gate.may_go.set()
+    out, err, status = end(box.start())
+    assert status == 7
+    assert "nothing is imported ahead (ZeroDivisionError('division by zero'))" in err
+    assert json.loads(out.splitlines()[-1])["late"] == "2"
+    assert "title" not in out
+
+
+@pytest.mark.parametrize("first_line", ["#!/bin/sh", "\x7fELF", ""])
+def test_an_executable_that_is_no_python_script_is_run_as_it_is(box: Box, first_line: str) -> None:
+    box.script.write_text(f"{first_line}\necho ran $LATE\nexit 7\n")
+    box.gate.may_go.set()
+    box.gate.argv = ["/bin/sh", str(box.script)]
+    out, _, status = end(box.start())
+    assert (out, status) == ("ran 2\n", 7)
+
+
+def test_a_script_by_way_of_env_is_prepared_for_too(box: Box) -> None:
+    text = box.script.read_text()
+    box.script.write_text("#!/usr/bin/env python3\n" + text.partition("\n")[2])
+    box.gate.may_go.set()
+    _, err, status = end(box.start())
+    assert status == 7
+    assert "nothing is imported" not in err
+
+
+def test_where_nothing_may_be_prepared_it_asks_at_once(box: Box) -> None:
+    box.gate.executable = None
+    box.gate.argv = [str(box.script), "serve"]
+    box.gate.may_go.set()
+    out, _, status = end(box.start())
+    assert status == 7
+    assert "title" not in out, "it was run by exec"
+    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached"]
+
+
+def test_a_refusal_is_said_and_ends_it(box: Box) -> None:
+    box.gate.refusal = "there is no room"
+    _, err, status = end(box.start())
+    assert status == 1
+    assert "engine a: not started: there is no room" in err
+
+
+def test_without_a_proxy_it_says_so(tmp_path: Path) -> None:
+    environ = {**os.environ, "ROTA_GATE": str(tmp_path / "none.sock")}
+    done = subprocess.run(
+        [sys.executable, str(ENGINE), "a"], env=environ, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 1
+    assert "not started: no answer from the proxy" in done.stderr
