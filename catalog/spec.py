@@ -30,6 +30,8 @@ Port = Annotated[int, Meta(ge=1024, le=65535)]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=100)]
 SleepLevel = Annotated[int, Meta(ge=1, le=2)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
+Residence = Annotated[float, Meta(ge=0, le=31_536_000)]
+Priority = Annotated[float, Meta(gt=0, le=1000)]
 AgentType = Annotated[str, Meta(min_length=1, max_length=200)]
 Flag = Annotated[str, Meta(pattern=r"^(--)?[a-z0-9][a-z0-9_.-]*$", description="A flag of `vllm serve`.")]
 FlagValue = bool | int | float | str | list[int | float | str] | dict[str, Any]
@@ -66,6 +68,11 @@ class ModelSpec(
     `sleep_levels` are the levels it may sleep at: both on a GPU if absent, none for an embedder or without a GPU.
     `vllm_args` are further `vllm serve` flags without the dashes; true gives the bare flag, lists repeat the value,
     objects become JSON. `weights` is a folder, `vllm` the executable that serves it (the settings' own if absent).
+
+    `concurrency` is how many requests the engine has at once (`max_num_seqs` if absent), `max_queue` how many may wait.
+    The waits of a model of `priority` 2 count twice. A `pinned` engine never makes room for others, a `preload` one is
+    started with the proxy. `min_residence_s` is how long it stays at least once it is ready, `idle_sleep_s` and
+    `idle_stop_s` after how long without requests it falls asleep and is stopped (never if absent).
     """
 
     name: ModelName
@@ -91,15 +98,33 @@ class ModelSpec(
     env: dict[Variable, str] = {}
     vllm: str | None = None
     start_timeout_s: Seconds = 600.0
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    max_queue: Annotated[int, Meta(ge=1)] = 1000
+    priority: Priority = 1.0
+    pinned: bool = False
+    preload: bool = False
+    min_residence_s: Residence | None = None
+    idle_sleep_s: Seconds | None = None
+    idle_stop_s: Seconds | None = None
     licence: str | None = None
     source: Source | None = None
 
 
 class AgentRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the requests of one agent type go: to `model`, and to `fallback` where that one cannot be had."""
+    """Where the requests of one agent type go: to `model`, and to `fallback` where that one cannot be had.
+
+    `priority` is that of its requests, beside the model's own. The other keys are as in the model's file, where they
+    count before these.
+    """
 
     model: ModelName
     fallback: ModelName | None = None
+    priority: Priority = 1.0
+    pinned: bool = False
+    preload: bool = False
+    min_residence_s: Residence | None = None
+    idle_sleep_s: Seconds | None = None
+    idle_stop_s: Seconds | None = None
 
 
 class Agents(

@@ -41,7 +41,10 @@ class Settings(
     device_memory_bytes: Gib | None = None
     device_reserve_bytes: Gib = Gib(2**29)
     max_body_mib: Annotated[int, Meta(ge=1)] = 64
-    max_wait_s: Seconds = 600.0
+    max_wait_s: Seconds = 120.0
+    queue_timeout_s: Seconds = 600.0
+    max_queue: Annotated[int, Meta(ge=1)] = 2000
+    overlap: bool = True
     cool_down_s: Seconds = 15.0
     sleep_host_bytes: Gib | None = None
     sleep_timeout_s: Seconds = 120.0

@@ -141,6 +141,21 @@ class CannotSleep(InvalidRequest):
     code = "cannot_sleep"
 
 
+class QueueFull(RotaError):
+    """So many wait already that one more is not taken in."""
+
+    status = 429
+    code = "queue_full"
+    type = "rate_limit_error"
+
+
+class DeadlineTooShort(RotaError):
+    """By what has been learned here the request would be served later than its client will wait."""
+
+    status = 503
+    code = "deadline_too_short"
+
+
 class WaitedTooLong(RotaError):
     """The request waited its whole limit and its engine did not become ready."""
 

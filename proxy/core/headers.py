@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 
 REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
+DEADLINE = "X-Request-Deadline-S"
+"""How long the client waits for an engine, in s."""
 ERROR_MARK = "X-Rota-Error"
 """On every error that is the proxy's own, never on one of vLLM's: its value is the error's code."""
 FALLBACK = "X-Rota-Fallback"
@@ -24,7 +26,7 @@ _HOP_BY_HOP = frozenset(
 )
 # The body is written anew: its length changes, aiohttp has undone its compression and has answered its Expect.
 _OF_THE_OLD_REQUEST = frozenset(
-    {"host", "content-length", "content-encoding", "expect", REQUEST_ID.lower(), AGENT_TYPE.lower()}
+    {"host", "content-length", "content-encoding", "expect", REQUEST_ID.lower(), AGENT_TYPE.lower(), DEADLINE.lower()}
 )
 _LONGEST_REQUEST_ID = 200
 

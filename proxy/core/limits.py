@@ -12,6 +12,7 @@ from proxy.core.diagnose import Lasts
 
 LONGEST_COOL_DOWN_S = 300.0
 MOST_DOUBLINGS = 30
+LONGEST_RETRY_S = 300.0
 RETRY_AFTER_WAIT_S = 30.0
 """When to come back after having waited in vain: nothing is known about how long it will take."""
 
@@ -21,10 +22,10 @@ class Limits:
     """How long a request may wait for its engine, and the first cool-down of an engine that failed to start."""
 
     max_wait_s: float = 120.0
-    """After so long the swap for a request begins, whatever it costs."""
+    """After so long the swap for a request begins, whatever it costs; but for an overload (`policy`, rule 8)."""
     queue_timeout_s: float = 600.0
     """After so long in the queue a request is told to come back."""
-    max_queue: int = 2**31
+    max_queue: int = 2000
     """How many requests may wait in all."""
     overlap: bool = True
     """Whether the process of an engine is started while others still make room for it."""

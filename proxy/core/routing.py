@@ -17,10 +17,11 @@ _PURPOSES = {True: "computes embeddings", False: "writes text"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The model that must answer, and the one that may answer in its place where it cannot be had."""
+    """The model that must answer, the one that may answer in its place where it cannot be had, and the priority."""
 
     model: str
     fallback: str | None = None
+    priority: float = 1.0
 
 
 class Router:
@@ -29,6 +30,7 @@ class Router:
     def __init__(self, catalog: Catalog) -> None:
         self._by_agent_type = {name: route.model for name, route in catalog.agents.agent_types.items()}
         self._fallbacks = {name: route.fallback for name, route in catalog.agents.agent_types.items()}
+        self._priorities = {name: route.priority for name, route in catalog.agents.agent_types.items()}
         self._by_name = dict(self._by_agent_type)
         for spec in catalog.models.values():
             self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
@@ -58,7 +60,9 @@ class Router:
             what = "give 'agent_type' (or the header X-Agent-Type) or 'model'"
             raise InvalidRequest(f"{what}. {self._all_names()}", param="model")
         named_type = model if model in self._by_agent_type else agent_type if not model else None
-        return Route(chosen, self._fallbacks[named_type] if named_type else None)
+        if named_type is None:
+            return Route(chosen)
+        return Route(chosen, self._fallbacks[named_type], self._priorities[named_type])
 
     def check_path(self, model: str, path: str) -> None:
         """Refuse what vLLM would refuse after a swap of engines. Raises: WrongModelForPath."""

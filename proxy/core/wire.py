@@ -7,6 +7,9 @@ import msgspec
 
 from proxy.core.errors import InvalidRequest
 
+OWN_FIELDS = frozenset({"agent_type", "keep_alive"})
+"""Said to Rota, not to the engine."""
+
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -39,8 +42,17 @@ class JsonBody:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"'{name}' must be a string", param=name) from error
 
+    def scalar(self, name: str) -> object:
+        """The field `name`, whatever it is; None if it is absent. Raises: InvalidRequest if it cannot be read."""
+        if (raw := self._fields.get(name)) is None:
+            return None
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
+
     def for_engine(self, served_name: str) -> bytes:
-        """The body as the engine gets it: `model` is its served name, `agent_type` is gone."""
-        fields = {name: value for name, value in self._fields.items() if name != "agent_type"}
+        """The body as the engine gets it: `model` is its served name, and what is said to Rota is gone."""
+        fields = {name: value for name, value in self._fields.items() if name not in OWN_FIELDS}
         fields["model"] = msgspec.Raw(msgspec.json.encode(served_name))
         return msgspec.json.encode(fields)

@@ -17,6 +17,7 @@ from catalog.spec import ModelSpec
 from proxy.core import headers
 from proxy.core.errors import (
     BlockedByOthers,
+    DeadlineTooShort,
     EngineRefused,
     EngineStartFailed,
     EngineUnreachable,
@@ -27,14 +28,16 @@ from proxy.core.errors import (
 )
 from proxy.core.routing import EMBEDDINGS, Route, Router
 from proxy.core.wire import JsonBody
+from proxy.core.wishes import Wishes, deadline_s, keep_alive_s
 from proxy.fleet import Fleet
 from proxy.web.middleware import FALLBACK, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/chat/completions", "/v1/completions", EMBEDDINGS)
-CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand)
-"""For these the agent type's fallback answers; waiting too long is not among them: the time is gone."""
+CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand, DeadlineTooShort)
+"""For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
+queue: another engine would have to come up for it, where time is short already."""
 
 CONNECT_TIMEOUT_S = 5.0
 IDLE_CONNECTION_S = 4.0
@@ -77,30 +80,35 @@ class Forwarder:
             header_agent_type=_agent_type(request),
         )
         self._router.check_path(route.model, request.path)
+        wishes = Wishes(
+            priority=route.priority,
+            deadline_s=deadline_s(request.headers),
+            keep_alive_s=keep_alive_s(body.scalar("keep_alive")),
+        )
         try:
-            return await self._serve(request, route, body)
+            return await self._serve(request, route, wishes, body)
         except EngineRefused as error:
             # The engine never had the request, and its end is known now: the next one may have it.
             log.info("%s: another try, request id %s", error.message, request[REQUEST_ID])
-            return await self._serve(request, route, body)
+            return await self._serve(request, route, wishes, body)
 
-    async def _serve(self, request: web.Request, route: Route, body: JsonBody) -> web.StreamResponse:
-        async with self._lease(request, route) as spec:
+    async def _serve(self, request: web.Request, route: Route, wishes: Wishes, body: JsonBody) -> web.StreamResponse:
+        async with self._lease(request, route, wishes) as spec:
             return await self._relay(request, spec, body.for_engine(spec.name))
 
     @asynccontextmanager
-    async def _lease(self, request: web.Request, route: Route) -> AsyncIterator[ModelSpec]:
+    async def _lease(self, request: web.Request, route: Route, wishes: Wishes) -> AsyncIterator[ModelSpec]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
         request.pop(FALLBACK, None)  # of a try before
         async with AsyncExitStack() as stack:
             try:
-                spec = await stack.enter_async_context(self._fleet.lease(route.model))
+                spec = await stack.enter_async_context(self._fleet.lease(route.model, wishes=wishes))
             except CANNOT_BE_HAD as error:
                 if route.fallback is None:
                     raise
                 log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
                 try:
-                    spec = await stack.enter_async_context(self._fleet.lease(route.fallback))
+                    spec = await stack.enter_async_context(self._fleet.lease(route.fallback, wishes=wishes))
                 except RotaError as second:
                     # Both are told of: the first is what the client asked for.
                     what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"

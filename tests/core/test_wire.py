@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import InvalidRequest
-from proxy.core.wire import JsonBody
+from proxy.core.wire import OWN_FIELDS, JsonBody
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.recursive(
@@ -15,23 +15,26 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
-bodies = st.dictionaries(texts | st.sampled_from(["model", "agent_type", "messages"]), values, max_size=6)
+bodies = st.dictionaries(texts | st.sampled_from(["model", "agent_type", "keep_alive", "messages"]), values, max_size=6)
 styles = st.fixed_dictionaries(
     {"indent": st.none() | st.integers(0, 4), "ensure_ascii": st.booleans(), "sort_keys": st.booleans()}
 )
 
 
 @given(bodies, styles, texts)
-def test_whatever_the_body_only_the_model_is_set_and_the_agent_type_is_gone(
+def test_whatever_the_body_only_the_model_is_set_and_what_is_said_to_rota_is_gone(
     body: dict[str, Any], style: dict[str, Any], served: str
 ) -> None:
     sent = json.loads(JsonBody(json.dumps(body, **style).encode()).for_engine(served))
-    rest = {name: value for name, value in body.items() if name != "agent_type"}
+    rest = {name: value for name, value in body.items() if name not in OWN_FIELDS}
     assert sent == {**rest, "model": served}
     assert list(sent) == list({**(dict(sorted(rest.items())) if style["sort_keys"] else rest), "model": served})
 
 
-@given(st.dictionaries(texts.filter(lambda name: name not in ("model", "agent_type")), values, max_size=4), styles)
+@given(
+    st.dictionaries(texts.filter(lambda name: name not in ("model", "agent_type", "keep_alive")), values, max_size=4),
+    styles,
+)
 def test_every_other_field_keeps_its_bytes(body: dict[str, Any], style: dict[str, Any]) -> None:
     parts = {name: json.dumps(value, **style).encode() for name, value in body.items()}
     whole = b", ".join(json.dumps(name).encode() + b" :  " + part + b"\n" for name, part in parts.items())

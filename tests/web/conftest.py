@@ -11,6 +11,7 @@ from aiohttp import web
 
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.core.routing import Router
+from proxy.core.wishes import Wishes
 from proxy.web import app as web_app
 from proxy.web.forward import Forwarder, engine_session
 from tests.fleet_stage import spec
@@ -30,10 +31,12 @@ class FakeFleet:
         self.error: Exception | None = None
         self.errors: dict[str, Exception] = {}
         self.asked: list[str] = []
+        self.wishes: list[Wishes] = []
 
     @contextlib.asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[ModelSpec]:
+    async def lease(self, name: str, *, wishes: Wishes) -> AsyncIterator[ModelSpec]:
         self.asked.append(name)
+        self.wishes.append(wishes)
         if error := self.error or self.errors.get(name):
             raise error
         self.leases += 1
