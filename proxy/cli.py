@@ -22,6 +22,7 @@ from catalog.spec import Catalog
 from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError
 from proxy import daemon
+from proxy.plan_text import plan_lines, why_lines
 from proxy.settings import Layout, check_port, layout, load_settings
 from proxy.status_text import status_lines
 
@@ -85,6 +86,11 @@ def _parser(here: Layout) -> argparse.ArgumentParser:
     sleep.add_argument(
         "-l", "--level", type=int, choices=(1, 2), default=1, help="1 keeps the weights in host memory (1)"
     )
+    takes(
+        add("why", _why, "Show why an engine is where it is, and what was decided about it of late."), "model", models
+    )
+    plan = add("plan", _plan, "Show whether models fit together, where, who would leave, how long; nothing is done.")
+    plan.add_argument("models", metavar="MODEL", nargs="+", choices=models)
     log = add("logs", _logs, "Show the end of a program's log.")
     takes(log, "program", [*models, "proxy", "supervisord"])
     log.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
@@ -132,6 +138,22 @@ def _status(here: Layout, arguments: argparse.Namespace) -> int:
     for line in status_lines(status, with_memory=arguments.memory):
         print(line)
     return 0
+
+
+def _why(here: Layout, arguments: argparse.Namespace) -> int:
+    with daemon.client(here) as proxy:
+        explained = _answer(proxy.get("/status", params={"explain": arguments.model}))
+    for line in why_lines(explained):
+        print(line)
+    return 0
+
+
+def _plan(here: Layout, arguments: argparse.Namespace) -> int:
+    with daemon.client(here) as proxy:
+        plan = _answer(proxy.get("/plan", params={"model": arguments.models}))
+    for line in plan_lines(plan):
+        print(line)
+    return 0 if plan["fits"] else EXIT_FAILED
 
 
 def _start(here: Layout, arguments: argparse.Namespace) -> int:

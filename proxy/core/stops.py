@@ -15,18 +15,18 @@ SETTLES_S = 2.0
 """How long after the end of its process an engine may come back, so that its stop was a restart."""
 
 
-def note(board: Board, engine: Engine, who: str) -> None:
+def note(board: Board, engine: Engine, who: str, now: float) -> None:
     """A person stopped `engine` and means it: nobody gets it."""
-    board.stopped_by[engine.model] = who
+    _stop(board, engine, who)
     engine.stop_settles_at = None
     if engine.state is EngineState.STOPPED:
         engine.why = f"stopped {who}"
-    send_away(board, engine)
+    send_away(board, engine, now)
 
 
 def note_unsettled(board: Board, engine: Engine, who: str) -> None:
     """A person stopped `engine`, or restarts it: its process ends."""
-    board.stopped_by[engine.model] = who
+    _stop(board, engine, who)
     engine.stop_settles_at = inf
 
 
@@ -50,7 +50,7 @@ def settle(board: Board, now: float) -> None:
             continue
         engine.stop_settles_at = None
         if not board.limits.wakes_after_stop_by_hand:
-            send_away(board, engine)
+            send_away(board, engine, now)
         elif engine.queue:
             undo(board, engine)
 
@@ -65,7 +65,14 @@ def held_back(board: Board, engine: Engine) -> errors.RotaError | None:
     )
 
 
-def send_away(board: Board, engine: Engine) -> None:
+def send_away(board: Board, engine: Engine, now: float) -> None:
     """Tell those who wait for `engine` that it is stopped, if it is."""
     if (error := held_back(board, engine)) is not None:
-        board.send_away(engine, error)
+        board.send_away(engine, error, now)
+
+
+def _stop(board: Board, engine: Engine, who: str) -> None:
+    """What a person stopped is not started ahead either."""
+    board.stopped_by[engine.model] = who
+    engine.preload_until = engine.refused_at = None
+    board.note_demand(engine)

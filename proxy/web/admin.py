@@ -18,6 +18,7 @@ from proxy import assembly
 from proxy.assembly import Assembled
 from proxy.core.devices import Device
 from proxy.core.errors import InvalidRequest
+from proxy.core.placement import MOST_PLANNED
 from proxy.core.roster import EngineView
 from proxy.core.routing import Router
 from proxy.web.gate import peer
@@ -43,6 +44,7 @@ class Admin:
         return [
             web.get("/health", self.health),
             web.get("/status", self.status),
+            web.get("/plan", self.plan),
             web.get("/models", self.models),
             web.get("/v1/models", self.models),
         ]
@@ -59,8 +61,13 @@ class Admin:
         """The proxy's own health, and which proxy it is."""
         return _json({"status": "ok", "proxy": self._proxy()})
 
-    async def status(self, _: web.Request) -> web.Response:
-        """Devices, reservations, engines and queue. Bytes and seconds."""
+    async def status(self, request: web.Request) -> web.Response:
+        """Devices, reservations, engines and queue; with `?explain=MODEL` why that one is as it is. Bytes and seconds.
+
+        Raises: ModelNotFound.
+        """
+        if (model := request.query.get("explain")) is not None:
+            return _json(self._fleet.explain(self._router.named(model)))
         missing = await asyncio.to_thread(assembly.missing, self._catalog)
         views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
         queue = [
@@ -88,6 +95,14 @@ class Admin:
                 "queue": queue,
             }
         )
+
+    async def plan(self, request: web.Request) -> web.Response:
+        """What it would take to have all of `?model=A&model=B` up at once; nothing is done. Raises: RotaError."""
+        asked = [self._router.named(model) for model in request.query.getall("model", [])]
+        if not 1 <= len(asked) <= MOST_PLANNED:
+            what = f"{len(asked)} models are given: name 1 to {MOST_PLANNED}, as in /plan?model=A&model=B"
+            raise InvalidRequest(what, param="model")
+        return _json(self._fleet.what_if(asked))
 
     async def models(self, _: web.Request) -> web.Response:
         """All models in OpenAI's list form, with what is Rota's own beside it."""

@@ -19,6 +19,8 @@ from proxy.web.admin import Admin
 from proxy.web.gate import Gate
 from tests.fleet_stage import Stage
 
+WANTED = "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0"
+
 
 @pytest.fixture
 async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClient]]:
@@ -56,7 +58,11 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
     assert (b["state"], b["reserved_bytes"], b["port"]) == ("stopped", 0, 8100)
     assert a["memory"]["declared"]["asleep_bytes"] == a["memory"]["reserves"]["asleep_bytes"] == 5
     assert (a["memory"]["learned"]["awake_bytes"], a["memory"]["present"]) == (29, {"card": 7})
-    assert (a["devices"], a["why"], a["sleep_level"]) == (["card"], "a request wants it", 0)
+    assert (a["devices"], a["why"], a["sleep_level"]) == (
+        ["card"],
+        "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0",
+        0,
+    )
     assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "free_bytes": 100}
     [queued] = status["queue"]
     assert (queued["model"], queued["waiting"]) == ("a", 1)
