@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from proxy.core.board import Board
 from proxy.core.demands import sleeps
-from proxy.core.offers import Demand, Plan, Rung, Way
+from proxy.core.offers import Covered, Demand, Plan, Rung, Way
+from proxy.core.reasons import why_leaves, why_up, why_wanted
 from proxy.core.roster import Engine
 from proxy.core.states import EngineState
 
@@ -30,7 +31,7 @@ def park(board: Board, demands: Iterable[Demand], now: float) -> None:
         engine = board.engines[demand.model]
         is_absent = engine.state in (EngineState.STOPPED, EngineState.FAILED)
         if is_absent and engine.at_gate_since is None and not demand.is_modest:
-            board.park(engine, now, "it prepares while others make room for it")
+            board.park(engine, now, f"{why_wanted(demand)}; it prepares until there is room")
             parked += 1
 
 
@@ -46,16 +47,16 @@ def begin_transitions(board: Board, decided: Plan, now: float) -> None:
             devices.claimed |= wanted  # or another start on one of them could keep it waiting for ever
         elif all(one.demand.bytes <= board.ledger.free_bytes(device) for device in one.devices):
             devices.moving |= wanted
-            _bring_up(board, engine, one.devices, now)
+            _bring_up(board, engine, one, now)
             continue
-        elif any(wanted & set(board.ledger.placings[other.model].devices) for other in leaving):
-            devices.claimed |= wanted  # its victims have drained: their turn comes before any later start
+        elif one.demand.is_due or any(wanted & set(board.ledger.placings[other.model].devices) for other in leaving):
+            devices.claimed |= wanted  # it is due, or its victims have drained: no later start may hold them up
     for engine in leaving:
         own = set(board.ledger.placings[engine.model].devices)
         if not own & devices.moving and (way := _way_now(board, engine)) is not None:
             devices.moving |= own
             if engine.state is EngineState.ASLEEP and not engine.is_asked:
-                engine.why = _why(decided, engine)
+                engine.why = why_leaves(board, decided, engine, now)
             board.go_down(engine, way, now)
 
 
@@ -65,12 +66,12 @@ def _may_go_down(engine: Engine, decided: Plan) -> bool:
     return engine.state is EngineState.DRAINING and not engine.leases
 
 
-def _bring_up(board: Board, engine: Engine, devices: tuple[str, ...], now: float) -> None:
-    why = "started with supervisorctl" if engine.at_gate_since is not None else "a request wants it"
+def _bring_up(board: Board, engine: Engine, covered: Covered, now: float) -> None:
+    why = why_up(board, covered)
     if engine.state is EngineState.ASLEEP:
         board.wake(engine, now, why)
     else:
-        board.start(engine, devices, now, why)
+        board.start(engine, covered.devices, now, why)
 
 
 def _way_now(board: Board, engine: Engine) -> Way | None:
@@ -83,7 +84,3 @@ def _way_now(board: Board, engine: Engine) -> Way | None:
         engine.is_asked = False  # what a person asked for cannot be now; the plan goes on deciding
         return None
     return way
-
-
-def _why(decided: Plan, engine: Engine) -> str:
-    return f"room for {', '.join(one.demand.model for one in decided.covered if engine.model in one.eviction.ways)}"

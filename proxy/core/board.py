@@ -6,18 +6,18 @@ here but in `decide`; what happened is recorded in `record`.
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
-from math import isfinite
+from math import inf, isfinite
 
-from catalog.spec import GIB
 from proxy.core import errors, messages
 from proxy.core.devices import Device, Placing
+from proxy.core.journal import Granted, Journal, Move, Refused
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.messages import Command
-from proxy.core.offers import Rung, Way
+from proxy.core.offers import Plan, Rung, Way
 from proxy.core.queue import Ticket
 from proxy.core.roster import Engine, EngineNeeds
-from proxy.core.states import CHANGING, IN_TRANSITION, EngineState
+from proxy.core.states import ABSENT, CHANGING, IN_TRANSITION, EngineState
 
 
 class Board:
@@ -44,6 +44,15 @@ class Board:
         self.stopped_by: dict[str, str] = {}
         """Who stopped which model by hand; it stays stopped until somebody starts it by hand."""
         self.commands: list[Command] = []
+        self.journal = Journal()
+        self.plan = Plan()
+        """The last one: who waits for whom, for who wants to know."""
+        self.left_for: dict[str, str] = {}
+        """Who has begun to make room, and for whom: until that one is up, its room is not taken back."""
+        self.is_stale = True
+        """What has happened may change the plan."""
+        self.waiting = 0
+        """The tickets in all queues."""
         self._expiries: list[tuple[float, int]] = []
 
     def __repr__(self) -> str:
@@ -66,35 +75,12 @@ class Board:
         """What must be free on each device before `engine` starts."""
         return max(engine.needs.amounts.peak_bytes, engine.needs.amounts.awake_bytes)
 
-    def too_large(self, engine: Engine) -> errors.RotaError | None:
-        """The error if `engine` fits on no device even alone."""
-        needed = self.start_bytes(engine)
-        if any(all(needed <= self._capacity(device) for device in choice) for choice in engine.needs.choices):
-            return None
-        count, devices = engine.needs.device_count, self.ledger.devices.values()
-        each = f"{needed / GIB:.2f} GiB" + (f" on each of {count} devices" if count > 1 else "")
-        have = ", ".join(f"{device.name} has {device.capacity_bytes / GIB:.2f} GiB for models" for device in devices)
-        what = f"{engine.model} needs {each}, and it fits nowhere: {have}"
-        if not engine.needs.choices:
-            what = f"{engine.model} may run on no device of this machine, or on fewer than it needs ({count}): {have}"
-        return errors.ModelTooLarge(what, param="model")
-
-    def holders_of(self, engine: Engine) -> str:
-        """Who holds the memory of the devices that `engine` may have, in words."""
-        told = []
-        for device in dict.fromkeys(device for choice in engine.needs.choices for device in choice):
-            held = [f"{model} {amount / GIB:.2f}" for model, amount in self.ledger.reservations(device).items()]
-            if (strangers := self.ledger.strangers(device)).bytes:
-                held.append(f"{strangers} {strangers.bytes / GIB:.2f}")
-            known = self.ledger.devices[device]
-            told.append(f"{known.name} ({known.total_bytes / GIB:.2f} GiB): {', '.join(held) or 'nobody'}")
-        return f"it needs {self.start_bytes(engine) / GIB:.2f} GiB; held on " + "; ".join(told)
-
     # --- the queues -----------------------------------------------------------------------------------------------
 
     def enqueue(self, engine: Engine, ticket: Ticket) -> None:
         """Let `ticket` wait for `engine`."""
         engine.queue.add(ticket)
+        self.waiting += 1
         self.holder_of[ticket.number] = engine
         if isfinite(ticket.expires_at):
             heappush(self._expiries, (ticket.expires_at, ticket.number))
@@ -103,6 +89,7 @@ class Board:
     def leave_queue(self, engine: Engine, number: int) -> Ticket:
         """Take a ticket out of the queue. Raises: KeyError."""
         ticket = engine.queue.remove(number)
+        self.waiting -= 1
         self.note_demand(engine)
         return ticket
 
@@ -121,6 +108,18 @@ class Board:
         else:
             self.wanted.pop(engine.model, None)
 
+    def expect_back(self, engine: Engine, now: float, in_s: float) -> None:
+        """A client was refused that comes back so much later: until then it counts as one that waits."""
+        self.load_ahead(engine, now + in_s)
+        if engine.is_preload and engine.refused_at is None:
+            engine.refused_at = now
+
+    def load_ahead(self, engine: Engine, until: float = inf) -> None:
+        """Have it started or woken, though nobody waits; not after `until` any more."""
+        if engine.state in ABSENT or engine.state is EngineState.ASLEEP:
+            engine.preload_until = max(until, engine.preload_until or 0.0)
+            self.note_demand(engine)
+
     def stand_at_gate(self, engine: Engine, since: float | None) -> None:
         """A process that a person started waits at the gate since then, or does not any more."""
         engine.at_gate_since = since
@@ -130,7 +129,9 @@ class Board:
 
     def move(self, engine: Engine, state: EngineState, now: float, why: str) -> None:
         """Enter `state`. Raises: IllegalMove, with nothing changed."""
+        old = engine.state
         engine.move(state, now, why)
+        self.journal.note_move(Move(now, engine.model, old, state, why))
         if state in CHANGING:
             self.changing[engine.model] = engine
         else:
@@ -140,24 +141,27 @@ class Board:
         """Have the process created that will wait at the gate, while others make room for it."""
         self.move(engine, EngineState.PARKED, now, why)
         engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
-        engine.is_at_gate = False
-        self.commands += [messages.StartEngine(engine.model), messages.ReadAhead(engine.model)]
+        self._create_process(engine, now)
 
     def start(self, engine: Engine, devices: tuple[str, ...], now: float, why: str) -> None:
-        """Reserve, and have the process created, or let the one that waits at the gate go on."""
+        """Reserve, and have the process created, or let the one that is there already go on as soon as it can."""
         self.ledger.reserve(engine.model, Placing(devices, self.start_bytes(engine)))
-        was_parked = engine.state is EngineState.PARKED
+        has_process = engine.state is EngineState.PARKED or engine.at_gate_since is not None
         self.move(engine, EngineState.STARTING, now, why)
         engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
-        if engine.at_gate_since is not None or (was_parked and engine.is_at_gate):
+        self.stand_at_gate(engine, None)
+        if not has_process:
+            self._create_process(engine, now)
+        elif engine.is_at_gate:
             self.open_gate(engine, now)
-        elif not was_parked:
-            self.commands.append(messages.StartEngine(engine.model))
+
+    def _create_process(self, engine: Engine, now: float) -> None:
+        engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now
+        self.commands.append(messages.StartEngine(engine.model))
 
     def open_gate(self, engine: Engine, now: float) -> None:
         """Let the process at the gate become the engine for which memory is reserved."""
-        engine.is_gate_open, engine.gate_opened_at = True, now
-        self.stand_at_gate(engine, None)
+        engine.is_gate_open, engine.gate_opened_at, engine.is_at_gate = True, now, False
         devices = self.ledger.placings[engine.model].devices
         self.commands.append(messages.OpenGate(engine.model, devices, engine.needs.amounts.awake_bytes))
 
@@ -184,7 +188,7 @@ class Board:
         if engine.state is EngineState.PARKED:
             self.ledger.adopt(engine.model, Placing((), 0))  # it holds nothing, and its end is awaited all the same
         self.move(engine, EngineState.STOPPING, now, why)
-        engine.is_asked, engine.rung, engine.is_stopped_at_once = False, None, at_once
+        engine.is_asked, engine.rung, engine.is_stopped_at_once, engine.keep_alive_s = False, None, at_once, None
         self.commands.append(messages.StopEngine(engine.model, at_once))
 
     def fail(self, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
@@ -192,7 +196,7 @@ class Board:
         engine.failure = error
         engine.failures += 1
         wait_s = self.limits.cool_down_after(error.lasts, engine.failures)
-        self.reject_all(engine, error, retry_after_s=wait_s if isfinite(wait_s) else None)
+        self.reject_all(engine, error, now, retry_after_s=wait_s if isfinite(wait_s) else None)
         self.stop(engine, now, error.message.partition("\n")[0], at_once=True)
 
     def escalate(self, engine: Engine, detail: str, now: float) -> None:
@@ -203,22 +207,39 @@ class Board:
         engine.last_escalation = f"level {level}: {detail}" if level else detail
         self.stop(engine, now, detail, at_once=True)
 
-    def send_away(self, engine: Engine, error: errors.RotaError) -> None:
+    def send_away(self, engine: Engine, error: errors.RotaError, now: float) -> None:
         """Nobody who waits for `engine` gets it."""
-        self.reject_all(engine, error, retry_after_s=error.retry_after_s)
+        self.reject_all(engine, error, now, retry_after_s=error.retry_after_s)
         if engine.at_gate_since is not None:
             self.stand_at_gate(engine, None)
             self.commands.append(messages.CloseGate(engine.model, error))
 
-    def reject_all(self, engine: Engine, error: errors.RotaError, retry_after_s: float | None = None) -> None:
+    def grant(self, engine: Engine, now: float) -> None:
+        """Let the next ticket in the queue have a lease."""
+        ticket = self.leave_queue(engine, engine.queue.next(now).number)
+        if ticket.keep_alive_s is not None:
+            engine.keep_alive_s = ticket.keep_alive_s
+        answer = Granted(now, engine.model, ticket.number, now - ticket.arrived_at, len(engine.leases))
+        self.journal.note_answer(answer)
+        engine.leases[ticket.number] = now
+        if ticket.is_by_hand:
+            engine.by_hand.add(ticket.number)
+        self.commands.append(messages.Grant(ticket.number))
+
+    def reject_all(
+        self, engine: Engine, error: errors.RotaError, now: float, retry_after_s: float | None = None
+    ) -> None:
         """End all tickets that wait for `engine`."""
         for ticket in list(engine.queue):
-            self.reject(ticket, error.again(retry_after_s))
+            self.reject(ticket, error.again(retry_after_s), now)
 
-    def reject(self, ticket: int, error: errors.RotaError) -> None:
-        """End one ticket."""
-        self.leave_queue(self.holder_of.pop(ticket), ticket)
+    def reject(self, ticket: int, error: errors.RotaError, now: float) -> None:
+        """End one ticket that waits."""
+        engine = self.holder_of.pop(ticket)
+        self.leave_queue(engine, ticket)
+        self.refuse(engine, ticket, error, now)
+
+    def refuse(self, engine: Engine, ticket: int, error: errors.RotaError, now: float) -> None:
+        """Send one ticket away that is in no queue."""
+        self.journal.note_answer(Refused(now, engine.model, ticket, error.code, error.message))
         self.commands.append(messages.Reject(ticket, error))
-
-    def _capacity(self, device: str) -> int:
-        return self.ledger.devices[device].capacity_bytes

@@ -6,7 +6,7 @@ three, at level 2 half a second (vllm-project.github.io, "vLLM Sleep Mode", 2025
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp, log
 
 WORTH_S = 1.0
@@ -96,6 +96,10 @@ class Costs:
             self.gap_s = _mean(gap_s, now - self.last_request_at, max(GAP_WEIGHT, 1.0 / (1 + self.gaps)))
         self.last_request_at = now
 
+    def kept(self) -> "Costs":
+        """What is true after this proxy's life, too: a copy, without the moment of the last request."""
+        return replace(self, wake_s=dict(self.wake_s), sleep_s=dict(self.sleep_s), last_request_at=None)
+
     # --- what to expect -------------------------------------------------------------------------------------------
 
     @property
@@ -106,7 +110,7 @@ class Costs:
     @property
     def expected_start_s(self) -> float:
         """A cold start."""
-        return PRIOR_START_S if self.start_s is None else self.start_s
+        return PRIOR_START_S if self.load_s is None else self.load_s + (self.prepare_s or 0.0)
 
     @property
     def expected_load_s(self) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Strangers
 from proxy.core.diagnose import UNKNOWN, Diagnosis
 from proxy.core.errors import EngineStartFailed, RotaError
@@ -14,7 +15,8 @@ from proxy.core.errors import EngineStartFailed, RotaError
 class RequestArrived:
     """A ticket is drawn for `model`; a Grant or a Reject will answer it. `by_hand` says who asks, if not a client.
 
-    `priority` is the request's weight beside the model's own, `deadline_s` how long its client will wait for an engine.
+    `priority` is the request's weight beside the model's own, `deadline_s` how long its client will wait for an engine,
+    `keep_alive_s` how long the engine is to stay after it without requests (infinity: for good).
     """
 
     ticket: int
@@ -22,6 +24,7 @@ class RequestArrived:
     by_hand: str | None = None
     priority: float = 1.0
     deadline_s: float | None = None
+    keep_alive_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,22 @@ class SleepAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PreloadAsked:
+    """`model` is to be ready before anybody asks for it, if there is room that nobody else holds."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class GateAsked:
-    """The engine's process waits at the gate for leave to start."""
+    """A process wants to become the engine, and does what it can without leave: it imports vLLM."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateReached:
+    """The process that asked has done all it can without leave."""
 
     model: str
 
@@ -128,6 +145,14 @@ class EngineFound:
 
 
 @dataclass(frozen=True, slots=True)
+class CostsRemembered:
+    """What acts on `model`'s engine took before this proxy's life."""
+
+    model: str
+    costs: Costs
+
+
+@dataclass(frozen=True, slots=True)
 class StopRemembered:
     """Before this proxy's life somebody stopped `model` by hand."""
 
@@ -160,7 +185,9 @@ Event = (
     | RequestEnded
     | StopAsked
     | SleepAsked
+    | PreloadAsked
     | GateAsked
+    | GateReached
     | GateLeft
     | EngineReady
     | StartFailed
@@ -169,6 +196,7 @@ Event = (
     | SleepFailed
     | EngineStopped
     | EngineFound
+    | CostsRemembered
     | StopRemembered
     | AmountsLearned
     | StrangersSeen
@@ -196,13 +224,6 @@ class Reject:
 @dataclass(frozen=True, slots=True)
 class StartEngine:
     """Have supervisord run the engine's program; it will ask at the gate."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadAhead:
-    """Have the model's weights in the page cache by the time that its gate opens, where memory allows."""
 
     model: str
 
@@ -251,4 +272,4 @@ class WakeEngine:
     level: int
 
 
-Command = Grant | Reject | StartEngine | ReadAhead | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine
+Command = Grant | Reject | StartEngine | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine

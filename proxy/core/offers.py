@@ -6,6 +6,7 @@ Plain values. Bytes are on each device, times in seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from proxy.core.devices import Placing
 from proxy.core.queue import NOBODY_WAITS, Waits
@@ -52,6 +53,7 @@ class Candidate:
     idle_s: float = 0.0
     waits: Waits = NOBODY_WAITS
     oldest_s: float = 0.0
+    up_s: float = 0.0
     is_draining: bool = False
     is_asleep: bool = False
     is_resident: bool = False
@@ -61,6 +63,24 @@ class Candidate:
     """While asleep: how long its wake would take."""
 
 
+class Standing(NamedTuple):
+    """Where a model stands among those that are wanted and do not serve: what the order of demands follows from.
+
+    A named tuple of what can be told at once, since there may be a thousand, and only the first of them become demands.
+    The fields are a demand's; `weight` and `sum_s` (s) are those of its waits.
+    """
+
+    model: str
+    since: tuple[float, int]
+    slack_s: float
+    enter_s: float
+    weight: float = 0.0
+    sum_s: float = 0.0
+    is_pressing: bool = False
+    is_modest: bool = False
+    is_expected: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """A model that is wanted and does not serve: the bytes it needs on each device, the devices it may have.
@@ -68,7 +88,8 @@ class Demand:
     `enter_s` is how long its start or wake takes once there is room, `usual_s` how long it usually takes, next time.
     `waits` is who waits for it, `gap_s` the mean time between them; the oldest ticket has waited `oldest_s`, and may do
     so for `slack_s` more before the swap must begin. `is_due`: it cannot wait any longer; `is_pressing`: a person asks
-    for it, so nothing is weighed; `is_modest`: nobody waits for it, so that it takes free room only.
+    for it, so nothing is weighed; `is_modest`:
+    nobody waits for it, so that it takes free room only; `is_expected`: who waits was refused, and comes back.
     """
 
     model: str
@@ -83,6 +104,7 @@ class Demand:
     since: tuple[float, int] = (0.0, 0)
     is_pressing: bool = False
     is_modest: bool = False
+    is_expected: bool = False
     is_due: bool = False
 
 
@@ -118,6 +140,9 @@ class Eviction:
     hold_s: float = 0.0
     clear_s: float = 0.0
     later_s: float = 0.0
+
+
+NOBODY_LEAVES = Eviction({})
 
 
 @dataclass(frozen=True, slots=True)

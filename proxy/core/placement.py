@@ -6,14 +6,15 @@
    on which the least room would be left over (best fit), so that a large free card is not chipped away.
 3. Where it fits nowhere, it goes where its cost is least: what those lose who leave for it, and what its own waiters
    suffer until it is up. Where that is not worth it yet it waits, and nobody leaves.
-4. At most `MOST_PLANNED` demands are looked at in one decision.
+4. At most `MOST_PLANNED` demands are looked at in one decision, and as many more for whom nobody need leave.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from math import inf
 
 from proxy.core import policy
-from proxy.core.offers import Candidate, Covered, Demand, Eviction, HeldOff, Plan, Rung, Way
+from proxy.core.offers import NOBODY_LEAVES, Candidate, Covered, Demand, Eviction, HeldOff, Plan, Rung, Way
 from proxy.core.victims import cheapest
 
 MOST_PLANNED = 16
@@ -23,15 +24,19 @@ def plan(demands: Sequence[Demand], candidates: Iterable[Candidate], room: Mappi
     """Serve `demands` in order from `room` (bytes by device, free or being freed) and from what `candidates` hold."""
     room = dict(room)
     staying = {candidate.model: candidate for candidate in candidates}
+    held = dict.fromkeys(room, 0)
+    for candidate in staying.values():
+        for device in candidate.placing.devices:
+            held[device] += candidate.placing.bytes
     victims: dict[str, Way] = {}
     covered: list[Covered] = []
     held_off: list[HeldOff] = []
     waited_for: set[str] = set()
-    for demand in islice(demands, MOST_PLANNED):
+    for demand in islice(demands, 2 * MOST_PLANNED):
         best = None
         if demand.model not in victims:
             choices = [choice for choice in demand.choices if waited_for.isdisjoint(choice)]
-            best = _best(demand, choices, staying, room, host_room)
+            best = _best(demand, choices, staying, room, held, host_room)
         if best is None:
             if demand.is_due or demand.is_pressing:
                 waited_for.update(device for devices in demand.choices for device in devices)
@@ -45,9 +50,12 @@ def plan(demands: Sequence[Demand], candidates: Iterable[Candidate], room: Mappi
             host_room += leaving.pinned_bytes if way.rung is Rung.STOP else -way.pins_bytes
             for device in leaving.placing.devices:
                 room[device] += leaving.placing.bytes - way.keeps_bytes
+                held[device] -= leaving.placing.bytes
         for device in devices:
             room[device] -= demand.bytes
-        staying.pop(demand.model, None)
+        if (coming := staying.pop(demand.model, None)) is not None:
+            for device in coming.placing.devices:
+                held[device] -= coming.placing.bytes
         victims |= eviction.ways
         covered.append(Covered(demand, devices, eviction))
     return Plan(victims, tuple(covered), tuple(held_off))
@@ -55,21 +63,37 @@ def plan(demands: Sequence[Demand], candidates: Iterable[Candidate], room: Mappi
 
 def _best(
     demand: Demand,
-    choices: Iterable[tuple[str, ...]],
+    choices: Sequence[tuple[str, ...]],
     staying: Mapping[str, Candidate],
     room: Mapping[str, int],
+    held: Mapping[str, int],
     host_room: int,
 ) -> tuple[tuple[str, ...], Eviction] | None:
-    """The devices for `demand` and who leaves them; None where all engines together are not enough."""
-    found: list[tuple[tuple[float, ...], tuple[str, ...], Eviction]] = []
-    others = [one for one in staying.values() if one.model != demand.model]
+    """The devices for `demand` and who leaves them; None where all engines together are not enough.
+
+    `held` is what those who are `staying` hold, by device.
+    """
+    needed, over = demand.bytes, []
     for devices in choices:
-        short = {device: demand.bytes - room[device] for device in devices}
-        if (eviction := cheapest(demand, others, short, host_room)) is None:
+        left = [room[device] - needed for device in devices]
+        if min(left) >= 0:
+            over.append((sum(left), devices))
+    if over:
+        return min(over)[1], NOBODY_LEAVES
+    found: list[tuple[tuple[float, ...], tuple[str, ...], Eviction]] = []
+    others: list[Candidate] = []
+    at_least_s2, least_s2 = demand.waits.pain(demand.enter_s), inf
+    for devices in choices:
+        if min([room[device] + held[device] for device in devices]) < needed:
             continue
-        cost = eviction.all_s2 + policy.pain(demand, eviction)
-        last_used = max((one.last_used_at for one in others if one.model in eviction.ways), default=0.0)
-        found.append(((bool(eviction.ways), cost, last_used, -sum(short.values())), devices, eviction))
+        short = {device: needed - room[device] for device in devices}
+        others = others or [one for one in staying.values() if one.model != demand.model]
+        if (eviction := cheapest(demand, others, short, host_room, least_s2 - at_least_s2)) is None:
+            continue
+        cost_s2 = eviction.all_s2 + policy.pain(demand, eviction)
+        least_s2 = min(least_s2, cost_s2)
+        last_used_at = max([one.last_used_at for one in others if one.model in eviction.ways])
+        found.append(((cost_s2, last_used_at, -sum(short.values())), devices, eviction))
     if not found:
         return None
     _, devices, eviction = min(found, key=lambda one: (one[0], one[1]))

@@ -17,49 +17,75 @@ counts four times: that keeps the mean short and, unlike the mean alone, does no
    a later start.
 6. *Order.* Of several demands the one first whose swap takes most waiting away for each second of it (the sum of waits
    at its end, divided by its length): the rule that is best for costs that grow with the wait (van Mieghem, 1995).
-7. *Bound.* No oldest ticket waits longer than `max_wait_s` for its swap to begin. Demands are laid one after the other
-   in the order of their deadlines; where one of them would be late if it were left any longer, those up to it are due:
-   they go in that order, whatever it costs. Nobody goes before another whom that would make late.
+7. *Bound.* No oldest ticket waits longer than `max_wait_s` for its swap to begin, but for rule 8. Demands are laid one
+   after the other in the order of their deadlines; where one of them would be late if it were left any longer, those up
+   to it are due: they go in that order, whatever it costs. Nobody goes before another whom that would make late.
 8. *Overload.* Where requests wait at an engine that serves as many as it can, a swap serves nobody sooner who is not
-   made to wait elsewhere. It stays until somebody has waited longer than who waits there: by two trips or `max_wait_s`.
+   made to wait elsewhere. It stays until somebody has waited longer than who waits there by four trips; or for twice
+   `max_wait_s`, once it has been up for four trips: an overload of one model must not starve the others.
 9. *Residence.* An engine that has just become ready stays `min_residence_s`, but for who is due.
-10. A decision is not taken back while it is carried out: who drains already costs nothing more.
+10. A decision is not taken back while it is carried out: who drains already costs nothing more, and the room is theirs
+   for whom it was made (see `decide`).
 """
 
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from heapq import nsmallest
 from math import exp, inf
+from operator import attrgetter, itemgetter
 
-from proxy.core.offers import NOTHING, Candidate, Demand, Eviction, Loss, Way
+from proxy.core.offers import NOTHING, Candidate, Demand, Eviction, Loss, Standing, Way
 
-TRIPS = 2.0
-"""Rule 8: how many trips longer somebody must have waited."""
+TRIPS = 4.0
+"""Rule 8: how many trips longer somebody must have waited; a fifth of the time at most is then lost to swapping."""
+
+MOST_HELD = 2.0
+"""Rule 8: nobody is held off for longer than so many times `max_wait_s`, whatever is waited for elsewhere."""
 
 HORIZON_S = 600.0
 """Rule 2: within this time a next request is counted, as likely as it is."""
 
 
+def loss_s2(candidate: Candidate, way: Way, demand: Demand) -> float:
+    """What is lost in all if `candidate` goes down `way` for `demand` (rule 2)."""
+    if candidate.is_draining:
+        return 0.0
+    rate, waits, return_s = candidate.rate, candidate.waits, way.return_s
+    likely = 1.0 - exp(-rate * HORIZON_S)
+    if candidate.is_asleep:
+        back_s = candidate.back_s
+        missed = rate * max(0.0, return_s**3 - back_s**3) / 3.0
+        waiting = max(0.0, waits.pain(return_s) - waits.pain(back_s)) if waits.weight else 0.0
+        return missed + waiting + likely * max(0.0, return_s**2 - back_s**2)
+    away_s = candidate.drain_s + way.leave_s + return_s + demand.enter_s
+    waiting = waits.pain(away_s) - waits.squares_s2 if waits.weight else 0.0
+    return rate * away_s**3 / 3.0 + waiting + likely * return_s**2
+
+
 def loss(candidate: Candidate, way: Way, demand: Demand) -> Loss:
-    """What is lost if `candidate` goes down `way` for `demand` (rule 2)."""
+    """What is lost if `candidate` goes down `way` for `demand` (rule 2), and what of it on a usual trip."""
     if candidate.is_draining:
         return NOTHING
-    likely = 1.0 - exp(-candidate.rate * HORIZON_S)
+    all_s2 = loss_s2(candidate, way, demand)
     if candidate.is_asleep:
         missed = candidate.rate * max(0.0, way.return_s**3 - candidate.back_s**3) / 3.0
-        waiting = max(0.0, candidate.waits.pain(way.return_s) - candidate.waits.pain(candidate.back_s))
-        later = likely * max(0.0, way.return_s**2 - candidate.back_s**2)
-        return Loss(usual_s2=missed, all_s2=missed + waiting + later)
-    later = likely * way.return_s**2
+        return Loss(usual_s2=missed, all_s2=all_s2)
     there_and_back_s = candidate.drain_s + way.leave_s + way.return_s
     away_s, usual_s = there_and_back_s + demand.enter_s, there_and_back_s + demand.usual_s
-    waiting = candidate.waits.pain(away_s) - candidate.waits.pain(0.0)
     max_wait_s = demand.oldest_s + demand.slack_s
+    later = (1.0 - exp(-candidate.rate * HORIZON_S)) * way.return_s**2
     return Loss(
         usual_s2=candidate.rate * usual_s**3 / 3.0 + later,
         drain_s2=candidate.rate * (usual_s**3 - (usual_s - candidate.drain_s) ** 3) / 3.0,
-        all_s2=candidate.rate * away_s**3 / 3.0 + waiting + later,
-        hold_s=candidate.oldest_s + min(TRIPS * away_s, max_wait_s) if candidate.waits.weight else 0.0,
+        all_s2=all_s2,
+        hold_s=_hold_s(candidate, away_s, max_wait_s) if candidate.waits.weight else 0.0,
     )
+
+
+def _hold_s(candidate: Candidate, away_s: float, max_wait_s: float) -> float:
+    """How long somebody must have waited for whom `candidate` goes, where others wait at it (rule 8)."""
+    hold_s = candidate.oldest_s + TRIPS * away_s
+    return min(hold_s, MOST_HELD * max_wait_s) if candidate.up_s >= TRIPS * away_s else hold_s
 
 
 def pain(demand: Demand, eviction: Eviction, later_s: float = 0.0) -> float:
@@ -81,26 +107,34 @@ def is_worth(demand: Demand, eviction: Eviction) -> bool:
     return is_ripe and pain(demand, eviction, eviction.later_s) - now_s2 >= eviction.drain_s2
 
 
-def in_order(demands: Iterable[Demand], clear_s: float, lanes: int) -> list[Demand]:
-    """Rules 6 and 7: who comes first, with those marked that are due.
+def in_order(
+    standings: Iterable[Standing], clear_s: float, lanes: int, most: int = sys.maxsize
+) -> list[tuple[Standing, bool]]:
+    """Rules 6 and 7: who comes first, at most so many, and whether they are due.
 
     `clear_s` is what it takes to make room, `lanes` how many swaps can go on at the same time.
     """
-    by_deadline = sorted(demands, key=lambda one: (one.slack_s, one.since))
+    by_deadline = sorted(standings, key=_DEADLINE)
     laxities = _laxities(by_deadline, clear_s, lanes)
     due = max((number for number, laxity in enumerate(laxities) if laxity <= 0.0), default=-1) + 1
+    first = [(one, True) for one in by_deadline[: min(due, most)]]
+    if len(first) == most:
+        return first
     least, rest = inf, []
     for one, laxity in zip(by_deadline[due:], laxities[due:], strict=True):
         swap_s = clear_s + one.enter_s
         makes_late = least < swap_s / lanes
-        relief = one.waits.delayed(swap_s) / max(swap_s, 1e-3)
-        rest.append(((not one.is_pressing, one.is_modest, makes_late, -relief, one.since), one))
+        relief = (one.sum_s + swap_s * one.weight) / max(swap_s, 1e-3)
+        rest.append((not one.is_pressing, one.is_modest, makes_late, -relief, one.since, one))
         least = min(least, laxity)
-    rest.sort(key=lambda pair: pair[0])
-    return [*(replace(one, is_due=True) for one in by_deadline[:due]), *(one for _, one in rest)]
+    return first + [(key[-1], False) for key in nsmallest(most - due, rest, key=_FIRST)]
 
 
-def _laxities(by_deadline: Sequence[Demand], clear_s: float, lanes: int) -> list[float]:
+_DEADLINE = attrgetter("slack_s", "since")
+_FIRST = itemgetter(slice(0, -1))
+
+
+def _laxities(by_deadline: Sequence[Standing], clear_s: float, lanes: int) -> list[float]:
     """How much later each could still begin if all before it went first, in s."""
     begins_s, laxities = 0.0, []
     for one in by_deadline:

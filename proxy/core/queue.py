@@ -7,6 +7,7 @@ ten thousand. The sums are taken from the moment at which the queue was last emp
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from math import inf
 
 
@@ -14,13 +15,18 @@ from math import inf
 class Ticket:
     """One request that waits. `priority` is its weight: a request of priority 2 counts for two.
 
-    `expires_at` is when waiting has no sense any more: its client's deadline, or the longest wait there is.
+    `expires_at` is when waiting has no sense any more: its client's deadline, or the longest wait there is;
+    `keep_alive_s` how long its engine is to stay after it; `is_by_hand` whether a person waits for the engine itself;
+    `deadline_at` is when its client gives up.
     """
 
     number: int
     arrived_at: float
     priority: float = 1.0
     expires_at: float = inf
+    keep_alive_s: float | None = None
+    is_by_hand: bool = False
+    deadline_at: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,13 @@ NOBODY_WAITS = Waits()
 class Queue:
     """Tickets by number, in the order of their arrival."""
 
-    __slots__ = ("_ages", "_by_priority", "_squares", "_tickets", "_weight", "_zero_at")
+    __slots__ = ("_ages", "_by_hand", "_by_priority", "_deadlines", "_squares", "_tickets", "_weight", "_zero_at")
 
     def __init__(self) -> None:
         self._tickets: OrderedDict[int, Ticket] = OrderedDict()
         self._by_priority: dict[float, OrderedDict[int, Ticket]] = {}
+        self._by_hand = 0
+        self._deadlines: list[tuple[float, int]] = []
         self._clear()
 
     def __repr__(self) -> str:
@@ -70,6 +78,22 @@ class Queue:
         """Who has waited longest."""
         return next(iter(self._tickets.values()), None)
 
+    @property
+    def has_person(self) -> bool:
+        """Whether a person waits for the engine itself."""
+        return self._by_hand > 0
+
+    @property
+    def soonest_deadline(self) -> float:
+        """When the first client gives up; infinity if none has said so."""
+        while self._deadlines and self._deadlines[0][1] not in self._tickets:
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else inf
+
+    def count_from(self, priority: float) -> int:
+        """How many wait with at least this priority."""
+        return sum(len(same) for own, same in self._by_priority.items() if own >= priority)
+
     def arrived_at(self, number: int) -> float:
         """When the ticket was drawn. Raises: KeyError."""
         return self._tickets[number].arrived_at
@@ -80,12 +104,16 @@ class Queue:
             self._clear()
             self._zero_at = ticket.arrived_at
         self._tickets[ticket.number] = ticket
+        self._by_hand += ticket.is_by_hand
+        if ticket.deadline_at != inf:
+            heappush(self._deadlines, (ticket.deadline_at, ticket.number))
         self._by_priority.setdefault(ticket.priority, OrderedDict())[ticket.number] = ticket
         self._count(ticket, ticket.priority)
 
     def remove(self, number: int) -> Ticket:
         """Let it go. Raises: KeyError."""
         ticket = self._tickets.pop(number)
+        self._by_hand -= ticket.is_by_hand
         same = self._by_priority[ticket.priority]
         del same[number]
         if not same:
@@ -94,7 +122,7 @@ class Queue:
         return ticket
 
     def next(self, now: float) -> Ticket:
-        """Whose turn it is: the wait counts as often as the priority says, so that nobody is passed over for ever.
+        """Whose turn it is: the wait counts as often as the priority says, so that who waits passes newer ones by.
 
         Raises: IndexError if nobody waits.
         """
@@ -102,6 +130,16 @@ class Queue:
         if not heads:
             raise IndexError("nobody waits")
         return max(heads, key=lambda one: (one.priority * (1.0 + now - one.arrived_at), -one.arrived_at, -one.number))
+
+    def standing(self, now: float) -> tuple[tuple[float, int], float, float] | None:
+        """When the oldest ticket came, and its number; the weight of all waits and their sum (s); None if nobody waits.
+
+        It is asked of every queue at every decision.
+        """
+        for oldest in self._tickets.values():
+            sum_s = self._weight * (now - self._zero_at) - self._ages
+            return (oldest.arrived_at, oldest.number), self._weight, sum_s if sum_s > 0.0 else 0.0
+        return None
 
     def waits(self, now: float) -> Waits:
         """All waits up to `now`."""

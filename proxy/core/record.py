@@ -4,44 +4,37 @@ What is not news any more (an engine that is ready after it was stopped) changes
 """
 
 from dataclasses import replace
-from math import inf
 from typing import assert_never
 
-from proxy.core import errors, messages, stops
+from proxy.core import arrivals, at_gate, by_hand, errors, messages, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
-from proxy.core.may_sleep import why_not_sleep
+from proxy.core.fits import too_large
 from proxy.core.messages import Event
-from proxy.core.offers import Rung
-from proxy.core.queue import Ticket
 from proxy.core.roster import Crash, Engine
 from proxy.core.states import RUNS, EngineState
-
-_SLEEPS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
 
 
 def record(board: Board, event: Event, now: float) -> None:
     """Change the facts by one event."""
     match event:
-        case messages.RequestArrived(ticket, model):
-            _arrived(board, ticket, board.engines[model], event, now)
+        case messages.RequestArrived():
+            arrivals.arrived(board, event, now)
         case messages.RequestEnded(ticket):
-            _ended(board, ticket, now)
+            arrivals.ended(board, ticket, now)
         case messages.StopAsked(model, who):
-            _stop_asked(board, board.engines[model], who, now)
+            by_hand.stop_asked(board, board.engines[model], who, now)
         case messages.SleepAsked(model, level, who):
-            engine = board.engines[model]
-            if why_not_sleep(board, engine, level) is None:
-                engine.is_asked, engine.rung = True, _SLEEPS[level]
-                engine.why = f"asked to sleep, {who}"
-                if engine.state is EngineState.READY:
-                    board.move(engine, EngineState.DRAINING, now, engine.why)
+            by_hand.sleep_asked(board, board.engines[model], level, who, now)
+        case messages.PreloadAsked(model):
+            _preload_asked(board, board.engines[model])
         case messages.GateAsked(model):
-            _gate_asked(board, board.engines[model], now)
+            at_gate.asked(board, board.engines[model], now)
+        case messages.GateReached(model):
+            at_gate.reached(board, board.engines[model], now)
         case messages.GateLeft(model):
-            board.engines[model].is_at_gate = False
-            board.stand_at_gate(board.engines[model], None)
+            at_gate.left(board, board.engines[model], now)
         case messages.EngineReady(model):
             _ready(board, board.engines[model], now)
         case messages.StartFailed(model, error):
@@ -64,9 +57,11 @@ def record(board: Board, event: Event, now: float) -> None:
             _stopped(board, board.engines[model], how, now)
         case messages.EngineFound(model):
             _found(board, board.engines[model], event, now)
+        case messages.CostsRemembered(model, costs):
+            board.engines[model].costs = costs
         case messages.StopRemembered(model, who):
             if model in board.engines and not board.limits.wakes_after_stop_by_hand:
-                stops.note(board, board.engines[model], who)
+                stops.note(board, board.engines[model], who, now)
         case messages.AmountsLearned(model, amounts):
             engine = board.engines[model]
             engine.needs = replace(engine.needs, amounts=amounts)
@@ -79,68 +74,9 @@ def record(board: Board, event: Event, now: float) -> None:
             assert_never(event)
 
 
-def _arrived(board: Board, ticket: int, engine: Engine, event: messages.RequestArrived, now: float) -> None:
-    if event.by_hand is not None:
-        engine.cool_until = now
-        stops.undo(board, engine)
-        if engine.is_asked and engine.state is not EngineState.STOPPING:
-            engine.is_asked, engine.rung = False, None
-    if board.limits.wakes_after_stop_by_hand and engine.stop_settles_at is None:
-        stops.undo(board, engine)
-    if (error := board.too_large(engine) or stops.held_back(board, engine)) is not None:
-        board.commands.append(messages.Reject(ticket, error))
-        return
-    engine.costs.note_request(now)
-    longest_s = min(board.limits.queue_timeout_s, event.deadline_s or inf)
-    priority = engine.needs.terms.priority * event.priority
-    board.enqueue(engine, Ticket(ticket, now, priority, now + longest_s))
-
-
-def _ended(board: Board, ticket: int, now: float) -> None:
-    """Forget a ticket wherever it stands. One that was granted while its client left is a lease like any other."""
-    if (engine := board.holder_of.pop(ticket, None)) is None:
-        return
-    if ticket in engine.queue:
-        board.leave_queue(engine, ticket)
-    elif (granted_at := engine.leases.pop(ticket, None)) is not None:
-        engine.last_used_at = now
-        engine.costs.note_service(now - granted_at)
-
-
-def _stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
-    engine.is_preload = False
-    why = f"stopped {who}"
-    match engine.state:
-        case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
-            engine.is_asked, engine.rung, engine.why = True, Rung.STOP, why
-            if engine.state is EngineState.READY:
-                board.move(engine, EngineState.DRAINING, now, why)
-        case EngineState.PARKED | EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
-            board.stop(engine, now, why)
-        case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
-            pass
-        case _:
-            assert_never(engine.state)
-    stops.note(board, engine, who)
-
-
-def _gate_asked(board: Board, engine: Engine, now: float) -> None:
-    if (error := board.too_large(engine)) is not None:
-        board.commands.append(messages.CloseGate(engine.model, error))
-        return
-    if engine.state is EngineState.PARKED:
-        engine.is_at_gate = True
-        engine.costs.note_prepare(now - engine.since)
-        return
-    if engine.state is EngineState.STARTING and not engine.is_gate_open:
-        engine.costs.note_prepare(now - engine.since)
-        board.open_gate(engine, now)
-        return
-    stops.undo(board, engine)
-    board.stand_at_gate(engine, now)
-    if engine.state in RUNS:
-        # Restarted by hand so fast that nobody saw the old process go: its memory must be seen free first.
-        board.stop(engine, now, "restarted with supervisorctl")
+def _preload_asked(board: Board, engine: Engine) -> None:
+    if engine.model not in board.stopped_by and too_large(board, engine) is None:
+        board.load_ahead(engine)
 
 
 def _ready(board: Board, engine: Engine, now: float) -> None:
@@ -153,7 +89,7 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         engine.costs.note_load(now - engine.gate_opened_at)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
-    engine.is_preload = False
+    engine.preload_until = engine.refused_at = None
     if engine.last_crash is not None:
         engine.last_crash = replace(engine.last_crash, last_words="")
     board.note_demand(engine)
@@ -181,6 +117,7 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
     if event.by_hand is not None:
         stops.note_unsettled(board, engine, event.by_hand)
         board.stop(engine, now, f"stopped {event.by_hand}")
+        engine.is_stopped_at_once = True  # most of it was over when it was seen
     elif engine.state in (EngineState.PARKED, EngineState.STARTING):
         why = event.diagnosis
         mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
@@ -203,7 +140,7 @@ def _stopped(board: Board, engine: Engine, how: str | None, now: float) -> None:
     if not engine.is_stopped_at_once and board.ledger.placings[engine.model].devices:
         engine.costs.note_stop(now - engine.since)
     board.ledger.release(engine.model)
-    engine.sleep_level = 0
+    engine.sleep_level, engine.is_due_at_gate = 0, False
     stops.note_ended(engine, now)
     board.move(engine, EngineState.STOPPED if engine.failure is None else EngineState.FAILED, now, engine.why)
     if isinstance(engine.failure, errors.EngineStartFailed):
@@ -219,7 +156,7 @@ def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float
     board.move(
         engine, EngineState.ASLEEP if is_asleep else EngineState.STARTING, now, "found running, from an earlier life"
     )
-    engine.is_gate_open, engine.is_adopted = True, True
+    engine.is_gate_open, engine.is_adopted, engine.last_used_at = True, True, now
     stops.undo(board, engine)
     engine.sleep_level = event.sleep_level or 0
     if event.sleep_level is not None and event.sleep_level != 2:

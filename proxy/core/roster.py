@@ -9,26 +9,10 @@ from proxy.core.errors import RotaError
 from proxy.core.offers import Rung
 from proxy.core.queue import Queue
 from proxy.core.states import EngineState, check_move
+from proxy.core.terms import NO_TERMS, Terms
 
 MOST_FAILED_SLEEPS = 2
 """After so many failures of one level in a row the engine is not put to sleep at it any more, but by a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a model is to be treated: `concurrency` requests at once, `max_queue` waiting ones, `priority` each.
-
-    A pinned engine never makes room. One that has just become ready stays `min_residence_s`, but for who is due. An
-    idle one falls asleep after `idle_sleep_s` and is stopped after `idle_stop_s`; None is never.
-    """
-
-    concurrency: int = 2**31
-    max_queue: int = 2**31
-    priority: float = 1.0
-    is_pinned: bool = False
-    min_residence_s: float = 0.0
-    idle_sleep_s: float | None = None
-    idle_stop_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +26,7 @@ class EngineNeeds:
     choices: tuple[tuple[str, ...], ...]
     start_timeout_s: float
     sleep_levels: tuple[int, ...] = ()
-    terms: Terms = Terms()
+    terms: Terms = NO_TERMS
 
     @property
     def device_count(self) -> int:
@@ -72,6 +56,7 @@ class EngineView:
     reserved_bytes: int
     pinned_bytes: int
     amounts: Amounts
+    terms: Terms
     leases: int
     waiting: int
     oldest_wait_s: float
@@ -103,13 +88,23 @@ class Engine:
     last_used_at: float = 0.0
     leases: dict[int, float] = field(default_factory=dict)
     """Tickets that have been granted, with the time of that."""
+    by_hand: set[int] = field(default_factory=set)
+    """Those of them that a person has, who asked for the engine itself: they tell nothing of how long requests take."""
     queue: Queue = field(default_factory=Queue)
     at_gate_since: float | None = None
-    """A process that a person started waits at the gate: a demand to start, like a ticket."""
+    """Since when a process waits that a person started: a demand to start, like a ticket."""
+    is_due_at_gate: bool = False
+    """Its process was told to start, and has not asked at the gate yet."""
+    process_since: float = 0.0
+    """When it was told to, or when what it last did at the gate ended."""
     is_at_gate: bool = False
-    """While PARKED: its process stands at the gate, with its imports done."""
-    is_preload: bool = False
-    """It is to be started as soon as there is free room, though nobody waits for it."""
+    """Its process stands at the gate, with its imports done."""
+    keep_alive_s: float | None = None
+    """How long the last request that said so wants it to stay without requests; None where none has."""
+    refused_at: float | None = None
+    """Since when a client is expected back that it could not have served in time; None if none is."""
+    preload_until: float | None = None
+    """Until when it is to be started as soon as there is free room, though nobody waits for it; None: it is not."""
     is_gate_open: bool = False
     """While STARTING: its process has been given leave."""
     gate_opened_at: float = 0.0
@@ -146,9 +141,18 @@ class Engine:
         check_move(self.model, self.state, state)
         self.state, self.since, self.why = state, now, why
 
+    @property
+    def is_preload(self) -> bool:
+        """Whether it is to be started ahead."""
+        return self.preload_until is not None
+
     def may_sleep_at(self, now: float) -> list[int]:
         """The levels that are open to it, have not failed too often and are worth it, the preferred one first."""
-        sound = [n for n in self.needs.sleep_levels if self.failed_sleeps.get(n, 0) < MOST_FAILED_SLEEPS]
+        if not self.needs.sleep_levels:
+            return []
+        sound = list(self.needs.sleep_levels)
+        if self.failed_sleeps:
+            sound = [n for n in sound if self.failed_sleeps.get(n, 0) < MOST_FAILED_SLEEPS]
         return self.costs.worth_sleeping(sound, now)
 
     def is_cooling(self, now: float) -> bool:
@@ -192,6 +196,7 @@ class Engine:
             reserved_bytes=reserved_bytes,
             pinned_bytes=pinned_bytes,
             amounts=self.needs.amounts,
+            terms=self.needs.terms,
             leases=len(self.leases),
             waiting=len(self.queue),
             oldest_wait_s=0.0 if oldest is None else now - oldest.arrived_at,

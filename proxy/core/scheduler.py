@@ -3,7 +3,8 @@
 Nothing here awaits, reads a clock, logs or does I/O; `now` is monotonic seconds and an argument.
 
 1. A ticket for a READY engine is granted at once; for any other it waits, in the order of arrival.
-2. Demands (tickets, and processes at the gate) are served in the order of the oldest one of each model.
+2. Demands (tickets, and processes at the gate) are served in the order that `policy` gives, which also says whether a
+   swap is worth what it costs.
 3. Where a demand does not fit, `placement` plans where it goes and who makes room, by sleeping or by stopping. Victims
    drain first: no new leases, wait for zero. A victim that is no longer needed goes back to READY.
 4. Memory is reserved before a start or a wake, and given back when it has been seen free, never earlier. What
@@ -16,12 +17,16 @@ Nothing here awaits, reads a clock, logs or does I/O; `now` is monotonic seconds
 8. What a person stopped stays stopped until a person starts it, unless the setting says otherwise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core import errors
 from proxy.core.board import Board
+from proxy.core.costs import Costs
 from proxy.core.decide import decide
 from proxy.core.devices import Device
+from proxy.core.explain import Explanation, explain
+from proxy.core.fits import holders_of, too_large
+from proxy.core.journal import Move
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.may_sleep import why_not_sleep
@@ -29,6 +34,7 @@ from proxy.core.messages import Command, Event
 from proxy.core.record import record
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import EngineState
+from proxy.core.whatif import WhatIf, what_if
 
 
 class Scheduler:
@@ -55,7 +61,8 @@ class Scheduler:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Record `event`, decide, and return what to do, in this order."""
-        self._board.commands = []
+        self._board.commands, self._board.is_stale = [], True
+        self._board.journal.begin()
         record(self._board, event, now)
         decide(self._board, now)
         return self._board.commands
@@ -63,6 +70,22 @@ class Scheduler:
     def states(self) -> dict[str, EngineState]:
         """The state of every engine, by model."""
         return {model: engine.state for model, engine in self._board.engines.items()}
+
+    def moves(self) -> list[Move]:
+        """The changes of state that the last event led to."""
+        return self._board.journal.new_moves
+
+    def costs(self, model: str) -> Costs:
+        """What acts on `model`'s engine take, as far as it is known; to look at, and to keep."""
+        return self._board.engines[model].costs
+
+    def explain(self, model: str, now: float) -> Explanation:
+        """Why `model`'s engine is where it is, and what was decided about it of late."""
+        return explain(self._board, model, now)
+
+    def what_if(self, models: Sequence[str], now: float) -> WhatIf:
+        """What it would take to have all of `models` up at once."""
+        return what_if(self._board, models, now)
 
     def busy(self) -> set[str]:
         """The models whose engines have leases."""
@@ -74,7 +97,7 @@ class Scheduler:
 
     def misfits(self) -> dict[str, str]:
         """Why, by model, those cannot run that fit on no device of this machine even alone."""
-        errors_of = {model: self._board.too_large(engine) for model, engine in self._board.engines.items()}
+        errors_of = {model: too_large(self._board, engine) for model, engine in self._board.engines.items()}
         return {model: error.message for model, error in errors_of.items() if error is not None}
 
     def why_not_sleep(self, model: str, level: int) -> errors.RotaError | None:
@@ -97,4 +120,4 @@ class Scheduler:
         """What the process at the gate of `engine` waits for, in words."""
         if engine.state is EngineState.STOPPING:
             return "the process before it has not ended, or its memory is not back"
-        return self._board.holders_of(engine)
+        return holders_of(self._board, engine)

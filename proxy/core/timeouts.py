@@ -4,6 +4,7 @@ from math import isfinite
 
 from proxy.core import errors, messages, stops
 from proxy.core.board import Board
+from proxy.core.fits import holders_of
 from proxy.core.limits import RETRY_AFTER_WAIT_S
 from proxy.core.roster import Engine
 from proxy.core.states import ABSENT, EngineState
@@ -17,8 +18,11 @@ def end_what_took_too_long(board: Board, now: float) -> None:
     for engine, ticket in board.expired(now):
         waited_s = now - engine.queue.arrived_at(ticket)
         why = f"the request waited {waited_s:.0f} s for {engine.model}, {_where_it_stands(board, engine)}"
-        board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=RETRY_AFTER_WAIT_S))
+        board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=RETRY_AFTER_WAIT_S), now)
     for engine in list(board.wanted.values()):
+        if engine.preload_until is not None and now > engine.preload_until:
+            engine.preload_until = engine.refused_at = None
+            board.note_demand(engine)
         if engine.at_gate_since is not None and now - engine.at_gate_since > board.limits.queue_timeout_s:
             why = f"the start waited {now - engine.at_gate_since:.0f} s, {_where_it_stands(board, engine)}"
             board.stand_at_gate(engine, None)
@@ -31,7 +35,7 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
         case EngineState.STARTING if in_state_s > engine.needs.start_timeout_s:
             what = f"{engine.model} was not ready {engine.needs.start_timeout_s:.0f} s after its start"
             board.fail(engine, errors.EngineStartFailed(what), now)
-        case EngineState.PARKED if not engine.is_at_gate and in_state_s > engine.needs.start_timeout_s:
+        case EngineState.PARKED if not engine.is_at_gate and now - engine.process_since > engine.needs.start_timeout_s:
             what = f"{engine.model} did not come to the gate within {engine.needs.start_timeout_s:.0f} s"
             board.fail(engine, errors.EngineStartFailed(what), now)
         case EngineState.PARKED if engine.model not in board.wanted:
@@ -41,11 +45,11 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
         case _:
             pass
     if engine.is_cooling(now) and engine.failure is not None:
-        board.reject_all(engine, engine.failure, retry_after_s=engine.retry_in_s(now))
-        engine.is_preload = engine.is_preload and isfinite(engine.cool_until)
+        board.reject_all(engine, engine.failure, now, retry_after_s=engine.retry_in_s(now))
+        engine.preload_until = engine.preload_until if isfinite(engine.cool_until) else None
         board.note_demand(engine)
 
 
 def _where_it_stands(board: Board, engine: Engine) -> str:
-    holders = f": {board.holders_of(engine)}" if engine.state in ABSENT else ""
+    holders = f": {holders_of(board, engine)}" if engine.state in ABSENT else ""
     return f"which is {engine.state}{holders}"
