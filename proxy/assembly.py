@@ -18,15 +18,19 @@ from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord
 from proxy.adapters.vllm_version import version_of
 from proxy.core.choices import choices, unknown
+from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Device, DeviceKind
 from proxy.core.figures import Learned, figures_key
 from proxy.core.limits import Limits
 from proxy.core.probe import Answer
 from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
+from proxy.core.terms import terms_of
 from proxy.fleet import Fleet
+from proxy.keeper import Keeper
 from proxy.lifecycle.acts import Lifecycle
-from proxy.lifecycle.groups import Groups
+from proxy.lifecycle.groups import Groups, Launched
+from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
 from proxy.settings import Layout, Settings
@@ -78,15 +82,24 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         log_of=here.log_of,
         hang_timeout_s=settings.hang_timeout_s,
     )
-    lifecycle = Lifecycle(
+    launching = Launching(
         catalog=catalog,
-        supervisor=supervisor,
-        control=control,
+        programs=supervisor,
         launches=Launcher(vllm, devices),
         memory=memory,
         watch=watch,
         groups=groups,
+        launched=StateFile(here.state / "launched.json", dict[str, Launched], {}),
+    )
+    lifecycle = Lifecycle(
+        catalog=catalog,
+        supervisor=supervisor,
+        control=control,
+        memory=memory,
+        watch=watch,
+        groups=groups,
         answers=StateFile(here.state / "probes.json", dict[str, Answer], {}),
+        launched=launching.launched,
         keys=keys,
         choices=choices_by,
         gate_socket=here.gate_socket,
@@ -98,6 +111,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
             choices=choices_by[name],
             start_timeout_s=spec.start_timeout_s,
             sleep_levels=sleep_levels_of(spec, _is_gpu(devices)),
+            terms=terms_of(spec, catalog.agents.agent_types.values()),
         )
         for name, spec in catalog.models.items()
     }
@@ -112,9 +126,15 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         catalog=catalog,
         scheduler=scheduler,
         lifecycle=lifecycle,
+        launching=launching,
         watch=watch,
         memory=memory,
-        stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
+        keeper=Keeper(
+            stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
+            costs=StateFile(here.state / "costs.json", dict[str, Costs], {}),
+            keys=keys,
+        ),
+        preloads=[name for name, one in needs.items() if one.terms.is_preload],
         poll_interval_s=settings.poll_interval_s,
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
@@ -161,6 +181,9 @@ def _is_gpu(devices: Devices) -> bool:
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_wait_s=settings.max_wait_s,
+        queue_timeout_s=settings.queue_timeout_s,
+        max_queue=settings.max_queue,
+        overlap=settings.overlap,
         cool_down_s=settings.cool_down_s,
         blocked_s=settings.blocked_s,
         # The scheduler's own limit stands behind the act's, for an act that does not end: it also waits for memory.

@@ -1,6 +1,6 @@
-"""The fleet: owns the scheduler, runs its commands and feeds what happened back as events.
+"""The fleet: owns the scheduler, has its commands run (`commands`) and feeds what happened back as events.
 
-Rule: one writer. `feed()` is synchronous, so the event loop is the lock; each command that takes time is one task.
+Rule: one writer. `feed()` is synchronous, so the event loop is the lock.
 Nobody reads a state here and then acts on it: they ask for the whole thing, `lease()` or `ask_gate()`.
 """
 
@@ -8,22 +8,25 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import assert_never
 
-from catalog.render import Launch
+from catalog.render import Launch, Preparation
 from catalog.spec import Catalog, ModelSpec
-from proxy.adapters.state_files import StateFile
+from proxy.commands import Commands
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, ShuttingDown
+from proxy.core.explain import Explanation
 from proxy.core.ledger import Ledger
-from proxy.core.messages import Command, Event
+from proxy.core.messages import Event
 from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
-from proxy.gates import Gates
+from proxy.core.whatif import WhatIf
+from proxy.core.wishes import NO_WISHES, Wishes
+from proxy.keeper import Keeper
 from proxy.lifecycle.acts import Lifecycle
+from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
 from proxy.tasks import Tasks
@@ -32,8 +35,6 @@ log = logging.getLogger(__name__)
 
 MEMORY_INTERVAL_S = 1.0
 """How often the devices are looked at: strangers are to be seen within two seconds."""
-
-Act = Callable[[], Awaitable[list[Event]]]
 
 
 class Fleet:
@@ -45,71 +46,76 @@ class Fleet:
         catalog: Catalog,
         scheduler: Scheduler,
         lifecycle: Lifecycle,
+        launching: Launching,
         watch: Watch,
         memory: Memory,
-        stops: StateFile[dict[str, str]],
+        keeper: Keeper,
+        preloads: Collection[str] = (),
         poll_interval_s: float,
     ) -> None:
         self._catalog = catalog
         self._scheduler = scheduler
         self._lifecycle = lifecycle
+        self._launching = launching
         self._watch = watch
         self._memory = memory
-        self._stops = stops
+        self._keeper = keeper
+        self._preloads = preloads
         self._poll_interval_s = poll_interval_s
         self._ticket_numbers = itertools.count(1)
-        self._tickets: dict[int, asyncio.Future[None]] = {}
-        self._gates = Gates()
         self._owed: Counter[str] = Counter()
         self._look_now = asyncio.Event()
         self._asking_why = asyncio.Lock()
         self._tasks = Tasks(on_crash=self.look_now)
-        self._acting: dict[str, asyncio.Task[None]] = {}
-        """What is done to an engine now; a stop cuts it short."""
+        self._commands = Commands(lifecycle, launching, self._tasks, self.feed)
+        self._gates = self._commands.gates
         self._is_closing = False
         watch.notice = self.look_now
 
     def __repr__(self) -> str:
-        return f"<Fleet {len(self._tickets)} tickets {self._scheduler!r}>"
+        return f"<Fleet {self._commands!r} {self._scheduler!r}>"
 
     # --- the ways in ----------------------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
         """Give the scheduler one event and see that its commands are run."""
         try:
-            before, stopped = self._scheduler.states(), self._scheduler.stopped_by_hand()
             commands = self._scheduler.handle(event, self._now())
-            for view in self._scheduler.view(self._now()):
-                if view.state is not before[view.model]:
-                    log.info("%s: %s -> %s (%s)", view.model, before[view.model], view.state, view.why)
-            if (now_stopped := self._scheduler.stopped_by_hand()) != stopped:
-                self._stops.write(now_stopped)
-            for command in commands:
-                self._run(command)
+            for move in self._scheduler.moves():
+                log.info("%s: %s -> %s (%s)", move.model, move.old, move.new, move.why)
+            self._keeper.keep(self._scheduler)
+            if not self._is_closing:  # else those who wait have been told, and the engines are the next proxy's
+                for command in commands:
+                    self._commands.run(command)
         except Exception as error:
             self._tasks.end_with(error)
             raise
 
     @asynccontextmanager
-    async def lease(self, model: str, *, by_hand: str | None = None) -> AsyncIterator[ModelSpec]:
+    async def lease(
+        self, model: str, *, by_hand: str | None = None, wishes: Wishes = NO_WISHES
+    ) -> AsyncIterator[ModelSpec]:
         """The right to use `model`'s engine while it is READY: queueing, starting and draining are hidden in here.
 
         A person who asks for it, `by_hand`, does not wait for the end of a cool-down and undoes a stop by hand.
+        `wishes` is what the client says of its request: its priority, how long it waits, how long the engine stays.
 
         Raises: RotaError if the engine cannot be had.
         """
         if self._is_closing:
             raise self._going_away()
         ticket = next(self._ticket_numbers)
-        self._tickets[ticket] = asyncio.get_running_loop().create_future()
+        granted = self._commands.expect_answer(ticket)
         try:
-            self.feed(messages.RequestArrived(ticket, model, by_hand))
-            await self._tickets[ticket]
+            self.feed(
+                messages.RequestArrived(ticket, model, by_hand, wishes.priority, wishes.deadline_s, wishes.keep_alive_s)
+            )
+            await granted
             yield self._catalog.models[model]
         finally:
             # The grant and the client's leaving may fall into the same loop step. The scheduler then counts a lease
             # that nobody uses, so the ticket is ended in any case, whatever became of it.
-            del self._tickets[ticket]
+            self._commands.forget(ticket)
             self.feed(messages.RequestEnded(ticket))
 
     @contextmanager
@@ -121,19 +127,42 @@ class Fleet:
         finally:
             self._owed[model] -= 1
 
+    async def prepare(self, model: str, pid: int) -> Preparation:
+        """What the process `pid` may do before it asks for leave to become `model`'s engine.
+
+        Raises: GateRefused; EngineStartFailed where a start that was told to begin is bound to fail.
+        """
+        await self._launching.check_asker(model, pid)
+        try:
+            return await self._launching.preparation(model)
+        except EngineStartFailed as error:
+            self.feed(messages.StartFailed(model, error))
+            if self._scheduler.moves():
+                raise
+            return Preparation(None, {})  # a person started it: the same error meets it with its leave, and is kept
+
     async def ask_gate(self, model: str, pid: int) -> Launch:
         """Leave for the process `pid` to become `model`'s engine; it waits here until there is room.
 
         Raises: RotaError if it may not.
         """
-        await self._lifecycle.check_asker(model, pid)
+        await self._launching.check_asker(model, pid)
         asked = self._gates.ask(model, pid)
         try:
             self.feed(messages.GateAsked(model))
+            if self._gates.was_early(model, pid):
+                self.feed(messages.GateReached(model))
             return await asked.answer
         finally:
             if self._gates.leave(model, asked):
+                if not asked.answer.done() or asked.answer.cancelled():
+                    self._launching.expect(model)  # it ended, or is being ended: supervisord will tell
                 self.feed(messages.GateLeft(model))
+
+    def reach_gate(self, model: str, pid: int) -> None:
+        """The process `pid` has done what it can without leave; it may say so before its question is heard."""
+        if self._gates.reach(model, pid):
+            self.feed(messages.GateReached(model))
 
     def stop(self, model: str, who: str) -> None:
         """Drain `model`'s engine and stop it; returns at once."""
@@ -161,6 +190,14 @@ class Fleet:
         if self._scheduler.states()[model] in AWAKE:
             self.feed(messages.EngineDown(model, "it refuses connections"))
 
+    def explain(self, model: str) -> Explanation:
+        """Why `model`'s engine is where it is, and what was decided about it of late."""
+        return self._scheduler.explain(model, self._now())
+
+    def what_if(self, models: Sequence[str]) -> WhatIf:
+        """What it would take to have all of `models` up at once. Nothing is done."""
+        return self._scheduler.what_if(models, self._now())
+
     def view(self) -> list[EngineView]:
         """All engines at this moment."""
         return self._scheduler.view(self._now())
@@ -178,13 +215,15 @@ class Fleet:
 
     async def adopt(self) -> None:
         """Take over the engines that run already; to be called once, before the gate opens."""
-        for model, who in self._stops.read().items():
-            self.feed(messages.StopRemembered(model, who))
+        for event in self._keeper.remembered():
+            self.feed(event)
         for found in await self._lifecycle.adopt():
             self.feed(found)
             if found.sleep_level is None:
-                self._begin(found.model, lambda model=found.model: self._lifecycle.wait_ready(model))  # type: ignore[misc]
+                self._commands.await_ready(found.model)
         await self._look_at_memory()
+        for model in self._preloads:
+            self.feed(messages.PreloadAsked(model))
 
     async def run(self) -> None:
         """Watch the engines and the devices and let time pass, until cancelled.
@@ -205,10 +244,7 @@ class Fleet:
     def close(self) -> None:
         """Send away all who wait and end all tasks. Engines go on: the next proxy adopts them."""
         self._is_closing = True
-        for granted in self._tickets.values():
-            if not granted.done():
-                granted.set_exception(self._going_away())
-        self._gates.answer_all(self._going_away())
+        self._commands.send_all_away(self._going_away())
         self._tasks.cancel()
         self._watch.close()
 
@@ -226,60 +262,7 @@ class Fleet:
             await look()
             await asyncio.sleep(every_s)
 
-    # --- commands -------------------------------------------------------------------------------------------------
-
-    def _run(self, command: Command) -> None:
-        if self._is_closing:
-            return  # those who wait have been told, and the engines are the next proxy's
-        match command:
-            case messages.Grant(ticket):
-                if (granted := self._tickets.get(ticket)) and not granted.done():
-                    granted.set_result(None)
-            case messages.Reject(ticket, error):
-                if (granted := self._tickets.get(ticket)) and not granted.done():
-                    granted.set_exception(error)
-            case messages.StartEngine(model):
-                # Never cancelled: a stop must find what supervisord was told to start.
-                self._tasks.run(self._report(lambda: self._lifecycle.start(model)))
-            case messages.OpenGate(model, devices, awake_bytes):
-                self._begin(model, lambda: self._open_gate(model, devices, awake_bytes))
-            case messages.CloseGate(model, error):
-                self._gates.answer(model, error)
-            case messages.SleepEngine(model, level):
-                self._begin(model, lambda: self._lifecycle.sleep(model, level))
-            case messages.WakeEngine(model, level):
-                self._begin(model, lambda: self._lifecycle.wake(model, level))
-            case messages.StopEngine(model, at_once):
-                if (acting := self._acting.pop(model, None)) is not None:
-                    acting.cancel()
-                self._tasks.run(self._report(lambda: self._lifecycle.stop(model, at_once)))
-            case _:
-                assert_never(command)
-
-    async def _open_gate(self, model: str, devices: tuple[str, ...], awake_bytes: int) -> list[Event]:
-        asked = self._gates.waiting(model)
-        try:
-            launch = None if asked is None else await self._lifecycle.launch(model, asked.pid, devices, awake_bytes)
-        except EngineStartFailed as error:
-            if self._gates.waiting(model) is not asked:
-                return []
-            self._gates.answer(model, error)
-            return [messages.StartFailed(model, error)]
-        if launch is None or self._gates.waiting(model) is not asked:
-            # It left, or a newer process took its place, while the gate opened: supervisord will tell which.
-            self._lifecycle.expect(model)
-            return []
-        self._gates.answer(model, launch)
-        return await self._lifecycle.wait_ready(model)
-
     # --- small things ---------------------------------------------------------------------------------------------
-
-    def _begin(self, model: str, act: Act) -> None:
-        self._acting[model] = self._tasks.run(self._report(act))
-
-    async def _report(self, act: Act) -> None:
-        for event in await act():
-            self.feed(event)
 
     @staticmethod
     def _going_away() -> ShuttingDown:

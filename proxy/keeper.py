@@ -1,0 +1,60 @@
+"""Keeps what must outlive the proxy: who stopped which model by hand, and what acts on each engine take.
+
+Rule: a stop by hand is on the disk before anybody is answered; what acts take is written in the background, since a
+figure that is lost costs an estimate only.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from proxy.adapters.state_files import StateFile
+from proxy.core import messages
+from proxy.core.costs import Costs
+from proxy.core.messages import Event
+from proxy.core.scheduler import Scheduler
+from proxy.core.states import EngineState
+
+LEARNED_BY = frozenset({EngineState.READY, EngineState.ASLEEP, EngineState.STOPPED})
+"""Who enters one of these has ended an act that took some time."""
+
+
+class Keeper:
+    """`keys` names what the figures of a model hold for: itself, its vLLM version and its flags."""
+
+    def __init__(
+        self,
+        *,
+        stops: StateFile[dict[str, str]],
+        costs: StateFile[dict[str, Costs]],
+        keys: Mapping[str, str],
+    ) -> None:
+        self._stops_file = stops
+        self._costs_file = costs
+        self._keys = keys
+        self._in_order = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
+        """One thread, so that an older figure is never written after a newer one."""
+        self._stops: dict[str, str] = {}
+        self._costs: dict[str, Costs] = {}
+
+    def __repr__(self) -> str:
+        return f"<Keeper {len(self._stops)} stops, {len(self._costs)} costs>"
+
+    def remembered(self) -> list[Event]:
+        """What was kept, as events, for models that there still are; to be called once."""
+        self._stops, self._costs = self._stops_file.read(), self._costs_file.read()
+        costs = [
+            messages.CostsRemembered(model, self._costs[key].kept())
+            for model, key in self._keys.items()
+            if key in self._costs
+        ]
+        return [*costs, *(messages.StopRemembered(model, who) for model, who in self._stops.items())]
+
+    def keep(self, scheduler: Scheduler) -> None:
+        """Keep what the last event has changed."""
+        if (stops := scheduler.stopped_by_hand()) != self._stops:
+            self._stops = stops
+            self._stops_file.write(stops)
+        if learned := [move.model for move in scheduler.moves() if move.new in LEARNED_BY]:
+            for model in learned:
+                self._costs[self._keys[model]] = scheduler.costs(model).kept()
+            self._in_order.submit(self._costs_file.write, dict(self._costs))
