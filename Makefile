@@ -6,7 +6,7 @@ export ROTA_CATALOG := $(CATALOG)
 endif
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Make the environments, install vLLM for this machine, fetch the catalog's models
 	@$(PYTHON) bin/install.py all $(if $(BUILD),--build $(BUILD))
@@ -47,5 +47,8 @@ format: .venv-ready  ## Format the code
 bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
 	.venv/bin/python -m tests.bench.swap
 
-.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap
+bench-scheduler: .venv-ready  ## The scheduler in simulated time, beside four baselines and the optimum
+	@.venv/bin/python -m tests.bench.scheduler $(if $(TRACE),--trace $(TRACE))
+
+.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler
 .DEFAULT_GOAL := help

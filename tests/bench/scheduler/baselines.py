@@ -1,12 +1,12 @@
 """Four policies to compare with, written plainly from what their projects do.
 
 - `fifo-lru`: strictly in the order of arrival; the head of the queue gets room by evicting the least recently used.
-- `ready-first`: llama-swap (`internal/router/scheduler/fifo.go`): who asks for a ready model is served at once, whoever
-  else waits; another model waits until the engines in its way are idle. Unlike llama-swap it is told what fits.
-- `one-active`: llmux 2 (`src/policy/fifo.rs`): one model is awake; the first request for another one switches, after the
-  active one has been there for 5 s.
-- `cost-aware`: llmux 0.9 (`src/policy/cost_aware.rs`, its defaults): one model is awake; it stays for as long as the next
-  switch is measured to cost, then switches for half a request per second of that cost, after 2 s at the latest; a
+- `ready-first`: llama-swap (`internal/router/scheduler/fifo.go`): who asks for a ready model is served at once,
+  whoever else waits; another model waits until the engines in its way are idle. Unlike llama-swap it is told what fits.
+- `one-active`: llmux 2 (`src/policy/fifo.rs`): one model is awake; the first request for another one switches, after
+  the active one has been there for 5 s.
+- `cost-aware`: llmux 0.9 (`src/policy/cost_aware.rs`, its defaults): one model is awake; it stays for as long as the
+  next switch is measured to cost, then switches for half a request per second of that cost, after 2 s at the latest; a
   request that has waited `max_wait_s` switches at once.
 
 All of them put an engine to sleep instead of stopping it where it can sleep and the host has memory for it.
@@ -147,13 +147,21 @@ class _OneActive:
             if (device := machine.fitting(target)) is not None:
                 machine.rise(target, device)
             else:
-                sleeper = min((o for o in machine.engines.values() if o.state is State.ASLEEP), key=lambda o: o.used_at)
-                if not machine.is_moving(sleeper.device):
-                    machine.fall(sleeper, target.costs.gib)
+                self._drop_a_sleeper(target)
         elif target.state is State.UP:
             self.switched(machine.now - self.switch_began_at)
             self.active, self.target = target, None
             self.step()
+
+    def _drop_a_sleeper(self, target: Engine) -> None:
+        """What keeps `target` out are sleepers: the least recently used one stops, itself only where nobody else is."""
+        machine = self.machine
+        if any(one.state is State.FALLING for one in machine.engines.values()):
+            return
+        devices = [one for one in machine.devices_of(target) if machine.world.devices_gib[one] >= target.costs.gib]
+        sleepers = [one for one in machine.engines.values() if one.state is State.ASLEEP and one.device in devices]
+        if sleepers:
+            machine.fall(min(sleepers, key=lambda one: (one is target, one.used_at)), target.costs.gib)
 
 
 class _CostAware(_OneActive):

@@ -1,8 +1,8 @@
 """A machine in simulated time for the baselines: engines that start, sleep and serve, and what that costs.
 
-A baseline is a `Policy`: whatever happens, its `step` looks at the machine and acts on it. The rules are the same for all
-of them and for Rota: one act at a time on a device, an engine goes down only when nobody uses it, memory is free when
-the act that frees it is over, and an engine serves `concurrency` requests at once, more of them wait inside it.
+Whatever happens, a baseline's `step` looks at the machine and acts on it. The rules are the same for all of them and
+for Rota: one act at a time on a device, an engine goes down only when nobody uses it, memory is free when the act that
+frees it is over, and an engine serves `concurrency` requests at once, more of them wait inside it.
 """
 
 import heapq

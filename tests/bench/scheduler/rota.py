@@ -1,15 +1,15 @@
 """Rota's own scheduler in simulated time: its commands take as long as the trace says, and come back as events."""
 
 import heapq
-from itertools import combinations
 
 from proxy.core import messages
 from proxy.core.devices import Amounts, Device, DeviceKind
 from proxy.core.limits import Limits
 from proxy.core.messages import Command, Event
-from proxy.core.roster import EngineNeeds, Terms
+from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import IN_TRANSITION, EngineState
+from proxy.core.states import EngineState
+from proxy.core.terms import Terms
 from tests.bench.scheduler.trace import Outcome, Trace, World
 
 GIB = 2**30
@@ -22,7 +22,7 @@ def scheduler_of(world: World) -> Scheduler:
     devices = [
         Device(name, name, DeviceKind.NVIDIA, _bytes(gib), _bytes(gib)) for name, gib in world.devices_gib.items()
     ]
-    choices = tuple(combinations(world.devices_gib, 1))
+    choices = tuple((name,) for name in world.devices_gib)
     needs = {
         name: EngineNeeds(
             Amounts(_bytes(one.gib), _bytes(one.gib), _bytes(one.asleep_gib), _bytes(one.host_gib)),
@@ -33,7 +33,7 @@ def scheduler_of(world: World) -> Scheduler:
         )
         for name, one in world.models.items()
     }
-    limits = Limits(max_wait_s=world.max_wait_s, queue_timeout_s=NEVER_S)
+    limits = Limits(max_wait_s=world.max_wait_s, queue_timeout_s=NEVER_S, max_queue=2**31)
     return Scheduler(devices, needs, limits, host_bytes=_bytes(world.host_gib))
 
 
@@ -80,8 +80,10 @@ class _Play:
             case messages.Reject(number, _):
                 self.waiting -= 1
                 self.outcome.refused += 1
+                self.outcome.waits_s[number] = now - self.trace.requests[number].at_s
             case messages.StartEngine(model):
-                self.after(self.models[model].prepare_s, messages.GateAsked(model), now)
+                self.after(0.0, messages.GateAsked(model), now)
+                self.after(self.models[model].prepare_s, messages.GateReached(model), now)
                 if self.scheduler.states()[model] is EngineState.STARTING:
                     self.lose(self.models[model].prepare_s)
             case messages.OpenGate(model):
@@ -113,6 +115,3 @@ def rota(trace: Trace) -> Outcome:
 
 def _bytes(gib: float) -> int:
     return round(gib * GIB)
-
-
-assert IN_TRANSITION

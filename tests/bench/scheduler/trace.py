@@ -1,11 +1,15 @@
 """What the scheduler's benchmark plays: devices, models with what their acts cost, and requests. Seconds and GiB."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import accumulate
+from typing import Annotated, Literal
 
 import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e7)]
+Gib = Annotated[float, msgspec.Meta(ge=0.0, le=1e5)]
+SomeGib = Annotated[float, msgspec.Meta(gt=0.0, le=1e5)]
 
 
 class ModelCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,25 +19,36 @@ class ModelCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `sleep_s` and `wake_s` are by level, the first for level 1. Of `concurrency` requests each takes its own time.
     """
 
-    gib: float
-    start_s: float
-    prepare_s: float = 7.0
-    stop_s: float = 2.0
-    sleep_levels: tuple[int, ...] = ()
-    sleep_s: tuple[float, float] = (1.5, 0.5)
-    wake_s: tuple[float, float] = (2.0, 6.0)
-    asleep_gib: float = 0.8
-    host_gib: float = 0.0
-    concurrency: int = 16
+    gib: SomeGib
+    start_s: Seconds
+    prepare_s: Seconds = 7.0
+    stop_s: Seconds = 2.0
+    sleep_levels: tuple[Literal[1, 2], ...] = ()
+    sleep_s: tuple[Seconds, Seconds] = (1.5, 0.5)
+    wake_s: tuple[Seconds, Seconds] = (2.0, 6.0)
+    asleep_gib: Gib = 0.8
+    host_gib: Gib = 0.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1)] = 16
+
+    def __post_init__(self) -> None:
+        if self.prepare_s > self.start_s:
+            raise ValueError(f"prepare_s (here {self.prepare_s:g}) is a part of start_s (here {self.start_s:g})")
+        if self.asleep_gib > self.gib:
+            raise ValueError(f"asleep_gib (here {self.asleep_gib:g}) is a part of gib (here {self.gib:g})")
+
+    @property
+    def longest_leave_s(self) -> float:
+        """The longest of its ways down."""
+        return max(self.stop_s, *(self.sleep_s[level - 1] for level in self.sleep_levels), 0.0)
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The YAML beside a trace: devices by name with their GiB, models by name, the bound."""
 
-    devices_gib: dict[str, float]
-    models: dict[str, ModelCosts]
-    host_gib: float = 0.0
-    max_wait_s: float = 120.0
+    devices_gib: Annotated[dict[str, SomeGib], msgspec.Meta(min_length=1)]
+    models: Annotated[dict[str, ModelCosts], msgspec.Meta(min_length=1)]
+    host_gib: Gib = 0.0
+    max_wait_s: Seconds = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,26 @@ class Trace:
     is_small: bool = False
     """Small enough for the optimum to be computed."""
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether FIFO cannot keep up with it."""
+        return self.name.endswith("-pressed")
+
+    def bounds_s(self) -> dict[str, float]:
+        """By model: `max_wait_s`, and the longest swap that it may need then.
+
+        That is: those whom others serve end, as many leave as fit on one device beside each other, and it starts.
+        """
+        return {model: self.world.max_wait_s + self._swap_s(model) for model in self.world.models}
+
+    def _swap_s(self, model: str) -> float:
+        others = [costs for name, costs in self.world.models.items() if name != model]
+        held_gib = list(accumulate(sorted(costs.gib for costs in others)))
+        leaving = sum(held <= max(self.world.devices_gib.values()) for held in held_gib)
+        drain_s = max((one.service_s for one in self.requests if one.model != model), default=0.0)
+        leave_s = max((costs.longest_leave_s for costs in others), default=0.0)
+        return drain_s + leaving * leave_s + self.world.models[model].start_s
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -67,7 +102,6 @@ class Outcome:
     lost_s: float = 0.0
     """Engine-seconds of starting, waking, sleeping and stopping that held a device."""
     refused: int = 0
-    longest_swap_s: float = 0.0
 
     @property
     def mean_s(self) -> float:
@@ -92,29 +126,3 @@ def numbered(name: str, world: World, drawn: Iterable[tuple[float, str, float]],
     return Trace(
         name, world, [Request(n, at, model, service) for n, (at, model, service) in enumerate(ordered)], is_small
     )
-
-
-def read(path: Path) -> Trace:
-    """A trace from a CSV file (`t_s,model,service_s`) and the YAML of the same name beside it.
-
-    Raises: ValueError, which names the file and what is wrong with it.
-    """
-    beside = path.with_suffix(".yaml")
-    try:
-        world = msgspec.yaml.decode(beside.read_bytes(), type=World)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ValueError(f"{beside}: {error}") from error
-    drawn = []
-    try:
-        with path.open(newline="") as lines:
-            rows = csv.DictReader(lines)
-            if (rows.fieldnames or []) != ["t_s", "model", "service_s"]:
-                raise ValueError(f"{path}: the first line is {rows.fieldnames}, and must be t_s,model,service_s")
-            for row in rows:
-                if row["model"] not in world.models:
-                    known = ", ".join(world.models)
-                    raise ValueError(f"{path}, line {rows.line_num}: no model '{row['model']}' in {beside}: {known}")
-                drawn.append((float(row["t_s"]), row["model"], float(row["service_s"])))
-    except (OSError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    return numbered(path.stem, world, drawn)

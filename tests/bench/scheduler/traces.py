@@ -1,4 +1,4 @@
-"""The traces of the benchmark, each drawn from a seed. A name that ends in `-pressed` is more than FIFO can keep up with."""
+"""The traces of the benchmark, each drawn from a seed. FIFO cannot keep up with one whose name ends in `-pressed`."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -51,7 +51,8 @@ def _alternation(
     """Two agents that take turns, with some jitter."""
 
     def draw(random: Random) -> list[tuple[float, str, float]]:
-        drawn, at_s = [], 0.0
+        drawn: list[tuple[float, str, float]] = []
+        at_s = 0.0
         for number in count():
             at_s += gap_s * random.uniform(0.7, 1.3)
             if at_s > length_s:
@@ -104,6 +105,11 @@ def _clinic(make: Callable[[float, float], ModelCosts], devices: dict[str, float
     return World(devices_gib=devices, models=models, host_gib=48.0, max_wait_s=240.0)
 
 
+def few(costs: ModelCosts, at_once: int) -> ModelCosts:
+    """An engine that serves so few requests at once that they queue at it, too."""
+    return msgspec.structs.replace(costs, concurrency=at_once)
+
+
 def _pair(costs: ModelCosts, max_wait_s: float = 240.0) -> World:
     return World(devices_gib=_CARD, models={"a": costs, "b": costs}, host_gib=64.0, max_wait_s=max_wait_s)
 
@@ -147,6 +153,7 @@ _TRACES: dict[str, tuple[World, Callable[[Random], list[tuple[float, str, float]
     "pairs-and-triples": (_THREE, _mix({"a": 0.05, "b": 0.03, "c": 0.01}, length_s=2 * HALF_HOUR_S), False),
     "whole-card-pressed": (_WHOLE, _mix({"whole": 0.01, "a": 0.05, "b": 0.05, "light": 0.05}), False),
     "eight-on-four-pressed": (_EIGHT, _mix({f"m{n}": 0.02 if n < 4 else 0.004 for n in range(8)}), False),
+    "mix-80-20-two-at-once-pressed": (_pair(few(cold(), 2)), _mix({"a": 0.4, "b": 0.1}), False),
     "overload-pressed": (_pair(cold()), _mix({"a": 2.6, "b": 2.6}, length_s=600.0), False),
     "small-alternation-pressed": (_SMALL, _alternation(2.0, 250.0), True),
     "small-turns-pressed": (_SMALL, _alternation(4.0, 600.0, 1.0), True),
@@ -162,4 +169,5 @@ NAMES = tuple(_TRACES)
 def draw(name: str, seed: int) -> Trace:
     """One trace from one seed."""
     world, drawn, is_small = _TRACES[name]
-    return numbered(name, world, drawn(Random(f"{name} {seed}")), is_small=is_small)
+    random = Random(f"{name} {seed}")  # noqa: S311 - it draws a trace, no secret
+    return numbered(name, world, drawn(random), is_small=is_small)
