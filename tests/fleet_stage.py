@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from catalog.render import Launch
+from catalog.render import Launch, Preparation
 from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
 from proxy.core import messages
+from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Device, DeviceKind
 from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.core.figures import Figures
@@ -15,6 +17,9 @@ from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import EngineState
 from proxy.fleet import Fleet
+from proxy.keeper import Keeper
+
+T = TypeVar("T")
 
 LAUNCH = Launch(["vllm"], {})
 TAKEN = Amounts(30, 30, 5, 25)
@@ -49,6 +54,11 @@ class FakeLifecycle:
     async def check_asker(self, model: str, pid: int) -> None:
         if pid < 0:
             raise GateRefused("not supervisord's")
+
+    async def preparation(self, model: str) -> Preparation:
+        if self.launch_error:
+            raise self.launch_error
+        return Preparation("/vllm", {})
 
     async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
         self.done.append(f"launch {model} {pid}")
@@ -118,38 +128,50 @@ class FakeMemory:
         return Figures(awake_bytes=29)
 
 
-class FakeStops:
+class Kept(Generic[T]):
     """Keeps what was written."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.kept: dict[str, T] = {}
 
-    def read(self) -> dict[str, str]:
+    def read(self) -> dict[str, T]:
         return self.kept
 
-    def write(self, value: dict[str, str]) -> bool:
+    def write(self, value: dict[str, T]) -> bool:
         self.kept = dict(value)
         return True
 
 
 class Stage:
-    def __init__(self, levels: tuple[int, ...] = ()) -> None:
+    def __init__(self, levels: tuple[int, ...] = (), preloads: tuple[str, ...] = ()) -> None:
         models = {name: spec(name) for name in ("a", "b")}
         routes = {name.upper(): AgentRoute(model=name) for name in models}
         catalog = Catalog(folder=Path("c"), models=models, agents=Agents(agent_types=routes))
         needs = {name: EngineNeeds(TAKEN, (("card",),), 60, levels) for name in models}
         self.devices = (Device("card", "gpu0", DeviceKind.NVIDIA, 40, 40),)
         self.scheduler = Scheduler(self.devices, needs, host_bytes=100)
-        self.lifecycle, self.watch, self.memory, self.stops = FakeLifecycle(), FakeWatch(), FakeMemory(), FakeStops()
+        self.lifecycle, self.watch, self.memory = FakeLifecycle(), FakeWatch(), FakeMemory()
+        self.stops, self.costs = Kept[str](), Kept[Costs]()
         self.fleet = Fleet(
             catalog=catalog,
             scheduler=self.scheduler,
             lifecycle=self.lifecycle,  # type: ignore[arg-type]
+            launching=self.lifecycle,  # type: ignore[arg-type]
             watch=self.watch,  # type: ignore[arg-type]
             memory=self.memory,  # type: ignore[arg-type]
-            stops=self.stops,  # type: ignore[arg-type]
+            keeper=Keeper(
+                stops=self.stops,  # type: ignore[arg-type]
+                costs=self.costs,  # type: ignore[arg-type]
+                keys={name: f"{name}|0.32.0" for name in models},
+            ),
+            preloads=preloads,
             poll_interval_s=0.01,
         )
+
+    async def ask_gate(self, model: str, pid: int) -> Launch:
+        """A process asks for leave that has nothing to prepare."""
+        self.fleet.reach_gate(model, pid)
+        return await self.fleet.ask_gate(model, pid)
 
     async def found(self, model: str, sleep_level: int | None = None) -> None:
         """An engine that ran before the fleet did."""

@@ -22,7 +22,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 async def use(stage: Stage, model: str, pid: int = 7) -> None:
     """One request from arrival to end, with the engine's process asking at the gate."""
-    gate = asyncio.create_task(stage.fleet.ask_gate(model, pid))
+    gate = asyncio.create_task(stage.ask_gate(model, pid))
     async with stage.fleet.lease(model) as leased:
         assert leased.name == model
     with suppress(asyncio.CancelledError):
@@ -32,7 +32,7 @@ async def use(stage: Stage, model: str, pid: int = 7) -> None:
 async def test_a_lease_starts_the_engine_and_is_counted_while_it_is_held(stage: Stage) -> None:
     async def engine() -> None:
         await stage.until("a", EngineState.STARTING)
-        assert await stage.fleet.ask_gate("a", 7) == LAUNCH
+        assert await stage.ask_gate("a", 7) == LAUNCH
 
     asking = asyncio.create_task(engine())
     async with stage.fleet.lease("a"):
@@ -69,7 +69,7 @@ async def test_a_failed_start_reaches_the_one_who_waits(stage: Stage) -> None:
 
 async def test_a_failed_preparation_reaches_the_client_and_the_process_at_the_gate(stage: Stage) -> None:
     stage.lifecycle.launch_error = EngineStartFailed("no weights")
-    gate = asyncio.create_task(stage.fleet.ask_gate("a", 7))
+    gate = asyncio.create_task(stage.ask_gate("a", 7))
     with pytest.raises(EngineStartFailed, match="no weights"):
         await gate
     with pytest.raises(EngineStartFailed, match="no weights"):
@@ -79,7 +79,7 @@ async def test_a_failed_preparation_reaches_the_client_and_the_process_at_the_ga
 
 async def test_a_process_that_supervisord_does_not_know_is_refused_and_changes_nothing(stage: Stage) -> None:
     with pytest.raises(GateRefused):
-        await stage.fleet.ask_gate("a", -1)
+        await stage.ask_gate("a", -1)
     assert stage.scheduler.states()["a"] is EngineState.STOPPED
 
 
@@ -87,7 +87,7 @@ async def test_a_process_that_leaves_the_gate_frees_its_place(stage: Stage) -> N
     await stage.found("a")
     await stage.until("a", EngineState.READY)
     async with stage.fleet.lease("a"):
-        gate = asyncio.create_task(stage.fleet.ask_gate("b", 7))
+        gate = asyncio.create_task(stage.ask_gate("b", 7))
         await stage.until("a", EngineState.DRAINING)
         gate.cancel()
         await stage.until("a", EngineState.READY)
@@ -97,9 +97,9 @@ async def test_an_old_process_leaving_does_not_take_the_new_ones_place(stage: St
     await stage.found("a")
     await stage.until("a", EngineState.READY)
     async with stage.fleet.lease("a"):
-        old = asyncio.create_task(stage.fleet.ask_gate("b", 7))
+        old = asyncio.create_task(stage.ask_gate("b", 7))
         await stage.until("a", EngineState.DRAINING)
-        new = asyncio.create_task(stage.fleet.ask_gate("b", 8))
+        new = asyncio.create_task(stage.ask_gate("b", 8))
         await asyncio.sleep(0)
         old.cancel()
         await asyncio.sleep(0)
@@ -132,14 +132,14 @@ async def test_an_event_that_cannot_be_ends_the_fleet_loudly(stage: Stage) -> No
 
 async def test_a_process_that_leaves_in_the_step_in_which_its_gate_opens_is_looked_for(stage: Stage) -> None:
     stage.lifecycle.prepared.clear()
-    gate = asyncio.create_task(stage.fleet.ask_gate("a", 7))
+    gate = asyncio.create_task(stage.ask_gate("a", 7))
     await stage.until("a", EngineState.STARTING)
     gate.cancel()
     await asyncio.sleep(0)
     stage.lifecycle.prepared.set()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert stage.lifecycle.done == ["launch a 7", "expect a"]
+    assert stage.lifecycle.done == ["launch a 7", "expect a", "expect a"], "by who left, and by who found nobody"
 
 
 async def test_after_the_end_no_engine_is_started_or_stopped_for_those_who_are_sent_away(stage: Stage) -> None:
@@ -147,7 +147,7 @@ async def test_after_the_end_no_engine_is_started_or_stopped_for_those_who_are_s
     await stage.until("a", EngineState.READY)
 
     async def wait_for_b() -> None:
-        async with stage.fleet.lease("b"):
+        async with stage.fleet.lease("b", by_hand="by ann"):
             raise AssertionError
 
     async with stage.fleet.lease("a"):
@@ -204,7 +204,7 @@ async def test_an_engine_is_put_to_sleep_and_woken_for_a_request() -> None:
 async def test_a_sleep_that_cannot_be_is_an_error_and_nothing_happens(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    with pytest.raises(CannotSleep, match="a cannot sleep: sleep_levels"):
+    with pytest.raises(CannotSleep, match="a cannot sleep: sleep_levels in its file is"):
         stage.fleet.sleep("a", 1, "by ann")
     assert stage.scheduler.states()["a"] is EngineState.READY
 

@@ -287,7 +287,7 @@ def test_a_request_is_told_who_holds_the_memory_after_a_moment_of_patience() -> 
     [command] = world.after(2)
     assert isinstance(command, Reject)
     assert isinstance(command.error, BlockedByOthers)
-    assert "card (40.00 GiB): pid 77 (python train.py) 15.00" in command.error.message
+    assert "card (40.00 GiB for models): pid 77 (python train.py) 15.00" in command.error.message
     assert command.error.retry_after_s is not None
     assert world.feed(strangers(0), RequestArrived(2, "a")) == [StartEngine("a")]
 

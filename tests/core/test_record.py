@@ -163,7 +163,7 @@ def test_who_waits_at_the_gate_is_seen_to_since_when_and_for_what() -> None:
     world.after(3)
     a, b = world.scheduler.view(world.now)
     assert (a.at_gate_s, a.waits_for, b.at_gate_s) == (None, None, 3)
-    assert b.waits_for == "it needs 30.00 GiB; held on card (40.00 GiB): a 30.00"
+    assert b.waits_for == "it needs 30.00 GiB; held on card (40.00 GiB for models): a 30.00"
     world.feed(GateLeft("b"))
     assert world.scheduler.view(world.now)[1].at_gate_s is None
 

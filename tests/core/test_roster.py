@@ -1,3 +1,6 @@
+from dataclasses import replace
+from math import inf
+
 import pytest
 
 from proxy.core.devices import Amounts
@@ -26,6 +29,43 @@ def test_it_is_wanted_since_its_oldest_ticket_or_since_a_process_stands_at_the_g
     assert one.wanted_since() == (4.0, 7)
     one.at_gate_since = 3.0
     assert one.wanted_since() == (3.0, 0)
+
+
+def test_of_the_gate_and_the_queue_the_older_one_tells_since_when() -> None:
+    one = engine()
+    one.at_gate_since = 4.0
+    assert one.wanted_since() == (4.0, 0)
+    one.queue.add(Ticket(7, 4.0))
+    assert one.wanted_since() == (4.0, 7), "at the same moment the ticket counts"
+    one.at_gate_since = 5.0
+    assert one.wanted_since() == (4.0, 7)
+
+
+def test_terms_that_say_nothing_leave_a_model_alone() -> None:
+    terms = engine().needs.terms
+    assert (terms.priority, terms.is_pinned, terms.min_residence_s) == (1.0, False, 0.0)
+    assert min(terms.concurrency, terms.max_queue) >= 2**31
+    assert (terms.idle_sleep_s, terms.idle_stop_s) == (None, None)
+
+
+def test_it_runs_on_as_many_devices_as_a_choice_has() -> None:
+    assert [replace(engine().needs, choices=choices).device_count for choices in ((("x", "y"),), ())] == [2, 1]
+
+
+def test_its_drain_takes_as_long_as_its_leases_do() -> None:
+    one = engine()
+    one.costs.note_service(7.0)
+    assert one.drain_s() == 0.0
+    one.leases[1] = 3.0
+    assert one.drain_s() == 7.0
+
+
+def test_what_does_not_mend_itself_has_no_time_of_its_next_try() -> None:
+    one = engine()
+    one.state, one.cool_until = EngineState.FAILED, inf
+    assert (one.is_cooling(1e9), one.retry_in_s(1e9)) == (True, None)
+    one.cool_until = 10.0
+    assert [one.retry_in_s(now) for now in (4.0, 10.0)] == [6.0, None]
 
 
 def test_it_cools_only_while_failed_and_only_so_long() -> None:

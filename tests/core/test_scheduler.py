@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from proxy.core.diagnose import UNKNOWN, Diagnosis, diagnose
 from proxy.core.errors import EngineStartFailed, ModelTooLarge, WaitedTooLong
 from proxy.core.messages import (
@@ -19,7 +21,7 @@ from proxy.core.messages import (
     Tick,
 )
 from proxy.core.states import EngineState
-from tests.core.world import CARD, World
+from tests.core.world import CARD, LIMITS, World
 
 
 def test_the_first_request_reserves_memory_and_starts_the_engine() -> None:
@@ -116,7 +118,7 @@ def test_a_later_demand_does_not_take_the_room_an_earlier_one_waits_for() -> Non
 
 
 def test_a_later_demand_goes_ahead_in_room_that_nobody_earlier_needs() -> None:
-    world = World(busy=20, first=25, second=10)
+    world = World(busy=20, first=25, second=10, limits=replace(LIMITS, max_wait_s=500))  # nobody is due
     world.feed(RequestArrived(1, "busy"), EngineReady("busy"), RequestArrived(2, "first"))
     assert world.feed(RequestArrived(3, "second")) == [StartEngine("second")]
 

@@ -1,4 +1,4 @@
-"""Over any sequence of events on several devices: nothing is overdrawn, and no ticket is ever lost."""
+"""Over any sequence of events on several devices: nothing is overdrawn, no ticket is lost, equals decide equally."""
 
 from dataclasses import replace
 
@@ -9,18 +9,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from proxy.core import messages
 from proxy.core.devices import Strangers
 from proxy.core.errors import EngineStartFailed
-from proxy.core.messages import Event
+from proxy.core.messages import Command, Event
+from proxy.core.roster import EngineNeeds
 from proxy.core.states import HOLDS_VRAM, IN_TRANSITION, RUNS, EngineState
+from proxy.core.terms import Terms
 from tests.core.world import LIMITS as SHORT
 from tests.core.world import World, amounts, gib, needs
 
 DEVICES = {"x": 24.0, "y": 12.0, "z": 24.0}
 ON_X = {"x": 24.0}
+
+
+def on_terms(made: EngineNeeds, **terms: float) -> EngineNeeds:
+    return replace(made, terms=Terms(**terms))  # type: ignore[arg-type]
+
+
 MODELS = {
     "a": needs(amounts(12, 1, 10), DEVICES, levels=(1, 2)),
-    "b": needs(amounts(12, 2, 10, peak=14), DEVICES, levels=(1,)),
-    "c": needs(amounts(6, 1, 5), DEVICES),
-    "on_x": needs(amounts(20, 1, 20), ON_X, levels=(1, 2)),
+    "b": on_terms(needs(amounts(12, 2, 10, peak=14), DEVICES, levels=(1,)), min_residence_s=40.0),
+    "c": on_terms(needs(amounts(6, 1, 5), DEVICES), concurrency=1),
+    "on_x": on_terms(needs(amounts(20, 1, 20), ON_X, levels=(1, 2)), concurrency=2, priority=3.0),
     "tp": needs(amounts(10, 1, 20), DEVICES, count=2, levels=(2,)),
     "tp3": needs(amounts(11), DEVICES, count=3),
     "never": needs(amounts(25), DEVICES),
@@ -38,11 +46,14 @@ class Playing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
-        self.world.set_up(DEVICES, MODELS, host=30, limits=replace(LIMITS, overlap=self.overlap))
+        self.world, self.twin = World(), World()
+        limits = replace(LIMITS, overlap=self.overlap)
+        self.world.set_up(DEVICES, MODELS, host=30, limits=limits)
+        self.twin.set_up(DEVICES, dict(reversed(MODELS.items())), host=30, limits=limits)
         self.open: set[int] = set()
         self.answered: set[int] = set()
         self.next_ticket = 1
+        self.deadlines: dict[int, float] = {}
         self.to_stop: set[str] = set()
         self.to_sleep: set[str] = set()
         self.to_wake: set[str] = set()
@@ -53,6 +64,7 @@ class Playing(RuleBasedStateMachine):
     def feed(self, event: Event) -> None:
         before = self.world.scheduler.states()
         commands = self.world.feed(event)
+        self.check_twin(event, commands)
         for command in commands:
             match command:
                 case messages.Grant(ticket) | messages.Reject(ticket, _):
@@ -80,14 +92,28 @@ class Playing(RuleBasedStateMachine):
                 case messages.StartEngine(_):
                     pass
 
+    def check_twin(self, event: Event, commands: list[Command]) -> None:
+        """The same events give the same commands, in whatever order the catalog names its models."""
+        self.twin.now = self.world.now
+        assert repr(self.twin.feed(event)) == repr(commands)
+        assert self.twin.scheduler.states() == self.world.scheduler.states()
+        assert self.twin.scheduler.ledger.placings == self.world.scheduler.ledger.placings
+
     def leases(self, model: str) -> int:
         return next(view.leases for view in self.world.scheduler.view(self.world.now) if view.model == model)
 
-    @rule(model=models, by_hand=st.sampled_from([None, None, None, "by ann"]))
-    def a_request_arrives(self, model: str, by_hand: str | None) -> None:
+    @rule(
+        model=models,
+        by_hand=st.sampled_from([None, None, None, "by ann"]),
+        priority=st.sampled_from([1.0, 1.0, 5.0]),
+        deadline_s=st.sampled_from([None, None, 30.0]),
+    )
+    def a_request_arrives(self, model: str, by_hand: str | None, priority: float, deadline_s: float | None) -> None:
         ticket, self.next_ticket = self.next_ticket, self.next_ticket + 1
         self.open.add(ticket)
-        self.feed(messages.RequestArrived(ticket, model, by_hand))
+        if deadline_s is not None:
+            self.deadlines[ticket] = self.world.now + deadline_s
+        self.feed(messages.RequestArrived(ticket, model, by_hand, priority, deadline_s))
 
     @rule(data=st.data())
     def a_request_ends(self, data: st.DataObject) -> None:
@@ -219,10 +245,26 @@ class Playing(RuleBasedStateMachine):
         assert holders == {model for model, state in self.world.scheduler.states().items() if state in HOLDS_VRAM}
 
     @invariant()
+    def no_more_processes_prepare_than_there_are_devices(self) -> None:
+        parked = list(self.world.scheduler.states().values()).count(EngineState.PARKED)
+        assert parked <= (len(DEVICES) if self.overlap else 0)
+
+    @invariant()
+    def nobody_waits_past_its_deadline(self) -> None:
+        waiting = self.open - self.answered
+        assert all(self.deadlines.get(ticket, self.world.now) >= self.world.now for ticket in waiting)
+
+    @invariant()
+    def no_engine_serves_more_at_once_than_it_may_and_none_leaves_a_place_empty(self) -> None:
+        for view in self.world.scheduler.view(self.world.now):
+            places = MODELS[view.model].terms.concurrency
+            assert view.leases <= places
+            assert view.state is not EngineState.READY or not view.waiting or view.leases == places, "yet they wait"
+
+    @invariant()
     def nothing_that_fits_is_left_waiting(self) -> None:
         """Whenever nothing is under way and somebody is due, an engine serves, or strangers hold the memory."""
         view = self.world.scheduler.view(self.world.now)
-        assert all(engine.state is not EngineState.READY for engine in view if engine.waiting), "READY, and yet they wait"
         waiting = [engine for engine in view if engine.waiting and engine.oldest_wait_s > LIMITS.max_wait_s]
         ledger = self.world.scheduler.ledger
         has_strangers = any(ledger.strangers(device).bytes for device in DEVICES)

@@ -1,6 +1,17 @@
 import pytest
 
-from proxy.core.states import HOLDS_VRAM, MOVES, EngineState, IllegalMove, check_move
+from proxy.core.states import (
+    ABSENT,
+    AWAKE,
+    CHANGING,
+    HOLDS_VRAM,
+    IN_TRANSITION,
+    MOVES,
+    RUNS,
+    EngineState,
+    IllegalMove,
+    check_move,
+)
 
 
 def test_every_state_has_its_moves() -> None:
@@ -27,3 +38,19 @@ def test_memory_is_only_given_up_by_leaving_stopping() -> None:
         for new in news:
             if old in HOLDS_VRAM and new not in HOLDS_VRAM:
                 assert old is EngineState.STOPPING
+
+
+def test_a_start_begins_where_no_memory_is_held_whether_or_not_a_process_prepares() -> None:
+    assert {old for old, news in MOVES.items() if EngineState.STARTING in news} == ABSENT
+    assert not ABSENT & HOLDS_VRAM
+    assert {EngineState.PARKED} == ABSENT & RUNS
+
+
+def test_one_that_prepares_serves_only_after_a_start_and_may_be_ended_before() -> None:
+    assert MOVES[EngineState.PARKED] == {EngineState.STARTING, EngineState.STOPPING}
+
+
+def test_what_holds_memory_and_does_not_last_is_a_transition() -> None:
+    assert CHANGING & HOLDS_VRAM == IN_TRANSITION
+    assert not CHANGING & AWAKE
+    assert IN_TRANSITION | AWAKE | {EngineState.ASLEEP} == HOLDS_VRAM

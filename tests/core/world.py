@@ -5,7 +5,7 @@ from itertools import combinations
 
 from proxy.core.devices import Amounts, Device, DeviceKind
 from proxy.core.limits import Limits
-from proxy.core.messages import Command, Event, OpenGate, Tick
+from proxy.core.messages import Command, Event, GateAsked, GateReached, OpenGate, Tick
 from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import HOLDS_VRAM, EngineState
@@ -34,7 +34,12 @@ def needs(
 
 
 class World:
-    """Models by name with their GiB, on one card of 40 GiB unless said otherwise. None of them sleeps."""
+    """Models by name with their GiB, on one card of 40 GiB unless said otherwise. None of them sleeps.
+
+    `is_quick`: a process that asks at the gate has nothing to prepare, and so has reached it.
+    """
+
+    is_quick = True
 
     def __init__(
         self, capacity: float = 40, start_timeout_s: float = 60, limits: Limits = LIMITS, **models: float
@@ -63,6 +68,8 @@ class World:
         commands: list[Command] = []
         for event in events:
             commands = self.scheduler.handle(event, self.now)
+            if self.is_quick and isinstance(event, GateAsked):
+                commands += self.scheduler.handle(GateReached(event.model), self.now)
             self.check()
         return commands
 
@@ -91,3 +98,9 @@ class World:
         assert set(ledger.placings) == {model for model, state in states.items() if state in HOLDS_VRAM}
         assert all(ledger.reserved_bytes(name) <= known.capacity_bytes for name, known in ledger.devices.items())
         assert ledger.host_free_bytes >= 0
+
+
+class SlowWorld(World):
+    """Its processes have something to prepare: the test says when they have reached the gate."""
+
+    is_quick = False

@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 
+from proxy.adapters import processes
 from tests.installation import Installation, eventually
 
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -37,6 +38,14 @@ def test_a_chat_by_agent_type_starts_its_engine_and_is_answered(stack: Installat
     assert answer.model == "medical"
     assert answer.choices[0].message.content
     assert stack.state("medical") == "ready"
+
+
+def test_an_engine_is_known_by_what_it_runs(stack: Installation) -> None:
+    """Also where it was prepared in the same process: for `ps`, and for the next proxy."""
+    title = processes.title(stack.engine("medical")["pid"])
+    assert "serve" in title
+    assert "bin/engine" not in title
+    assert ("nothing is imported ahead" in stack.log("medical")) is (stack.start_takes_s < 100), "the fake has no vLLM"
 
 
 def test_a_client_that_can_only_choose_a_model_may_name_the_agent_type_the_alias_or_the_model(

@@ -13,7 +13,7 @@ from tests.faults.house import House
 from tests.faults.injections import LARGE
 from tests.installation import Installation, fake_model
 
-LIMITS = {"hang_timeout_s": 2, "sleep_timeout_s": 3, "settle_timeout_s": 2, "blocked_s": 2, "max_wait_s": 40}
+LIMITS = {"hang_timeout_s": 2, "sleep_timeout_s": 3, "settle_timeout_s": 2, "blocked_s": 2, "queue_timeout_s": 40}
 _numbers = itertools.count(1)
 _outcome = pytest.StashKey[bool]()
 

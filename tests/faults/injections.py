@@ -272,7 +272,7 @@ def _a_thousand_leave(house: House) -> str:
     """A thousand clients wait for a start, and go, all at once."""
     house.of.supervisorctl("stop", house.main)
     house.calm()
-    house.of.control(house.main, start_s=2.0)
+    house.of.control(house.main, start_s=4.0)
     threading.Thread(target=house.private, args=(f"/engines/{house.main}/start",), daemon=True).start()
     house.wait_state(house.main, "starting")
     body = json.dumps({"model": house.main, "prompt": "x", "max_tokens": 50, "stream": True}).encode()
@@ -346,7 +346,9 @@ FAULTS: tuple[Fault, ...] = (
     *(signalled(state, STOP, "core", then_ask=state in ("ready", "asleep")) for state in _EVERYWHERE),
     *(signalled(state, TERM, "api") for state in _EVERYWHERE if state != "stopping"),
     *(proxy_killed(state) for state in _EVERYWHERE),
-    *(supervisord_killed(state) for state in ("ready", "mid-stream", "asleep")),
+    *(supervisord_killed(state) for state in ("ready", "mid-stream", "asleep", "parked")),
+    *(signalled("parked", number, "api") for number in (KILL, STOP, TERM)),
+    proxy_killed("parked"),
     told("a start that hangs", "", "ask", fail="never-ready"),
     told("a start that fails", "", "ask", fail="start"),
     told("a sleep that fails", "ready", "sleep", sleep="fail"),

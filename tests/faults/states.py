@@ -53,6 +53,15 @@ def _draining(house: House) -> str:
     return house.main
 
 
+def _parked(house: House) -> str:
+    """It has no memory yet, and waits at the gate while the other one drains."""
+    _mid_stream(house)
+    house.ask(house.other)
+    house.wait_state(house.other, "parked")
+    eventually(lambda: "api" in house.members(house.other), within_s=30)
+    return house.other
+
+
 def _falling_asleep(house: House) -> str:
     house.warm(house.main)
     house.of.control(house.main, sleep_s=SLOW_S)
@@ -96,3 +105,4 @@ _STATES: dict[str, Callable[[House], str]] = {
 }
 
 STATES = tuple(_STATES)
+_STATES["parked"] = _parked  # of one process, which holds no memory
