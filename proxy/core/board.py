@@ -120,6 +120,11 @@ class Board:
             engine.preload_until = max(until, engine.preload_until or 0.0)
             self.note_demand(engine)
 
+    def load_no_more(self, engine: Engine) -> None:
+        """It need not be there before somebody waits for it."""
+        engine.preload_until = engine.refused_at = None
+        self.note_demand(engine)
+
     def stand_at_gate(self, engine: Engine, since: float | None) -> None:
         """A process that a person started waits at the gate since then, or does not any more."""
         engine.at_gate_since = since
@@ -139,21 +144,24 @@ class Board:
 
     def park(self, engine: Engine, now: float, why: str) -> None:
         """Have the process created that will wait at the gate, while others make room for it."""
-        self.move(engine, EngineState.PARKED, now, why)
-        engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
+        self._begin_anew(engine, EngineState.PARKED, now, why)
         self._create_process(engine, now)
 
     def start(self, engine: Engine, devices: tuple[str, ...], now: float, why: str) -> None:
         """Reserve, and have the process created, or let the one that is there already go on as soon as it can."""
         self.ledger.reserve(engine.model, Placing(devices, self.start_bytes(engine)))
         has_process = engine.state is EngineState.PARKED or engine.at_gate_since is not None
-        self.move(engine, EngineState.STARTING, now, why)
-        engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
+        self._begin_anew(engine, EngineState.STARTING, now, why)
         self.stand_at_gate(engine, None)
         if not has_process:
             self._create_process(engine, now)
         elif engine.is_at_gate:
             self.open_gate(engine, now)
+
+    def _begin_anew(self, engine: Engine, state: EngineState, now: float, why: str) -> None:
+        """Nothing of its last life counts any more."""
+        self.move(engine, state, now, why)
+        engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
 
     def _create_process(self, engine: Engine, now: float) -> None:
         engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now

@@ -89,10 +89,9 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         engine.costs.note_load(now - engine.gate_opened_at)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
-    engine.preload_until = engine.refused_at = None
+    board.load_no_more(engine)
     if engine.last_crash is not None:
         engine.last_crash = replace(engine.last_crash, last_words="")
-    board.note_demand(engine)
     _correct(board, engine)
 
 

@@ -74,5 +74,4 @@ def send_away(board: Board, engine: Engine, now: float) -> None:
 def _stop(board: Board, engine: Engine, who: str) -> None:
     """What a person stopped is not started ahead either."""
     board.stopped_by[engine.model] = who
-    engine.preload_until = engine.refused_at = None
-    board.note_demand(engine)
+    board.load_no_more(engine)

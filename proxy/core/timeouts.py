@@ -1,4 +1,4 @@
-"""What ends because it took too long: starts, sleeps and wakes, the waits of requests, the use of idle engines."""
+"""What ends because it took too long: starts, sleeps and wakes, the waits of requests, at the gate too."""
 
 from math import isfinite
 
@@ -21,8 +21,7 @@ def end_what_took_too_long(board: Board, now: float) -> None:
         board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=RETRY_AFTER_WAIT_S), now)
     for engine in list(board.wanted.values()):
         if engine.preload_until is not None and now > engine.preload_until:
-            engine.preload_until = engine.refused_at = None
-            board.note_demand(engine)
+            board.load_no_more(engine)
         if engine.at_gate_since is not None and now - engine.at_gate_since > board.limits.queue_timeout_s:
             why = f"the start waited {now - engine.at_gate_since:.0f} s, {_where_it_stands(board, engine)}"
             board.stand_at_gate(engine, None)
@@ -46,8 +45,8 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
             pass
     if engine.is_cooling(now) and engine.failure is not None:
         board.reject_all(engine, engine.failure, now, retry_after_s=engine.retry_in_s(now))
-        engine.preload_until = engine.preload_until if isfinite(engine.cool_until) else None
-        board.note_demand(engine)
+        if not isfinite(engine.cool_until):
+            board.load_no_more(engine)
 
 
 def _where_it_stands(board: Board, engine: Engine) -> str:

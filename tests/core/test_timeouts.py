@@ -179,3 +179,16 @@ def test_who_stands_at_the_gate_of_one_that_cools_down_is_not_sent_away() -> Non
     stage.board.stand_at_gate(stage["a"], 3.0)
     assert after(stage, 4.0) == []
     assert "a" in stage.board.wanted
+
+
+def test_a_client_that_was_refused_is_not_expected_back_at_an_engine_that_cannot_start() -> None:
+    """Its failure lasts: what was noted for the client must not stand for another one, later."""
+    stage = Stage({"a": ladder(10)})
+    stage.board.expect_back(stage["a"], 1.0, 30.0)
+    assert stage["a"].refused_at == 1.0
+    stage["a"].failure, stage["a"].cool_until = EngineStartFailed("no weights"), inf
+    stage.board.move(stage["a"], EngineState.STARTING, 2.0, "")
+    stage.board.move(stage["a"], EngineState.STOPPING, 2.0, "")
+    stage.board.move(stage["a"], EngineState.FAILED, 2.0, "")
+    end_what_took_too_long(stage.board, 3.0)
+    assert (stage["a"].refused_at, "a" in stage.board.wanted) == (None, False)
