@@ -133,24 +133,19 @@ def _catalog(here: Layout) -> Catalog:
 
 
 def _status(here: Layout, arguments: argparse.Namespace) -> int:
-    with daemon.client(here) as proxy:
-        status = _answer(proxy.get("/status"))
-    for line in status_lines(status, with_memory=arguments.memory):
+    for line in status_lines(_ask(here, "/status"), with_memory=arguments.memory):
         print(line)
     return 0
 
 
 def _why(here: Layout, arguments: argparse.Namespace) -> int:
-    with daemon.client(here) as proxy:
-        explained = _answer(proxy.get("/status", params={"explain": arguments.model}))
-    for line in why_lines(explained):
+    for line in why_lines(_ask(here, "/status", explain=arguments.model)):
         print(line)
     return 0
 
 
 def _plan(here: Layout, arguments: argparse.Namespace) -> int:
-    with daemon.client(here) as proxy:
-        plan = _answer(proxy.get("/plan", params={"model": arguments.models}))
+    plan = _ask(here, "/plan", model=arguments.models)
     for line in plan_lines(plan):
         print(line)
     return 0 if plan["fits"] else EXIT_FAILED
@@ -228,6 +223,12 @@ def _render(here: Layout, _: argparse.Namespace) -> int:
         if (schemas / name).exists():
             (schemas / name).write_text(text)
     return 0
+
+
+def _ask(here: Layout, path: str, **query: str | list[str]) -> dict[str, Any]:
+    """What the proxy says at `path`. Raises: DaemonError."""
+    with daemon.client(here) as proxy:
+        return _answer(proxy.get(path, params=query))
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:

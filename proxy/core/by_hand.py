@@ -5,11 +5,9 @@ from typing import assert_never
 from proxy.core import stops
 from proxy.core.board import Board
 from proxy.core.may_sleep import why_not_sleep
-from proxy.core.offers import Rung
+from proxy.core.offers import RUNGS, Rung
 from proxy.core.roster import Engine
 from proxy.core.states import EngineState
-
-_SLEEPS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
 
 
 def stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
@@ -34,7 +32,7 @@ def sleep_asked(board: Board, engine: Engine, level: int, who: str, now: float) 
     if why_not_sleep(board, engine, level) is not None:
         return
     stops.undo(board, engine)  # the last word counts
-    engine.is_asked, engine.rung = True, _SLEEPS[level]
+    engine.is_asked, engine.rung = True, RUNGS[level]
     engine.why = f"asked to sleep, {who}"
     if engine.state is EngineState.READY:
         board.move(engine, EngineState.DRAINING, now, engine.why)

@@ -45,12 +45,12 @@ def _make_room(board: Board, now: float) -> tuple[list[Demand], Plan, list[Engin
     holders = board.holders()
     movable = [one for one in holders if (one.state in AWAKE or one.state is EngineState.ASLEEP) and not one.is_asked]
     draining = [one for one in movable if one.state is EngineState.DRAINING]
-    room = room_of(board)
     if not board.wanted and not draining:
         board.plan = Plan()
         return [], board.plan, []
     candidates = [candidate_of(board, one, now) for one in movable if not one.needs.terms.is_pinned]
     clear_s = max((one.drain_s + one.ways[0].leave_s for one in candidates if not one.is_asleep), default=0.0)
+    room = room_of(board)
     standing = standings(board, room, clear_s, now)
     first = _first(board, standing, clear_s)
     ordered = [demand_of(board, one, room, now, is_due=is_due) for one, is_due in first]

@@ -7,12 +7,13 @@ from proxy.core import errors
 from proxy.core.board import Board
 from proxy.core.fits import holders_of
 from proxy.core.limits import RETRY_AFTER_WAIT_S
-from proxy.core.offers import Candidate, Demand, Rung, Standing, Way
+from proxy.core.offers import RUNGS, Candidate, Demand, Rung, Standing, Way
 from proxy.core.queue import Waits
 from proxy.core.roster import Engine
 from proxy.core.states import ABSENT, EngineState
 
-LEVELS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
+SLEEPS = frozenset({EngineState.ASLEEP, EngineState.FALLING_ASLEEP})
+"""It has its devices, and comes up on no others."""
 
 MAY_ENTER = ABSENT | {EngineState.ASLEEP}
 """Who is here and is wanted needs room to serve."""
@@ -61,7 +62,7 @@ def _by_hand(engine: Engine, max_wait_s: float, now: float) -> Standing:
 
 def needed_by(board: Board, engine: Engine) -> tuple[tuple[tuple[str, ...], ...], int]:
     """The devices that it may enter on, and the bytes that it will hold on each of them."""
-    if engine.state is EngineState.ASLEEP:
+    if engine.state in SLEEPS:
         own = board.ledger.placings[engine.model].devices
         return ((own,) if own else ()), engine.needs.amounts.awake_bytes
     return engine.needs.choices, board.start_bytes(engine)
@@ -181,7 +182,7 @@ def sleeps(board: Board, engine: Engine, levels: Iterable[int]) -> list[Way]:
     pins = max(0, amounts.sleep_host_bytes - board.ledger.pinned.get(engine.model, 0))
     return [
         Way(
-            LEVELS[level],
+            RUNGS[level],
             keeps_bytes=amounts.asleep_bytes,
             pins_bytes=pins if level == 1 else 0,
             leave_s=costs.expected_sleep_s(level),

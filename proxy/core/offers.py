@@ -20,6 +20,10 @@ class Rung(StrEnum):
     STOP = "stop"
 
 
+RUNGS = {1: Rung.LEVEL_1, 2: Rung.LEVEL_2}
+"""By vLLM's level of sleep."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """One rung that is open to an engine.
@@ -40,9 +44,8 @@ class Candidate:
     """An engine that could make room: where and what it holds, how much it is wanted, and its ways down, STOP last.
 
     `rate` is requests a second, times their priority; `waits` those who wait at it while it serves others, of whom the
-    first has waited `oldest_s`, `drain_s` is how long those whom it serves will take if no others
-    come, `idle_s` if they do. A `resident` one is not to leave
-    yet but for who is due.
+    first has waited `oldest_s`. `drain_s` is how long those whom it serves will take if no others come, `idle_s` if
+    they do, `up_s` how long it has been ready. A resident one is not to leave yet but for who is due.
     """
 
     model: str

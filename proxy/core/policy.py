@@ -40,7 +40,7 @@ TRIPS = 4.0
 """Rule 8: how many trips longer somebody must have waited; a fifth of the time at most is then lost to swapping."""
 
 MOST_HELD = 2.0
-"""Rule 8: nobody is held off for longer than so many times `max_wait_s`, whatever is waited for elsewhere."""
+"""Rule 8: how many times what it may wait somebody must have waited where the other has been up for `TRIPS` trips."""
 
 HORIZON_S = 600.0
 """Rule 2: within this time a next request is counted, as likely as it is."""

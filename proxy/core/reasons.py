@@ -14,7 +14,7 @@ from proxy.core.roster import Engine
 LOOK_AHEAD_S = 60.0
 
 
-def why_wanted(demand: Demand, whose: str = "its") -> str:
+def why_wanted(demand: Demand) -> str:
     """Who wants the engine of `demand`, and since when."""
     if demand.is_modest:
         return "it is to be there before anybody asks (preload)"
@@ -24,7 +24,7 @@ def why_wanted(demand: Demand, whose: str = "its") -> str:
         return f"somebody started it by hand {demand.oldest_s:.1f} s ago"
     count = round(demand.waits.weight)
     others = f", {count} requests in all" if count > 1 else ""
-    return f"{whose} oldest request has waited {demand.oldest_s:.1f} s{others}"
+    return f"its oldest request has waited {demand.oldest_s:.1f} s{others}"
 
 
 def why_up(board: Board, covered: Covered) -> str:

@@ -9,7 +9,7 @@ from itertools import islice, permutations
 
 from catalog.spec import GIB
 from proxy.core.board import Board
-from proxy.core.demands import candidate_of, coming_host, coming_room, enter_s, fitting, room_of
+from proxy.core.demands import SLEEPS, candidate_of, coming_host, coming_room, enter_s, fitting, needed_by, room_of
 from proxy.core.fits import holders_of, too_large
 from proxy.core.offers import Covered, Demand, Plan, Way
 from proxy.core.placement import MOST_PLANNED, plan
@@ -113,10 +113,8 @@ def _seat_there(board: Board, engine: Engine, now: float) -> Seat:
 def _demand(board: Board, engine: Engine) -> Demand | Seat:
     if (error := too_large(board, engine)) is not None:
         return _misfit(board, engine, error.message)
-    choices, needed, held = engine.needs.choices, board.start_bytes(engine), 0
-    if engine.state in (EngineState.ASLEEP, EngineState.FALLING_ASLEEP):
-        amounts, devices = engine.needs.amounts, board.ledger.placings[engine.model].devices
-        choices, needed, held = (devices,), amounts.awake_bytes, amounts.asleep_bytes
+    choices, needed = needed_by(board, engine)
+    held = engine.needs.amounts.asleep_bytes if engine.state in SLEEPS else 0
     if not (possible := fitting(room_of(board, engine), choices, needed)):
         return _misfit(board, engine, f"others hold what it needs: {holders_of(board, engine)}")
     return Demand(engine.model, needed - held, possible, enter_s=enter_s(engine), is_pressing=True)
