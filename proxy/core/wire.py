@@ -3,6 +3,10 @@
 The body's top level is decoded, its values are not: they are kept as the bytes that the client sent.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import msgspec
 
 from proxy.core.errors import InvalidRequest
@@ -51,8 +55,14 @@ class JsonBody:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
 
-    def for_engine(self, served_name: str) -> bytes:
-        """The body as the engine gets it: `model` is its served name, and what is said to Rota is gone."""
+    def for_engine(self, served_name: str, defaults: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """The body as the engine gets it: `model` is its served name, and what is said to Rota is gone.
+
+        `defaults` are fields that are put in where the client left them out.
+        """
         fields = {name: value for name, value in self._fields.items() if name not in OWN_FIELDS}
+        for name, value in defaults.items():
+            if name not in fields:
+                fields[name] = msgspec.Raw(msgspec.json.encode(value))
         fields["model"] = msgspec.Raw(msgspec.json.encode(served_name))
         return msgspec.json.encode(fields)

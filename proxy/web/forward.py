@@ -94,7 +94,7 @@ class Forwarder:
 
     async def _serve(self, request: web.Request, route: Route, wishes: Wishes, body: JsonBody) -> web.StreamResponse:
         async with self._lease(request, route, wishes) as spec:
-            return await self._relay(request, spec, body.for_engine(spec.name))
+            return await self._relay(request, spec, body.for_engine(spec.name, spec.request_defaults))
 
     @asynccontextmanager
     async def _lease(self, request: web.Request, route: Route, wishes: Wishes) -> AsyncIterator[ModelSpec]:

@@ -218,3 +218,36 @@ def test_of_two_faults_the_first_that_is_reported_is_blamed_on_the_right_entry(f
 def test_a_file_with_the_wrong_ending_is_not_ignored_in_silence(folder: Folder) -> None:
     folder.write("c.yml", "x")
     assert "c.yml: must end in .yaml" in folder.error()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{path: x}", "source: names no place: give exactly one of repo, pypi and file"),
+        ("{repo: o/n, pypi: p==1, path: x}", "source: names repo and pypi: give exactly one"),
+        ("{pypi: p==1}", "source: with pypi, give path"),
+        ("{file: models/x.bin}", "source.file: must be a .gguf file"),
+        ("{repo: o/n, path: ../x}", "source.path: must be a path inside"),
+        ("{file: x.gguf, revision: abc}", "source.revision: stands with 'repo' only"),
+        ("{pypi: p==1, path: x, tokenizer_repo: o/n}", "source.tokenizer_repo: stands with 'repo' only"),
+        ("{repo: nobody}", "source.repo: Expected `str` matching regex"),
+    ],
+)
+def test_a_source_is_one_place_with_what_that_kind_of_place_has(folder: Folder, source: str, said: str) -> None:
+    folder.add("a.yaml", f"source: {source}\n")
+    assert folder.error().startswith(f"a.yaml:7: {said}")
+
+
+def test_a_source_may_be_a_repository_a_package_or_a_gguf_file_on_this_machine(folder: Folder) -> None:
+    folder.add("a.yaml", "source: {repo: o/n, revision: refs/pr/7, path: result, size_gib: 1.5, priority: 2}\n")
+    folder.add("b.yaml", "source: {file: old/x.gguf}\n")
+    models = load(folder.path, folder.root).models
+    assert models["a"].source is not None
+    assert models["a"].source.size_bytes == round(1.5 * GIB)
+    assert models["b"].source is not None
+    assert models["b"].source.file == str(folder.root / "old/x.gguf")
+
+
+def test_what_the_client_must_say_has_no_default(folder: Folder) -> None:
+    folder.add("a.yaml", "request_defaults: {stop: ['Patient:'], messages: []}\n")
+    assert folder.error() == "a.yaml:7: request_defaults.messages: is the client's to say, or Rota's"

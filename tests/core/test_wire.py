@@ -129,3 +129,10 @@ def test_any_bytes_are_either_read_or_refused(body: bytes) -> None:
 
 def test_a_body_shows_its_fields_in_a_log_and_never_what_the_patient_said() -> None:
     assert repr(JsonBody(b'{"model": "a", "prompt": "private"}')) == "<JsonBody model, prompt>"
+
+
+def test_fields_that_the_client_left_out_are_put_in_and_what_it_said_stays() -> None:
+    defaults = {"stop": ["Patient:"], "temperature": 0.5}
+    body = JsonBody(b'{"temperature":0,"n":1}')
+    assert body.for_engine("s", defaults) == b'{"temperature":0,"n":1,"stop":["Patient:"],"model":"s"}'
+    assert b"stop" not in JsonBody(b'{"stop":null}').for_engine("s", {"stop": ["x"]}).replace(b'"stop":null', b"")
