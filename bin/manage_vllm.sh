@@ -1,5 +1,5 @@
 #!/bin/sh
-# Looks after Rota. `manage_vllm.sh --help` lists the verbs; all of them are in proxy/cli.py.
+# Looks after Rota. `manage_vllm.sh --help` lists the verbs; they are in proxy/verbs.
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 python="$root/.venv/bin/python"
 if [ ! -x "$python" ]; then

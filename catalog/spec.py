@@ -100,8 +100,8 @@ class ModelSpec(
     `sleep_levels` are the levels it may sleep at: both on a GPU if absent, none for an embedder or without a GPU.
     `request_defaults` are fields of a request's body that are put in where a client leaves them out.
     `vllm_args` are further `vllm serve` flags without the dashes; true gives the bare flag, lists repeat the value,
-    objects become JSON. `weights` is a folder in Hugging Face's layout, or a .gguf file for vLLM's plugin; `vllm` is the
-    executable that serves it (the settings' own if absent).
+    objects become JSON. `weights` is a folder in Hugging Face's layout, or a .gguf file for vLLM's plugin; `vllm` is
+    the executable that serves it (the settings' own if absent).
 
     `concurrency` is how many requests the engine has at once (`max_num_seqs` if absent), `max_queue` how many may wait.
     The waits of a model of `priority` 2 count twice. A `pinned` engine never makes room for others, a `preload` one is

@@ -9,7 +9,7 @@ import pytest
 from catalog import render
 from catalog.load import load
 from catalog.yaml_file import fields_of
-from proxy.cli import _parser as command_line
+from proxy.cli import command_line
 from proxy.daemon import write_programs
 from proxy.settings import ENV_PREFIX, Settings, layout
 from tests.installation import CHECKOUT
@@ -55,7 +55,7 @@ def test_every_make_target_and_verb_is_in_the_readme() -> None:
     text = README.read_text()
     for target in re.findall(r"^([a-z-]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE):
         assert f"make {target}" in text, target
-    for verb in command_line(layout())._subparsers._group_actions[0].choices:  # type: ignore[union-attr,attr-defined]
+    for verb in command_line(layout()).names:
         assert f"`{verb}" in text, verb
 
 

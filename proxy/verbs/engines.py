@@ -1,0 +1,89 @@
+"""The verbs that ask the running proxy about its engines, or for something to be done to one."""
+
+import argparse
+import time
+
+from proxy import daemon
+from proxy.plan_text import plan_lines, why_lines
+from proxy.settings import Layout
+from proxy.status_text import status_lines
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs, answer, ask
+
+STOPPED_WITHIN_S = 900.0
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add them."""
+    sub = verbs.add("status", status, "Show the devices, the engines and who waits.")
+    sub.add_argument("-m", "--memory", action="store_true", help="what each takes: declared, learned, present")
+    verbs.takes_model(verbs.add("start", start, "Start a model's engine and wait until it is ready."))
+    verbs.takes_model(verbs.add("stop", stop, "Drain a model's engine, stop it and wait for that."))
+    what = "Drain a model's engine, put it to sleep and wait for that; the next request wakes it."
+    sub = verbs.add("sleep", sleep, what)
+    verbs.takes_model(sub)
+    sub.add_argument(
+        "-l", "--level", type=int, choices=(1, 2), default=1, help="1 keeps the weights in host memory (1)"
+    )
+    verbs.takes_model(
+        verbs.add("why", why, "Show why an engine is where it is, and what was decided about it of late.")
+    )
+    sub = verbs.add(
+        "plan", plan, "Show whether models fit together, where, who would leave, how long; nothing is done."
+    )
+    verbs.takes_model(sub, nargs="+")
+
+
+def status(here: Layout, arguments: argparse.Namespace) -> int:
+    """Returns the exit status, like all of them."""
+    for line in status_lines(ask(here, "/status"), with_memory=arguments.memory):
+        print(line)
+    return EXIT_DONE
+
+
+def why(here: Layout, arguments: argparse.Namespace) -> int:
+    """The last decisions about one engine."""
+    for line in why_lines(ask(here, "/status", explain=arguments.model)):
+        print(line)
+    return EXIT_DONE
+
+
+def plan(here: Layout, arguments: argparse.Namespace) -> int:
+    """What it would take to have these up."""
+    told = ask(here, "/plan", model=arguments.models)
+    for line in plan_lines(told):
+        print(line)
+    return EXIT_DONE if told["fits"] else EXIT_FAILED
+
+
+def start(here: Layout, arguments: argparse.Namespace) -> int:
+    """Start or wake."""
+    began_at = time.monotonic()
+    with daemon.client(here) as proxy:
+        answer(proxy.post(f"/engines/{arguments.model}/start"))
+    print(f"{arguments.model}: ready after {time.monotonic() - began_at:.1f} s")
+    return EXIT_DONE
+
+
+def stop(here: Layout, arguments: argparse.Namespace) -> int:
+    """Drain, then stop."""
+    return _send_down(here, arguments.model, "stop", ("draining", "falling_asleep", "asleep", "waking", "stopping"))
+
+
+def sleep(here: Layout, arguments: argparse.Namespace) -> int:
+    """Drain, then sleep."""
+    return _send_down(here, arguments.model, f"sleep?level={arguments.level}", ("draining", "falling_asleep"))
+
+
+def _send_down(here: Layout, model: str, verb: str, on_the_way: tuple[str, ...]) -> int:
+    """Ask for it, wait while the engine is in one of the states `on_the_way`, and print where it ended."""
+    deadline = time.monotonic() + STOPPED_WITHIN_S
+    with daemon.client(here) as proxy:
+        state = answer(proxy.post(f"/engines/{model}/{verb}"))["state"]
+        while state in on_the_way:
+            if time.monotonic() > deadline:
+                raise daemon.DaemonError(f"{model} is still {state}")
+            time.sleep(daemon.POLL_S)
+            models = answer(proxy.get("/models"))["data"]
+            state = next(one["state"] for one in models if one["id"] == model)
+    print(f"{model}: {state}")
+    return EXIT_DONE

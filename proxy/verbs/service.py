@@ -1,0 +1,74 @@
+"""The verbs that look after the service itself: supervisord, the proxy, the environments, the logs."""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+
+from catalog import render as rendering
+from proxy import daemon
+from proxy.settings import Layout, load_settings
+from proxy.verbs.verbs import EXIT_DONE, Verbs, answer, catalog_of
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add them."""
+    sub = verbs.add("logs", logs, "Show the end of a program's log.")
+    verbs.takes(sub, "program", [*verbs.models, "proxy", "supervisord"])
+    sub.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
+    sub.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    verbs.add("start-service", start, "Start supervisord and the proxy, and wait until it is healthy.")
+    verbs.add("stop-service", stop, "Stop the proxy, all engines and supervisord.")
+    verbs.add("restart-service", restart, "stop-service, then start-service.")
+    verbs.add("install-vllm", install_vllm, "Install vLLM for this machine into .venv-vllm.")
+    verbs.add("render", render, "Write supervisord's program files and the catalog's JSON Schemas.")
+
+
+def logs(here: Layout, arguments: argparse.Namespace) -> int:
+    """Returns the exit status, like all of them."""
+    path = here.log_of(arguments.program)
+    if not path.exists():
+        raise daemon.DaemonError(f"{path} is not there: {arguments.program} has not run yet")
+    tail = ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), str(path)]
+    return subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
+
+
+def start(here: Layout, _: argparse.Namespace) -> int:
+    """Start what does not run."""
+    asyncio.run(daemon.start(here, load_settings(here.root, os.environ), catalog_of(here), print))
+    with daemon.client(here) as proxy:
+        status = answer(proxy.get("/status"))
+    print(f"the proxy is healthy: {status['proxy']['url']}")
+    for warning in (warning for engine in status["engines"] for warning in engine["warnings"]):
+        print("warning: " + warning.replace("\n", "; "))
+    return EXIT_DONE
+
+
+def stop(here: Layout, _: argparse.Namespace) -> int:
+    """End all of it."""
+    asyncio.run(daemon.stop(here, print))
+    print("stopped")
+    return EXIT_DONE
+
+
+def restart(here: Layout, arguments: argparse.Namespace) -> int:
+    """A wrong catalog must not stop what runs."""
+    catalog_of(here)
+    return stop(here, arguments) or start(here, arguments)
+
+
+def install_vllm(here: Layout, _: argparse.Namespace) -> int:
+    """As `make vllm`."""
+    return subprocess.run([sys.executable, here.root / "bin" / "install.py", "vllm"], check=False).returncode  # noqa: S603
+
+
+def render(here: Layout, _: argparse.Namespace) -> int:
+    """As `make render`."""
+    for path in daemon.write_programs(here, catalog_of(here)):
+        print(path.relative_to(here.root))
+    schemas = here.root / "catalog"
+    for name, text in rendering.schemas().items():
+        if (schemas / name).exists():
+            (schemas / name).write_text(text)
+    return EXIT_DONE

@@ -1,0 +1,21 @@
+"""Whole installations for the command line, of fakes: one that runs, one that does not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.installation import Installation, fake_model, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    models = [fake_model("a"), fake_model("b"), fake_model("broken", env={"FAKE_FAIL": "start"})]
+    root = Path(tmp_path_factory.mktemp("c"))
+    with running(Installation(root, models, {"Chat": "a"}, 4.5)) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return Installation(Path(tmp_path_factory.mktemp("i")), [fake_model("a")], {"Chat": "a"}, 4.5)
