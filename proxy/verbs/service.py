@@ -9,7 +9,8 @@ import sys
 from catalog import render as rendering
 from proxy import daemon
 from proxy.settings import Layout, load_settings
-from proxy.verbs.verbs import EXIT_DONE, Verbs, answer, catalog_of
+from proxy.verbs.catalogs import catalog_of
+from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
 
 
 def add_to(verbs: Verbs) -> None:

@@ -1,19 +1,17 @@
 """What all verbs share: how one is added to the command line, how the running proxy is asked, the exit statuses."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import httpx
 
-from catalog.load import load
-from catalog.spec import Catalog
 from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError
 from proxy import daemon
-from proxy.settings import Layout, check_port, load_settings
+from proxy.settings import Layout
+from proxy.verbs.catalogs import catalog_of
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -56,14 +54,6 @@ class Verbs:
     def takes(self, sub: argparse.ArgumentParser, name: str, names: Sequence[str], *, nargs: str | None = None) -> None:
         """Let `sub` take one of `names`, or several."""
         sub.add_argument(name, metavar="MODEL", nargs=nargs, type=_one_of(names), help=f"one of {', '.join(names)}")
-
-
-def catalog_of(here: Layout) -> Catalog:
-    """The catalog of the settings. Raises: CatalogError."""
-    settings = load_settings(here.root, os.environ)
-    catalog = load(here.root / settings.catalog, here.root)
-    check_port(settings, catalog)
-    return catalog
 
 
 def ask(here: Layout, path: str, **query: str | list[str]) -> dict[str, Any]:

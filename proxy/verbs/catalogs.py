@@ -1,0 +1,49 @@
+"""Which catalog a verb is about, and which of its models: for the verbs that need no running service."""
+
+import argparse
+import os
+
+from catalog.load import load
+from catalog.spec import Catalog, ModelSpec
+from catalog.suggest import nearest
+from proxy import daemon
+from proxy.settings import Layout, Settings, check_port, load_settings
+
+PRODUCTION = "catalog/models"
+"""The catalog that a GPU is for; the default setting is the demo's, which runs anywhere."""
+
+
+def add_catalog(sub: argparse.ArgumentParser) -> None:
+    """Let `sub` take --catalog."""
+    sub.add_argument("--catalog", metavar="FOLDER", help="another catalog than that of the settings")
+
+
+def catalog_of(here: Layout, folder: str | None = None) -> Catalog:
+    """The catalog in `folder`, or that of the settings. Raises: CatalogError."""
+    settings = load_settings(here.root, os.environ)
+    catalog = load(here.root / (folder or settings.catalog), here.root)
+    check_port(settings, catalog)
+    return catalog
+
+
+def is_catalog_set(here: Layout) -> bool:
+    """Whether the settings, or the environment, name another catalog than the demo's. Raises: CatalogError."""
+    return load_settings(here.root, os.environ).catalog != Settings().catalog
+
+
+def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
+    """The models of `names`, all if there are none; one that `catalog` lacks is looked for in the production catalog.
+
+    Raises: DaemonError, with the nearest and all that there are, for a name that neither has; CatalogError.
+    """
+    if not names:
+        return list(catalog.models.values())
+    known = dict(catalog.models)
+    production = here.root / PRODUCTION
+    if any(name not in known for name in names) and production.is_dir():
+        known = {**load(production, here.root).models, **known}
+    for name in names:
+        if name not in known:
+            what = f"there is no model '{name}'.{nearest(name, list(known))} Models: {', '.join(known)}"
+            raise daemon.DaemonError(what)
+    return [known[name] for name in dict.fromkeys(names)]
