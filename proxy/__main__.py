@@ -25,11 +25,13 @@ from proxy.assembly import assemble
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
+from proxy.reload import Reloader
 from proxy.settings import Layout, Settings, check_port, layout, load_settings
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder, engine_session
 from proxy.web.gate import Gate
+from proxy.web.reloading import Reloading
 
 log = logging.getLogger("proxy")
 
@@ -97,20 +99,24 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
         session = await stack.enter_async_context(engine_session())
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
-        admin = Admin(parts=parts, catalog=catalog, router=router, url=url)
+        admin = Admin(parts=parts, router=router, url=url)
         public = web_app.runner(
             web_app.public_app(Forwarder(fleet, router, session), admin, settings.max_body_mib * 2**20)
         )
-        private = web_app.runner(web_app.private_app(Gate(fleet, router), admin))
+        reloader = Reloader(here=here, settings=settings, parts=parts, router=router)
+        private = web_app.runner(web_app.private_app(Gate(fleet, router), admin, Reloading(reloader)))
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
         supervisord_pid = await Supervisord(here.supervisord_socket).pid()
+        await parts.programs.use(catalog.models.values())
         await fleet.adopt()
+        await parts.programs.remove_strangers()
         await web_app.listen_unix(private, here.gate_socket)
         await web_app.listen_tcp(public, settings.listen_host, settings.listen_port)
         stack.callback(fleet.close)
-        log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(device.name for device in parts.devices))
+        log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(parts.device_names))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload_soon)
         await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
 

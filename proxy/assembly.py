@@ -3,29 +3,23 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from catalog.amounts import declared, sleep_levels_of
-from catalog.render import identity
-from catalog.spec import Catalog, ModelSpec
+from catalog.spec import Catalog
 from proxy.adapters.devices import Devices, open_devices
 from proxy.adapters.engine import EngineApi
 from proxy.adapters.launcher import Launcher, missing_weights
 from proxy.adapters.processes import host_available_bytes
+from proxy.adapters.programs import Programs
 from proxy.adapters.pulse import Pulse
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord
-from proxy.adapters.vllm_version import version_of
-from proxy.core.choices import choices, unknown
 from proxy.core.costs import Costs
-from proxy.core.devices import Amounts, Device, DeviceKind
-from proxy.core.figures import Learned, figures_key
+from proxy.core.figures import Learned
 from proxy.core.limits import Limits
 from proxy.core.probe import Answer
-from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
-from proxy.core.terms import terms_of
+from proxy.entries import Entries, entry_of
 from proxy.fleet import Fleet
 from proxy.keeper import Keeper
 from proxy.lifecycle.acts import Lifecycle
@@ -40,12 +34,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The fleet, and what is only looked at."""
+    """The fleet, what is only looked at, and what a new catalog is put into."""
 
     fleet: Fleet
     memory: Memory
     groups: Groups
-    devices: tuple[Device, ...]
+    devices: Devices
+    entries: Entries
+    programs: Programs
+    keeper: Keeper
+
+    @property
+    def device_names(self) -> list[str]:
+        """Every device, as people know it."""
+        return [device.name for device in self.devices.devices]
 
 
 async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: AsyncExitStack) -> Assembled:
@@ -57,9 +59,8 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         budget_bytes=catalog.agents.memory_budget_bytes,
     )
     vllm = here.root / settings.vllm
-    declared_by = {name: declared_on(spec, devices.devices) for name, spec in catalog.models.items()}
-    choices_by = {name: _choices(spec, devices) for name, spec in catalog.models.items()}
-    keys = {name: _key(spec, vllm, devices) for name, spec in catalog.models.items()}
+    all_entries = {name: entry_of(spec, devices, vllm) for name, spec in catalog.models.items()}
+    entries = Entries(all_entries.values())
     groups = Groups()
     supervisor = Supervisord(here.supervisord_socket)
     control, pulse = EngineApi(), Pulse()
@@ -68,14 +69,14 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     memory = Memory(
         devices=devices,
         groups=groups,
-        declared=declared_by,
-        keys=keys,
+        declared=entries.declared,
+        keys=entries.keys,
         learned=StateFile(here.state / "figures.json", Learned, {}),
         log_of=here.log_of,
         settle_timeout_s=settings.settle_timeout_s,
     )
     watch = Watch(
-        catalog=catalog,
+        specs=entries.specs,
         supervisor=supervisor,
         pulse=pulse,
         groups=groups,
@@ -83,7 +84,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         hang_timeout_s=settings.hang_timeout_s,
     )
     launching = Launching(
-        catalog=catalog,
+        specs=entries.specs,
         programs=supervisor,
         launches=Launcher(vllm, devices),
         memory=memory,
@@ -92,7 +93,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         launched=StateFile(here.state / "launched.json", dict[str, Launched], {}),
     )
     lifecycle = Lifecycle(
-        catalog=catalog,
+        specs=entries.specs,
         supervisor=supervisor,
         control=control,
         memory=memory,
@@ -100,21 +101,12 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         groups=groups,
         answers=StateFile(here.state / "probes.json", dict[str, Answer], {}),
         launched=launching.launched,
-        keys=keys,
-        choices=choices_by,
+        keys=entries.keys,
+        choices=entries.choices,
         gate_socket=here.gate_socket,
         sleep_timeout_s=settings.sleep_timeout_s,
     )
-    needs = {
-        name: EngineNeeds(
-            amounts=memory.amounts(name),
-            choices=choices_by[name],
-            start_timeout_s=spec.start_timeout_s,
-            sleep_levels=sleep_levels_of(spec, _is_gpu(devices)),
-            terms=terms_of(spec, catalog.agents.agent_types.values()),
-        )
-        for name, spec in catalog.models.items()
-    }
+    needs = {name: entry.needs(memory.amounts(name), catalog.agents) for name, entry in all_entries.items()}
     scheduler = Scheduler(
         devices.devices,
         needs,
@@ -122,60 +114,33 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         host_bytes=_host_bytes(settings),
         now=asyncio.get_running_loop().time(),
     )
+    programs = Programs(here.programs, supervisor, catalog.models)
+    keeper = Keeper(
+        stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
+        costs=StateFile(here.state / "costs.json", dict[str, Costs], {}),
+        keys=entries.keys,
+    )
     fleet = Fleet(
-        catalog=catalog,
+        entries=entries,
+        programs=programs,
         scheduler=scheduler,
         lifecycle=lifecycle,
         launching=launching,
         watch=watch,
         memory=memory,
-        keeper=Keeper(
-            stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
-            costs=StateFile(here.state / "costs.json", dict[str, Costs], {}),
-            keys=keys,
-        ),
+        keeper=keeper,
         preloads=[name for name, one in needs.items() if one.terms.is_preload],
         poll_interval_s=settings.poll_interval_s,
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices.devices)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:
     """What is to be done, by model, about those whose weights are not there now."""
     errors_of = {name: missing_weights(spec) for name, spec in catalog.models.items()}
     return {name: error.in_full for name, error in errors_of.items() if error is not None}
-
-
-def declared_on(spec: ModelSpec, devices: tuple[Device, ...]) -> Amounts:
-    """What `spec` declares, or is estimated to take, on devices of this kind.
-
-    On a host without a GPU a sleep frees nothing and pins nothing (vLLM 0.32, `v1/worker/cpu_worker.py` sleep).
-    """
-    said = declared(spec)
-    taken = Amounts(said.startup_peak_bytes, said.awake_bytes, said.asleep_bytes, said.sleep_host_bytes)
-    if any(device.kind is not DeviceKind.CPU for device in devices):
-        return taken
-    asleep_bytes = said.awake_bytes if spec.asleep_bytes is None else said.asleep_bytes
-    return replace(taken, asleep_bytes=asleep_bytes, sleep_host_bytes=0)
-
-
-def _choices(spec: ModelSpec, devices: Devices) -> tuple[tuple[str, ...], ...]:
-    for name in unknown(devices.devices, spec.devices):
-        known = ", ".join(f"{device.name} ({device.id})" for device in devices.devices)
-        log.warning("%s: there is no device '%s', or more than one; there are: %s", spec.name, name, known)
-    return choices(devices.devices, spec.devices, spec.device_count)
-
-
-def _key(spec: ModelSpec, vllm: Path, devices: Devices) -> str:
-    executable = Path(spec.vllm) if spec.vllm else vllm
-    can_sleep = bool(sleep_levels_of(spec, _is_gpu(devices)))
-    return figures_key(spec.name, version_of(executable), identity(spec, can_sleep))
-
-
-def _is_gpu(devices: Devices) -> bool:
-    return any(device.kind is not DeviceKind.CPU for device in devices.devices)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -5,11 +5,12 @@ Rule: it decides nothing. Each command that takes time is one task.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, RotaError
 from proxy.core.messages import Command, Event
+from proxy.entries import Entries
 from proxy.gates import Gates
 from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.launching import Launching
@@ -18,11 +19,28 @@ from proxy.tasks import Tasks
 Act = Callable[[], Awaitable[list[Event]]]
 
 
+class Forgets(Protocol):
+    """Who has supervisord forget programs."""
+
+    async def remove(self, model: str) -> None:
+        """`model` is not in the catalog any more, and its engine is gone."""
+
+
 class Commands:
     """The commands of one fleet; `feed` takes the events that follow."""
 
-    def __init__(self, lifecycle: Lifecycle, launching: Launching, tasks: Tasks, feed: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        launching: Launching,
+        entries: Entries,
+        programs: Forgets,
+        tasks: Tasks,
+        feed: Callable[[Event], None],
+    ) -> None:
         self.gates = Gates()
+        self._entries = entries
+        self._programs = programs
         self._lifecycle = lifecycle
         self._launching = launching
         self._tasks = tasks
@@ -78,6 +96,10 @@ class Commands:
                 if (acting := self._acting.pop(model, None)) is not None:
                     acting.cancel()
                 self._tasks.run(self._report(lambda: self._lifecycle.stop(model, at_once)))
+            case messages.UseEntry(model):
+                self._entries.use(model)
+            case messages.ForgetModel(model):
+                self._tasks.run(self._programs.remove(model))
             case _:
                 assert_never(command)
 

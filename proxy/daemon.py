@@ -20,7 +20,7 @@ import httpx
 
 from catalog import render
 from catalog.spec import Catalog
-from proxy.adapters import logs, processes
+from proxy.adapters import logs, processes, programs
 from proxy.adapters.supervisord import Supervisord, SupervisorError
 from proxy.settings import Layout, Settings
 
@@ -53,23 +53,6 @@ def running_proxy(here: Layout) -> dict[str, Any] | None:
     except httpx.HTTPError:
         return None
     return told
-
-
-def program_names(here: Layout) -> list[str]:
-    """The models for which supervisord has program files now."""
-    return sorted(path.stem.removeprefix("engine-") for path in here.programs.glob("engine-*.conf"))
-
-
-def write_programs(here: Layout, catalog: Catalog) -> list[Path]:
-    """Make supervisord's program files be those of `catalog`, no more and no fewer. Returns the files."""
-    wanted = {here.programs / f"engine-{name}.conf": render.program_text(spec) for name, spec in catalog.models.items()}
-    for path in here.programs.glob("engine-*.conf"):
-        if path not in wanted:
-            path.unlink()
-    for path, text in wanted.items():
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
-    return sorted(wanted)
 
 
 async def why_silent(here: Layout) -> str:
@@ -105,12 +88,12 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
         await stop(here, say)
     if runs:
         pid = await supervisord.pid()
-        say(f"supervisord runs already, pid {pid}; changes of catalog or settings need restart-service")
+        say(f"supervisord runs already, pid {pid}; changes of settings need restart-service, of the catalog reload")
         if "proxy" not in runs:
             await supervisord.start("proxy")
     else:
         check_listen(settings.listen_host, settings.listen_port)
-        write_programs(here, catalog)
+        programs.write(here.programs, catalog.models.values())
         say("starting supervisord")
         _call([here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf])
     try:

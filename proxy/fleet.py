@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from catalog.render import Launch, Preparation
-from catalog.spec import Catalog, ModelSpec
-from proxy.commands import Commands
+from catalog.spec import ModelSpec
+from proxy.commands import Commands, Forgets
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, ShuttingDown
 from proxy.core.explain import Explanation
@@ -24,6 +24,7 @@ from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
 from proxy.core.whatif import WhatIf
 from proxy.core.wishes import NO_WISHES, Wishes
+from proxy.entries import Entries
 from proxy.keeper import Keeper
 from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.launching import Launching
@@ -43,7 +44,8 @@ class Fleet:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        entries: Entries,
+        programs: Forgets,
         scheduler: Scheduler,
         lifecycle: Lifecycle,
         launching: Launching,
@@ -53,7 +55,7 @@ class Fleet:
         preloads: Collection[str] = (),
         poll_interval_s: float,
     ) -> None:
-        self._catalog = catalog
+        self._entries = entries
         self._scheduler = scheduler
         self._lifecycle = lifecycle
         self._launching = launching
@@ -67,7 +69,7 @@ class Fleet:
         self._look_now = asyncio.Event()
         self._asking_why = asyncio.Lock()
         self._tasks = Tasks(on_crash=self.look_now)
-        self._commands = Commands(lifecycle, launching, self._tasks, self.feed)
+        self._commands = Commands(lifecycle, launching, entries, programs, self._tasks, self.feed)
         self._gates = self._commands.gates
         self._is_closing = False
         watch.notice = self.look_now
@@ -111,7 +113,7 @@ class Fleet:
                 messages.RequestArrived(ticket, model, by_hand, wishes.priority, wishes.deadline_s, wishes.keep_alive_s)
             )
             await granted
-            yield self._catalog.models[model]
+            yield self._entries.specs[model]  # the entry that its engine runs by, whatever the catalog says by now
         finally:
             # The grant and the client's leaving may fall into the same loop step. The scheduler then counts a lease
             # that nobody uses, so the ticket is ended in any case, whatever became of it.
@@ -173,6 +175,10 @@ class Fleet:
         if (error := self._scheduler.why_not_sleep(model, level)) is not None:
             raise error
         self.feed(messages.SleepAsked(model, level, who))
+
+    def has(self, model: str) -> bool:
+        """Whether there is such an engine; also one that the catalog has not any more, while it serves to the end."""
+        return model in self._scheduler.states()
 
     def look_now(self) -> None:
         """Something looks wrong with an engine: ask supervisord now, not at the next tick."""

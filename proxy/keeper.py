@@ -12,10 +12,6 @@ from proxy.core import messages
 from proxy.core.costs import Costs
 from proxy.core.messages import Event
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import EngineState
-
-LEARNED_BY = frozenset({EngineState.READY, EngineState.ASLEEP, EngineState.STOPPED})
-"""Who enters one of these has ended an act that took some time."""
 
 
 class Keeper:
@@ -49,12 +45,15 @@ class Keeper:
         ]
         return [*costs, *(messages.StopRemembered(model, who) for model, who in self._stops.items())]
 
+    def costs_of(self, key: str) -> Costs:
+        """What is known under `key` of what acts take."""
+        return self._costs[key].kept() if key in self._costs else Costs()
+
     def keep(self, scheduler: Scheduler) -> None:
         """Keep what the last event has changed."""
         if (stops := scheduler.stopped_by_hand()) != self._stops:
             self._stops = stops
             self._stops_file.write(stops)
-        if learned := [move.model for move in scheduler.moves() if move.new in LEARNED_BY]:
-            for model in learned:
-                self._costs[self._keys[model]] = scheduler.costs(model).kept()
+        if learned := scheduler.learned_costs():
+            self._costs |= {self._keys[model]: costs for model, costs in learned.items()}
             self._in_order.submit(self._costs_file.write, dict(self._costs))

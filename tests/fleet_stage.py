@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from catalog.render import Launch, Preparation
-from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
+from catalog.spec import Gib, ModelSpec
 from proxy.core import messages
 from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Device, DeviceKind
@@ -16,6 +15,7 @@ from proxy.core.messages import Event
 from proxy.core.roster import EngineNeeds
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import EngineState
+from proxy.entries import Entries, Entry
 from proxy.fleet import Fleet
 from proxy.keeper import Keeper
 
@@ -142,28 +142,44 @@ class Kept(Generic[T]):
         return True
 
 
+class FakePrograms:
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    async def remove(self, model: str) -> None:
+        self.removed.append(model)
+
+
+class FakeDevices:
+    def __init__(self, *devices: Device) -> None:
+        self.devices = devices
+
+
 class Stage:
     def __init__(self, levels: tuple[int, ...] = (), preloads: tuple[str, ...] = ()) -> None:
         models = {name: spec(name) for name in ("a", "b")}
-        routes = {name.upper(): AgentRoute(model=name) for name in models}
-        catalog = Catalog(folder=Path("c"), models=models, agents=Agents(agent_types=routes))
+        keys = {name: f"{name}|0.32.0" for name in models}
+        self.entries = Entries(Entry(one, TAKEN, (("card",),), levels, keys[name]) for name, one in models.items())
+        self.programs = FakePrograms()
         needs = {name: EngineNeeds(TAKEN, (("card",),), 60, levels) for name in models}
-        self.devices = (Device("card", "gpu0", DeviceKind.NVIDIA, 40, 40),)
-        self.scheduler = Scheduler(self.devices, needs, host_bytes=100)
+        self.devices = FakeDevices(Device("card", "gpu0", DeviceKind.NVIDIA, 40, 40))
+        self.scheduler = Scheduler(self.devices.devices, needs, host_bytes=100)
         self.lifecycle, self.watch, self.memory = FakeLifecycle(), FakeWatch(), FakeMemory()
         self.stops, self.costs = Kept[str](), Kept[Costs]()
+        self.keeper = Keeper(
+            stops=self.stops,  # type: ignore[arg-type]
+            costs=self.costs,  # type: ignore[arg-type]
+            keys=self.entries.keys,
+        )
         self.fleet = Fleet(
-            catalog=catalog,
+            entries=self.entries,
+            programs=self.programs,
             scheduler=self.scheduler,
             lifecycle=self.lifecycle,  # type: ignore[arg-type]
             launching=self.lifecycle,  # type: ignore[arg-type]
             watch=self.watch,  # type: ignore[arg-type]
             memory=self.memory,  # type: ignore[arg-type]
-            keeper=Keeper(
-                stops=self.stops,  # type: ignore[arg-type]
-                costs=self.costs,  # type: ignore[arg-type]
-                keys={name: f"{name}|0.32.0" for name in models},
-            ),
+            keeper=self.keeper,
             preloads=preloads,
             poll_interval_s=0.01,
         )

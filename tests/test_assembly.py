@@ -8,27 +8,13 @@ import pytest
 from catalog.spec import GIB, AgentRoute, Agents, Catalog, Gib, ModelSpec
 from proxy import assembly
 from proxy.adapters.host import HostDevices
-from proxy.assembly import assemble, declared_on
-from proxy.core.devices import Amounts, Device, DeviceKind
+from proxy.assembly import assemble
 from proxy.settings import Layout, Settings
 from tests.fleet_stage import spec
-
-CPU = (Device("cpu0", "cpu0", DeviceKind.CPU, 8 * GIB, 4 * GIB),)
-GPU = (Device("GPU-1", "gpu0", DeviceKind.NVIDIA, 24 * GIB, 23 * GIB),)
 
 
 def model(**more: object) -> ModelSpec:
     return msgspec.structs.replace(spec("a"), memory_bytes=Gib(2 * GIB), kv_cache_bytes=Gib(GIB), **more)
-
-
-def test_on_a_gpu_what_the_file_leaves_out_is_estimated() -> None:
-    taken = declared_on(model(), GPU)
-    assert taken == Amounts(2 * GIB, 2 * GIB, GIB + GIB // 4, GIB + GIB // 2)
-
-
-def test_on_a_host_without_a_gpu_a_sleep_frees_and_pins_nothing_unless_the_file_says_so() -> None:
-    assert declared_on(model(), CPU) == Amounts(2 * GIB, 2 * GIB, 2 * GIB, 0)
-    assert declared_on(model(asleep_bytes=Gib(GIB)), CPU).asleep_bytes == GIB
 
 
 async def test_a_fleet_is_put_together_with_what_was_learned_and_the_devices_there_are(

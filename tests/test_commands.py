@@ -8,14 +8,24 @@ from proxy.commands import Commands
 from proxy.core import messages
 from proxy.core.errors import EngineStartFailed, RotaError, ShuttingDown, WaitedTooLong
 from proxy.core.messages import Event
+from proxy.entries import Entries, Entry
 from proxy.tasks import Tasks
-from tests.fleet_stage import LAUNCH, FakeLifecycle
+from tests.fleet_stage import LAUNCH, TAKEN, FakeLifecycle, FakePrograms, spec
 
 
 class Running:
     def __init__(self) -> None:
         self.lifecycle, self.fed = FakeLifecycle(), list[Event]()
-        self.commands = Commands(self.lifecycle, self.lifecycle, Tasks(lambda: None), self.fed.append)  # type: ignore[arg-type]
+        entries = [Entry(spec("a"), TAKEN, (), (), "old"), Entry(spec("b"), TAKEN, (), (), "b")]
+        self.entries, self.programs = Entries(entries), FakePrograms()
+        self.commands = Commands(
+            self.lifecycle,  # type: ignore[arg-type]
+            self.lifecycle,  # type: ignore[arg-type]
+            self.entries,
+            self.programs,
+            Tasks(lambda: None),
+            self.fed.append,
+        )
 
     async def run(self, command: messages.Command) -> list[Event]:
         """Run it. Returns what has been fed back when nothing is left to do."""
@@ -95,3 +105,13 @@ async def test_all_who_wait_are_sent_away_but_those_who_have_their_answer() -> N
     for future in (waiting, asked.answer):
         with pytest.raises(RotaError, match="going"):
             future.result()
+
+
+async def test_a_changed_entry_counts_when_the_scheduler_says_so_and_one_that_is_gone_loses_its_program() -> None:
+    it = Running()
+    it.entries.put_next(Entry(spec("a"), TAKEN, (), (), "new"))
+    assert it.entries.keys["a"] == "old"
+    await it.run(messages.UseEntry("a"))
+    assert it.entries.keys["a"] == "new"
+    await it.run(messages.ForgetModel("b"))
+    assert it.programs.removed == ["b"]

@@ -9,8 +9,8 @@ import pytest
 from catalog import render
 from catalog.load import load
 from catalog.yaml_file import fields_of
+from proxy.adapters import programs
 from proxy.cli import command_line
-from proxy.daemon import write_programs
 from proxy.settings import ENV_PREFIX, Settings, layout
 from tests.installation import CHECKOUT
 
@@ -67,7 +67,7 @@ def test_every_catalog_loads_and_renders_programs_that_supervisord_accepts(folde
         (tmp_path / "var" / sub).mkdir(parents=True)
     here = layout().__class__(tmp_path)
     here.supervisord_conf.write_text((CHECKOUT / "supervisor.d" / "supervisord.conf").read_text())
-    write_programs(here, catalog)
+    programs.write(here.programs, catalog.models.values())
     code = (
         "from supervisor.options import ServerOptions; options = ServerOptions();"
         f"options.realize(['-c', {str(here.supervisord_conf)!r}]);"

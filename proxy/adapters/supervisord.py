@@ -7,7 +7,7 @@ means that a process exists, not that an engine is ready.
 import asyncio
 import socket
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -69,6 +69,19 @@ class Supervisord:
         """Ask the program to end; returns before it has. Raises: SupervisorError."""
         await self._call_unless(Faults.NOT_RUNNING, lambda supervisor: supervisor.stopProcess(name, False))
 
+    async def add(self, names: Sequence[str]) -> None:
+        """Have it read its files again and know these programs, too; none of the others is touched.
+
+        Raises: SupervisorError.
+        """
+        await self._call(lambda supervisor: supervisor.reloadConfig())
+        for name in names:
+            await self._call_unless(Faults.ALREADY_ADDED, _adding(name))
+
+    async def remove(self, name: str) -> None:
+        """Have it forget a program that has no process. Raises: SupervisorError."""
+        await self._call_unless(Faults.BAD_NAME, lambda supervisor: supervisor.removeProcessGroup(name))
+
     async def shut_down(self) -> None:
         """End supervisord and all its programs; returns before it is done. Raises: SupervisorError."""
         await self._call(lambda supervisor: supervisor.shutdown())
@@ -102,6 +115,10 @@ class Supervisord:
             raise SupervisorError(f"no answer from supervisord at {self._socket_path}: {error}") from error
         finally:
             transport.close()
+
+
+def _adding(name: str) -> Callable[[Any], Any]:
+    return lambda supervisor: supervisor.addProcessGroup(name)
 
 
 class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]  # the supervisor package is untyped

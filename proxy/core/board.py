@@ -41,6 +41,10 @@ class Board:
         """The engines that somebody waits for: a ticket, a process at the gate, or a start that was asked for ahead."""
         self.changing: dict[str, Engine] = {}
         """The engines whose state may not last: they start, fall asleep, wake, stop, or wait at the gate."""
+        self.outdated: dict[str, Engine] = {}
+        """The engines whose entry in the catalog has changed, or is gone, and that have not followed it yet."""
+        self.gone: set[str] = set()
+        """The models that have left the catalog and are forgotten: an event about one of them is old news."""
         self.stopped_by: dict[str, str] = {}
         """Who stopped which model by hand; it stays stopped until somebody starts it by hand."""
         self.commands: list[Command] = []
@@ -73,7 +77,7 @@ class Board:
 
     def start_bytes(self, engine: Engine) -> int:
         """What must be free on each device before `engine` starts."""
-        return max(engine.needs.amounts.peak_bytes, engine.needs.amounts.awake_bytes)
+        return engine.needs.start_bytes
 
     # --- the queues -----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from proxy.core.idle import send_down_idle
 from proxy.core.offers import Demand, Plan, Standing
 from proxy.core.placement import MOST_PLANNED, plan
 from proxy.core.reasons import why_leaves
+from proxy.core.renew import renew
 from proxy.core.roster import Engine
 from proxy.core.states import AWAKE, EngineState
 from proxy.core.timeouts import end_what_took_too_long
@@ -23,6 +24,8 @@ def decide(board: Board, now: float) -> None:
     what it weighs is seen with the next look at the whole, at the next tick at the latest.
     """
     end_what_took_too_long(board, now)
+    if board.outdated:
+        renew(board, now)
     _grant(board, board.wanted.values(), now)
     if not board.is_stale and not board.journal.new_moves:
         return

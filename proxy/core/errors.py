@@ -53,6 +53,12 @@ class ModelTooLarge(InvalidRequest):
     code = "model_too_large"
 
 
+class CatalogInvalid(InvalidRequest):
+    """The catalog's files are wrong, or cannot count while engines run as they do; nothing was changed."""
+
+    code = "catalog_invalid"
+
+
 class NotFound(InvalidRequest):
     """No such path."""
 

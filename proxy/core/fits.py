@@ -1,25 +1,30 @@
 """Says to people what fits where, and who holds the memory."""
 
+from collections.abc import Mapping
+
 from catalog.spec import GIB
 from proxy.core import errors
 from proxy.core.board import Board
-from proxy.core.roster import Engine
+from proxy.core.devices import Device
+from proxy.core.roster import Engine, EngineNeeds
 
 
 def too_large(board: Board, engine: Engine) -> errors.RotaError | None:
     """The error if `engine` fits on no device even alone."""
-    needed = board.start_bytes(engine)
-    if any(
-        all(needed <= board.ledger.devices[device].capacity_bytes for device in choice)
-        for choice in engine.needs.choices
-    ):
+    return why_too_large(engine.model, engine.needs, board.ledger.devices)
+
+
+def why_too_large(model: str, needs: EngineNeeds, devices: Mapping[str, Device]) -> errors.RotaError | None:
+    """The error if `model` fits on none of `devices`, by their ids, even alone."""
+    needed = needs.start_bytes
+    if any(all(needed <= devices[device].capacity_bytes for device in choice) for choice in needs.choices):
         return None
-    count, devices = engine.needs.device_count, board.ledger.devices.values()
+    count = needs.device_count
     each = f"{needed / GIB:.2f} GiB" + (f" on each of {count} devices" if count > 1 else "")
-    have = ", ".join(f"{device.name} has {device.capacity_bytes / GIB:.2f} GiB for models" for device in devices)
-    what = f"{engine.model} needs {each}, and it fits nowhere: {have}"
-    if not engine.needs.choices:
-        what = f"{engine.model} may run on no device of this machine, or on fewer than it needs ({count}): {have}"
+    have = ", ".join(f"{one.name} has {one.capacity_bytes / GIB:.2f} GiB for models" for one in devices.values())
+    what = f"{model} needs {each}, and it fits nowhere: {have}"
+    if not needs.choices:
+        what = f"{model} may run on no device of this machine, or on fewer than it needs ({count}): {have}"
     return errors.ModelTooLarge(what, param="model")
 
 

@@ -1,12 +1,26 @@
-"""What goes into the scheduler (events) and what comes out (commands). Plain values, no behaviour."""
+"""What goes into the scheduler (events), and beside it what comes out (`commands`). Plain values, no behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.core.commands import (
+    CloseGate as CloseGate,
+    Command as Command,
+    ForgetModel as ForgetModel,
+    Grant as Grant,
+    OpenGate as OpenGate,
+    Reject as Reject,
+    SleepEngine as SleepEngine,
+    StartEngine as StartEngine,
+    StopEngine as StopEngine,
+    UseEntry as UseEntry,
+    WakeEngine as WakeEngine,
+)
 from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Strangers
 from proxy.core.diagnose import UNKNOWN, Diagnosis
-from proxy.core.errors import EngineStartFailed, RotaError
+from proxy.core.errors import EngineStartFailed
+from proxy.core.roster import EngineNeeds
 
 # --- events: something happened ---------------------------------------------------------------------------------
 
@@ -145,6 +159,27 @@ class EngineFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSet:
+    """The catalog has `model`, with these needs, from now on: it is new, or its entry has changed.
+
+    `is_same_launch` is whether an engine that runs would be launched just so; else it has to go first, and `costs` are
+    what acts on its successor take, as far as that is known.
+    """
+
+    model: str
+    needs: EngineNeeds
+    costs: Costs
+    is_same_launch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRemoved:
+    """The catalog does not have `model` any more: it serves those who came before, and goes."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class CostsRemembered:
     """What acts on `model`'s engine took before this proxy's life."""
 
@@ -196,6 +231,8 @@ Event = (
     | SleepFailed
     | EngineStopped
     | EngineFound
+    | ModelSet
+    | ModelRemoved
     | CostsRemembered
     | StopRemembered
     | AmountsLearned
@@ -203,73 +240,5 @@ Event = (
     | Tick
 )
 
-# --- commands: do something -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The ticket becomes a lease."""
-
-    ticket: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """The ticket ends with an error."""
-
-    ticket: int
-    error: RotaError
-
-
-@dataclass(frozen=True, slots=True)
-class StartEngine:
-    """Have supervisord run the engine's program; it will ask at the gate."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGate:
-    """Give the waiting process its command line: the memory is reserved, `awake_bytes` on each of `devices`."""
-
-    model: str
-    devices: tuple[str, ...]
-    awake_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class CloseGate:
-    """Send the waiting process away."""
-
-    model: str
-    error: RotaError
-
-
-@dataclass(frozen=True, slots=True)
-class StopEngine:
-    """End every process of the engine, see its memory free, and report EngineStopped.
-
-    `at_once`: with SIGKILL, since it is broken or hangs; else it is asked to end first.
-    """
-
-    model: str
-    at_once: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SleepEngine:
-    """Put the engine to sleep, see its memory free, and report EngineAsleep or SleepFailed."""
-
-    model: str
-    level: int
-
-
-@dataclass(frozen=True, slots=True)
-class WakeEngine:
-    """Wake the engine, ask it its probe again, and report EngineReady or SleepFailed. Level 0: nobody knows."""
-
-    model: str
-    level: int
-
-
-Command = Grant | Reject | StartEngine | OpenGate | CloseGate | StopEngine | SleepEngine | WakeEngine
+NOT_OF_ONE_MODEL = (RequestEnded, ModelSet, StrangersSeen, Tick)
+"""All others are about a model that must be there."""

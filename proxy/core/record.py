@@ -6,7 +6,7 @@ What is not news any more (an engine that is ready after it was stopped) changes
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core import arrivals, at_gate, by_hand, errors, messages, stops
+from proxy.core import arrivals, at_gate, by_hand, errors, messages, renew, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
@@ -17,7 +17,10 @@ from proxy.core.states import RUNS, EngineState
 
 
 def record(board: Board, event: Event, now: float) -> None:
-    """Change the facts by one event."""
+    """Change the facts by one event; what is about a model that has just left the catalog is no news."""
+    if board.gone and not isinstance(event, messages.NOT_OF_ONE_MODEL) and event.model in board.gone:
+        _of_nobody(board, event)
+        return
     match event:
         case messages.RequestArrived():
             arrivals.arrived(board, event, now)
@@ -57,6 +60,10 @@ def record(board: Board, event: Event, now: float) -> None:
             _stopped(board, board.engines[model], how, now)
         case messages.EngineFound(model):
             _found(board, board.engines[model], event, now)
+        case messages.ModelSet():
+            renew.model_set(board, event, now)
+        case messages.ModelRemoved(model):
+            renew.model_removed(board, model)
         case messages.CostsRemembered(model, costs):
             board.engines[model].costs = costs
         case messages.StopRemembered(model, who):
@@ -72,6 +79,16 @@ def record(board: Board, event: Event, now: float) -> None:
             pass
         case _:
             assert_never(event)
+
+
+def _of_nobody(board: Board, event: Event) -> None:
+    match event:
+        case messages.RequestArrived(ticket, model):
+            board.commands.append(messages.Reject(ticket, renew.no_such_model(model)))
+        case messages.GateAsked(model):
+            board.commands.append(messages.CloseGate(model, renew.no_such_model(model)))
+        case _:
+            pass
 
 
 def _preload_asked(board: Board, engine: Engine) -> None:

@@ -29,6 +29,11 @@ class EngineNeeds:
     terms: Terms = NO_TERMS
 
     @property
+    def start_bytes(self) -> int:
+        """What must be free on each device before it starts."""
+        return max(self.amounts.peak_bytes, self.amounts.awake_bytes)
+
+    @property
     def device_count(self) -> int:
         """On how many devices at once it runs."""
         return len(self.choices[0]) if self.choices else 1
@@ -41,6 +46,14 @@ class Crash:
     at: float
     what: str
     last_words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """What counts for an engine once its present process is gone: a changed entry of the catalog."""
+
+    needs: EngineNeeds
+    costs: Costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,8 @@ class EngineView:
     """For how long a process that a person started has waited at the gate, and for what."""
     waits_for: str | None
     stopped_by: str | None
+    is_outdated: bool
+    """It runs by an entry that the catalog does not have any more, and leaves as soon as it has drained."""
     failure: str | None
     retry_in_s: float | None
     escalations: int
@@ -133,6 +148,10 @@ class Engine:
     cool_until: float = 0.0
     stop_settles_at: float | None = None
     """When a stop with supervisorctl is taken for one that stays, if its process has not come back until then."""
+    successor: Successor | None = None
+    """The catalog's entry has changed: what counts as soon as no process of the old one is left."""
+    is_removed: bool = False
+    """The catalog does not have it any more: it goes for good, once those who came before are served."""
     blocked_since: float | None = None
     """Since when strangers leave it no room anywhere, even if all engines went."""
 
@@ -203,6 +222,7 @@ class Engine:
             at_gate_s=None if self.at_gate_since is None else now - self.at_gate_since,
             waits_for=waits_for,
             stopped_by=stopped_by,
+            is_outdated=self.is_removed or self.successor is not None,
             failure=None if self.failure is None else self.failure.in_full,
             retry_in_s=self.retry_in_s(now),
             escalations=self.escalations,

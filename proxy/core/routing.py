@@ -25,9 +25,14 @@ class Route:
 
 
 class Router:
-    """The names of one catalog."""
+    """The names of the catalog that counts now."""
 
     def __init__(self, catalog: Catalog) -> None:
+        self.use(catalog)
+
+    def use(self, catalog: Catalog) -> None:
+        """From now on `catalog` counts."""
+        self.catalog = catalog
         self._by_agent_type = {name: route.model for name, route in catalog.agents.agent_types.items()}
         self._fallbacks = {name: route.fallback for name, route in catalog.agents.agent_types.items()}
         self._priorities = {name: route.priority for name, route in catalog.agents.agent_types.items()}

@@ -36,6 +36,9 @@ from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import EngineState
 from proxy.core.whatif import WhatIf, what_if
 
+LEARNED_BY = frozenset({EngineState.READY, EngineState.ASLEEP, EngineState.STOPPED})
+"""Who enters one of these has ended an act that took some time."""
+
 
 class Scheduler:
     """Decides who runs where."""
@@ -50,6 +53,7 @@ class Scheduler:
         now: float = 0.0,
     ) -> None:
         self._board = Board(devices, models, limits or Limits(), host_bytes=host_bytes, now=now)
+        self._learned: dict[str, Costs] = {}
 
     def __repr__(self) -> str:
         return f"<Scheduler {self._board!r}>"
@@ -64,6 +68,12 @@ class Scheduler:
         self._board.commands, self._board.is_stale = [], True
         self._board.journal.begin()
         record(self._board, event, now)
+        # Before decide: there a new entry of the catalog may take the place of the one that this was learned of.
+        self._learned = {
+            move.model: self._board.engines[move.model].costs.kept()
+            for move in self._board.journal.new_moves
+            if move.new in LEARNED_BY
+        }
         decide(self._board, now)
         return self._board.commands
 
@@ -76,8 +86,12 @@ class Scheduler:
         return self._board.journal.new_moves
 
     def costs(self, model: str) -> Costs:
-        """What acts on `model`'s engine take, as far as it is known; to look at, and to keep."""
+        """What acts on `model`'s engine take, as far as it is known; to look at."""
         return self._board.engines[model].costs
+
+    def learned_costs(self) -> dict[str, Costs]:
+        """What acts take, of the engines that came to the end of one with the last event; to keep."""
+        return self._learned
 
     def explain(self, model: str, now: float) -> Explanation:
         """Why `model`'s engine is where it is, and what was decided about it of late."""

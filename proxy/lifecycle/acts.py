@@ -6,11 +6,12 @@ room ends only when the memory has been seen free.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from catalog.spec import Catalog, ModelSpec
+from catalog.spec import ModelSpec
 from proxy.adapters import page_cache, processes
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
@@ -73,7 +74,7 @@ class Lifecycle:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        specs: Mapping[str, ModelSpec],
         supervisor: Supervisor,
         control: Control,
         memory: Memory,
@@ -86,7 +87,7 @@ class Lifecycle:
         gate_socket: Path,
         sleep_timeout_s: float,
     ) -> None:
-        self._catalog = catalog
+        self._specs = specs
         self._supervisor = supervisor
         self._control = control
         self._memory = memory
@@ -100,7 +101,7 @@ class Lifecycle:
         self._choices = choices
         self._gate_socket = gate_socket
         self._sleep_timeout_s = sleep_timeout_s
-        self._start_or_stop = {model: asyncio.Lock() for model in catalog.models}
+        self._start_or_stop: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """A stop waits until supervisord has answered the start before it, or it would find nothing to stop."""
 
     def __repr__(self) -> str:
@@ -118,12 +119,12 @@ class Lifecycle:
             except SupervisorError as error:
                 return [messages.StartFailed(model, _not_started(model, error))]
             self._groups.expect(model)
-        await asyncio.to_thread(page_cache.read_ahead, Path(self._catalog.models[model].weights))
+        await asyncio.to_thread(page_cache.read_ahead, Path(self._specs[model].weights))
         return []
 
     async def wait_ready(self, model: str) -> list[Event]:
         """EngineReady once it is and has answered its probe; nothing if it never is: that is a time-out's decision."""
-        spec = self._catalog.models[model]
+        spec = self._specs[model]
         try:
             await self._control.wait_ready(spec)
         except NotReady:
@@ -155,7 +156,7 @@ class Lifecycle:
 
     async def sleep(self, model: str, level: int) -> list[Event]:
         """Put a drained engine to sleep and see its memory free: EngineAsleep, or SleepFailed with the reason."""
-        spec, devices = self._catalog.models[model], self._groups.devices_of(model)
+        spec, devices = self._specs[model], self._groups.devices_of(model)
         self._watch.forget_pulse(model)
         before = self._memory.before(model, devices)
         host_before = await self._host_bytes(model) if level == 1 else 0
@@ -175,7 +176,7 @@ class Lifecycle:
 
     async def wake(self, model: str, level: int) -> list[Event]:
         """Wake an engine and ask it its probe again: EngineReady if it agrees, or SleepFailed with the reason."""
-        spec = self._catalog.models[model]
+        spec = self._specs[model]
         self._watch.forget_pulse(model)
         try:
             async with asyncio.timeout(self._sleep_timeout_s):
@@ -228,7 +229,7 @@ class Lifecycle:
         Raises: SupervisorError if supervisord does not answer: without it nobody knows what runs.
         """
         found = await adopt(
-            catalog=self._catalog,
+            specs=self._specs,
             programs=await self._supervisor.programs(),
             sleepers=self._control,
             groups=self._groups,
@@ -247,9 +248,7 @@ class Lifecycle:
 
 def _not_started(model: str, error: SupervisorError) -> EngineStartFailed:
     if isinstance(error, NoSuchProgram):
-        what = (
-            f"supervisord has no program for {model}: after a change of the catalog, bin/manage_vllm.sh restart-service"
-        )
+        what = f"supervisord has no program for {model}: after a change of the catalog, bin/manage_vllm.sh reload"
     else:
         what = f"supervisord did not start {model}; bin/manage_vllm.sh status says why"
     return EngineStartFailed(what, detail=str(error))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from catalog.spec import Catalog, ModelSpec
+from catalog.spec import ModelSpec
 from proxy.adapters import processes
 from proxy.adapters.engine import EngineError
 from proxy.adapters.supervisord import Program
@@ -31,7 +31,7 @@ class Sleepers(Protocol):
 
 async def adopt(
     *,
-    catalog: Catalog,
+    specs: Mapping[str, ModelSpec],
     programs: Mapping[str, Program],
     sleepers: Sleepers,
     groups: Groups,
@@ -49,12 +49,12 @@ async def adopt(
     alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
     there = {(one.model, one.group) for one in await asyncio.to_thread(processes.of_installation, gate_socket)}
     for model, group in sorted(there):
-        if model not in alive or alive[model].pid != group or model not in catalog.models:
+        if model not in alive or alive[model].pid != group or model not in specs:
             log.warning("%s: ending process group %d, left from an earlier life", model, group)
             await reclaim(model, group)
     found = []
     for model, program in alive.items():
-        if model not in catalog.models or program.pid is None:
+        if model not in specs or program.pid is None:
             continue
         if processes.is_waiting_at_gate(program.pid):
             log.info("%s: ending pid %d, which lost its place at the gate with the proxy before us", model, program.pid)
@@ -62,7 +62,7 @@ async def adopt(
             continue
         own = _kept(launched.get(model), program.pid, devices) or _devices(processes.environment(program.pid), devices)
         own = own or next(iter(choices[model]), ())
-        level = await _sleep_level(sleepers, catalog.models[model])
+        level = await _sleep_level(sleepers, specs[model])
         log.info("adopting %s, pid %d, on %s, %s", model, program.pid, ", ".join(own), _depth(level))
         groups.note(model, program.pid, own)
         found.append(EngineFound(model, own, level))

@@ -4,10 +4,11 @@ Rule: the facts of a launch are noted, and kept for the next proxy, before the p
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 from catalog.render import Launch, Preparation
-from catalog.spec import Catalog, ModelSpec
+from catalog.spec import ModelSpec
 from proxy.adapters import processes
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Program, SupervisorError
@@ -42,7 +43,7 @@ class Launching:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        specs: Mapping[str, ModelSpec],
         programs: Programs,
         launches: Launches,
         memory: Memory,
@@ -50,7 +51,7 @@ class Launching:
         groups: Groups,
         launched: StateFile[dict[str, Launched]],
     ) -> None:
-        self._catalog = catalog
+        self._specs = specs
         self._programs = programs
         self._launches = launches
         self._memory = memory
@@ -65,7 +66,7 @@ class Launching:
 
     async def preparation(self, model: str) -> Preparation:
         """What `model`'s process may do before it has leave. Raises: RotaError if its start is bound to fail."""
-        return await asyncio.to_thread(self._launches.preparation, self._catalog.models[model])
+        return await asyncio.to_thread(self._launches.preparation, self._specs[model])
 
     async def check_asker(self, model: str, pid: int) -> None:
         """Note who asks. Raises: GateRefused if `pid` is not supervisord's process of `model`."""
@@ -87,7 +88,7 @@ class Launching:
         self.launched[model] = Launched(pid, processes.created_at(pid), devices)
         await asyncio.to_thread(self._launched_file.write, dict(self.launched))
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
-        spec = self._catalog.models[model]
+        spec = self._specs[model]
         return await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
 
     def expect(self, model: str) -> None:

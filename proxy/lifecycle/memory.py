@@ -116,7 +116,11 @@ class Memory:
 
     def amounts(self, model: str) -> Amounts:
         """What to reserve for `model`, from both."""
-        return figures.amounts(self._declared[model], self.learned(model))
+        return self.amounts_of(self._declared[model], self._keys[model])
+
+    def amounts_of(self, declared: Amounts, key: str) -> Amounts:
+        """What to reserve where so much is declared, and figures are kept under `key`."""
+        return figures.amounts(declared, self._learned.get(key, Figures()))
 
     def held_bytes(self, model: str) -> dict[str, int]:
         """What `model` holds on each device, as of the last look."""

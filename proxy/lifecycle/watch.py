@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from catalog.spec import Catalog, ModelSpec
+from catalog.spec import ModelSpec
 from proxy.adapters import logs, processes
 from proxy.adapters.supervisord import Program, SupervisorError
 from proxy.core import messages
@@ -55,14 +55,14 @@ class Watch:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        specs: Mapping[str, ModelSpec],
         supervisor: Programs,
         pulse: Pulse,
         groups: Groups,
         log_of: Callable[[str], Path],
         hang_timeout_s: float,
     ) -> None:
-        self._catalog = catalog
+        self._specs = specs
         self._supervisor = supervisor
         self._pulse = pulse
         self._groups = groups
@@ -157,10 +157,7 @@ class Watch:
         """EngineDown for each engine that has given no sign of life for the time limit."""
         models = [model for model, state in states.items() if state in HAS_PULSE]
         silent_s = await asyncio.gather(
-            *(
-                self._pulse.silent_for(self._catalog.models[model], model in busy, _now(), model in owed)
-                for model in models
-            )
+            *(self._pulse.silent_for(self._specs[model], model in busy, _now(), model in owed) for model in models)
         )
         return [
             self._broken(model, f"it has given no sign of life for {seconds:.1f} s")

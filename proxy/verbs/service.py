@@ -8,6 +8,7 @@ import sys
 
 from catalog import render as rendering
 from proxy import daemon
+from proxy.adapters import programs
 from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import catalog_of
 from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
@@ -66,7 +67,7 @@ def install_vllm(here: Layout, _: argparse.Namespace) -> int:
 
 def render(here: Layout, _: argparse.Namespace) -> int:
     """As `make render`."""
-    for path in daemon.write_programs(here, catalog_of(here)):
+    for path in programs.write(here.programs, catalog_of(here).models.values()):
         print(path.relative_to(here.root))
     schemas = here.root / "catalog"
     for name, text in rendering.schemas().items():

@@ -10,6 +10,7 @@ import httpx
 from catalog.suggest import nearest
 from catalog.yaml_file import CatalogError
 from proxy import daemon
+from proxy.adapters import programs
 from proxy.settings import Layout
 from proxy.verbs.catalogs import catalog_of
 
@@ -72,7 +73,7 @@ def answer(response: httpx.Response) -> dict[str, Any]:
 
 def _models(here: Layout) -> list[str]:
     """The models there are programs for; before the first start those of the catalog, if it can be read."""
-    if names := daemon.program_names(here):
+    if names := programs.names(here.programs):
         return names
     with suppress(CatalogError):
         return list(catalog_of(here).models)

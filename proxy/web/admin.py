@@ -13,7 +13,6 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from catalog.spec import Catalog
 from proxy import assembly
 from proxy.assembly import Assembled
 from proxy.core.devices import Device
@@ -27,10 +26,9 @@ from proxy.web.gate import peer
 class Admin:
     """Shows the fleet, and passes on what a person wants of it."""
 
-    def __init__(self, *, parts: Assembled, catalog: Catalog, router: Router, url: str) -> None:
+    def __init__(self, *, parts: Assembled, router: Router, url: str) -> None:
         self._fleet = parts.fleet
         self._parts = parts
-        self._catalog = catalog
         self._router = router
         self._url = url
         self._created = int(time.time())
@@ -68,7 +66,7 @@ class Admin:
         """
         if (model := request.query.get("explain")) is not None:
             return _json(self._fleet.explain(self._router.named(model)))
-        missing = await asyncio.to_thread(assembly.missing, self._catalog)
+        missing = await asyncio.to_thread(assembly.missing, self._router.catalog)
         views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
         queue = [
             {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
@@ -79,7 +77,7 @@ class Admin:
         return _json(
             {
                 "proxy": self._proxy(),
-                "devices": [self._device(device) for device in self._parts.devices],
+                "devices": [self._device(device) for device in self._parts.devices.devices],
                 "host": {
                     "for_sleepers_bytes": ledger.host_bytes,
                     "pinned": pinned,
@@ -108,7 +106,7 @@ class Admin:
         """All models in OpenAI's list form, with what is Rota's own beside it."""
         listed = []
         for view in self._fleet.view():
-            spec = self._catalog.models[view.model]
+            spec = self._parts.entries.specs[view.model]
             listed.append(
                 {
                     "id": spec.name,
@@ -116,7 +114,7 @@ class Admin:
                     "created": self._created,
                     "owned_by": "rota",
                     "state": view.state,
-                    "agent_types": self._catalog.agent_types_of(spec.name),
+                    "agent_types": self._router.catalog.agent_types_of(spec.name),
                     "aliases": list(spec.aliases),
                     "description": spec.description,
                     "max_model_len": spec.max_model_len,
@@ -154,7 +152,7 @@ class Admin:
             "pid": os.getpid(),
             "url": self._url,
             "up_s": round(time.monotonic() - self._started_at, 1),
-            "catalog": str(self._catalog.folder),
+            "catalog": str(self._router.catalog.folder),
         }
 
     def _device(self, device: Device) -> dict[str, object]:
@@ -186,9 +184,9 @@ class Admin:
             },
             "memory_bytes": view.amounts.awake_bytes,
             "held_bytes": max(present.values(), default=0),
-            "port": self._catalog.models[view.model].port,
+            "port": self._parts.entries.specs[view.model].port,
             "pid": self._parts.groups.pid_of(view.model),
-            "agent_types": self._catalog.agent_types_of(view.model),
+            "agent_types": self._router.catalog.agent_types_of(view.model),
         }
 
 

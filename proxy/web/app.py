@@ -12,6 +12,7 @@ from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
+from proxy.web.reloading import Reloading
 
 SHUTDOWN_TIMEOUT_S = 5.0
 LONGEST_SOCKET_PATH = 107
@@ -29,11 +30,11 @@ def public_app(forwarder: Forwarder, admin: Admin, max_body_bytes: int) -> web.A
     return app
 
 
-def private_app(gate: Gate, admin: Admin) -> web.Application:
+def private_app(gate: Gate, admin: Admin, reloading: Reloading) -> web.Application:
     """What only this box's own people and processes reach."""
     app = _app(2**20)
     app[TELLS_ALL] = True
-    app.add_routes([*gate.routes(), *admin.public_routes(), *admin.private_routes()])
+    app.add_routes([*gate.routes(), *admin.public_routes(), *admin.private_routes(), *reloading.routes()])
     return app
 
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from catalog.spec import GIB, Gib
 from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct, wrong_at

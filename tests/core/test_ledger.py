@@ -1,6 +1,5 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from proxy.core.devices import Device, DeviceKind, Placing, Process, Strangers
 from proxy.core.ledger import Ledger, Overdrawn

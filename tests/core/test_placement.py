@@ -2,8 +2,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from proxy.core.devices import Placing
 from proxy.core.offers import Candidate, Demand, Plan, Rung, Way

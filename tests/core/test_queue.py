@@ -2,8 +2,7 @@ from collections.abc import Iterator
 from math import inf
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from proxy.core.queue import NOBODY_WAITS, Queue, Ticket, Waits
 

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.core import messages
@@ -13,8 +12,7 @@ from proxy.core.messages import Command, Event
 from proxy.core.roster import EngineNeeds
 from proxy.core.states import HOLDS_VRAM, IN_TRANSITION, RUNS, EngineState
 from proxy.core.terms import Terms
-from tests.core.world import LIMITS as SHORT
-from tests.core.world import World, amounts, gib, needs
+from tests.core.world import LIMITS as SHORT, World, amounts, gib, needs
 
 DEVICES = {"x": 24.0, "y": 12.0, "z": 24.0}
 ON_X = {"x": 24.0}

@@ -4,8 +4,7 @@ from itertools import product
 from math import inf
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from proxy.core import victims
 from proxy.core.devices import Placing

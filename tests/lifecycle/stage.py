@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.render import Launch, Preparation
-from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
+from catalog.spec import ModelSpec
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
@@ -152,9 +152,7 @@ def see(used_gib: float = 0, *others: Process, pid: float | None = None) -> Devi
 class Stage:
     def __init__(self, folder: Path, kind: DeviceKind = DeviceKind.NVIDIA) -> None:
         models = {name: spec(name) for name in ("a", "b")}
-        routes = {name.upper(): AgentRoute(model=name) for name in models}
         self.folder = folder
-        self.catalog = Catalog(folder=folder, models=models, agents=Agents(agent_types=routes))
         self.supervisor, self.control, self.launches = FakeSupervisor(), FakeControl(), FakeLaunches()
         self.pulse, self.devices, self.groups = FakePulse(), FakeDevices(kind), Groups()
         self.notices = 0
@@ -169,7 +167,7 @@ class Stage:
             settle_timeout_s=0.3,
         )
         self.watch = Watch(
-            catalog=self.catalog,
+            specs=models,
             supervisor=self.supervisor,
             pulse=self.pulse,
             groups=self.groups,
@@ -178,7 +176,7 @@ class Stage:
         )
         self.watch.notice = self.note
         self.launching = Launching(
-            catalog=self.catalog,
+            specs=models,
             programs=self.supervisor,
             launches=self.launches,
             memory=self.memory,
@@ -187,7 +185,7 @@ class Stage:
             launched=StateFile(folder / "launched.json", dict[str, Launched], {}),
         )
         self.lifecycle = Lifecycle(
-            catalog=self.catalog,
+            specs=models,
             supervisor=self.supervisor,
             control=self.control,
             memory=self.memory,

@@ -26,7 +26,7 @@ async def test_a_start_that_supervisord_refuses_is_a_failed_start(stage: Stage) 
     stage.supervisor.refusal = NoSuchProgram("BAD_NAME")
     [event] = await stage.lifecycle.start("a")
     assert isinstance(event, messages.StartFailed)
-    assert "restart-service" in event.error.message
+    assert "bin/manage_vllm.sh reload" in event.error.message
 
 
 async def test_an_engine_is_ready_when_it_has_answered_its_probe_and_the_answer_is_kept(stage: Stage) -> None:

@@ -14,25 +14,33 @@ from proxy.core.errors import EngineStartFailed
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.lifecycle.groups import Groups
+from proxy.reload import Reload
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.gate import Gate
+from proxy.web.reloading import Reloading
 from tests.fleet_stage import Stage
 
 WANTED = "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0"
+
+
+class FakeReloader:
+    async def reload(self, *, dry_run: bool) -> Reload:
+        return Reload("catalog/x", not dry_run, (), (), ())
 
 
 @pytest.fixture
 async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClient]]:
     """A fleet, and a client of its Unix socket."""
     stage = Stage(levels=(1,))
-    models = stage.fleet._catalog.models
+    models = stage.entries.specs
     agents = Agents(agent_types={"Chat": AgentRoute(model="a"), "Triage": AgentRoute(model="a")})
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
-    parts = Assembled(stage.fleet, stage.memory, Groups(), stage.devices)  # type: ignore[arg-type]
-    admin = Admin(parts=parts, catalog=catalog, router=router, url="http://x:1")
-    runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin))
+    given = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries, stage.programs, stage.keeper)
+    admin = Admin(parts=Assembled(*given), router=router, url="http://x:1")  # type: ignore[arg-type]
+    reloading = Reloading(FakeReloader())  # type: ignore[arg-type]
+    runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin, reloading))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))

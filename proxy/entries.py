@@ -1,0 +1,105 @@
+"""What is known of each model now, from its entry in the catalog; shared by all who look after engines.
+
+Rule: an entry counts for as long as a process runs that was launched by it. A changed one waits until the scheduler
+says that the old process is gone (`use`), unless it would be launched just so.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from catalog.amounts import declared, sleep_levels_of
+from catalog.render import identity
+from catalog.spec import Agents, ModelSpec
+from proxy.adapters.devices import Devices
+from proxy.adapters.vllm_version import version_of
+from proxy.core.choices import choices, unknown
+from proxy.core.devices import Amounts, Device, DeviceKind
+from proxy.core.figures import figures_key
+from proxy.core.roster import EngineNeeds
+from proxy.core.terms import terms_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model: its spec, what that declares, the sets of devices it may have, the key its figures are kept under."""
+
+    spec: ModelSpec
+    declared: Amounts
+    choices: tuple[tuple[str, ...], ...]
+    sleep_levels: tuple[int, ...]
+    key: str
+
+    def needs(self, amounts: Amounts, agents: Agents) -> EngineNeeds:
+        """What the scheduler must know, where `amounts` is to be reserved and `agents` are routed."""
+        return EngineNeeds(
+            amounts=amounts,
+            choices=self.choices,
+            start_timeout_s=self.spec.start_timeout_s,
+            sleep_levels=self.sleep_levels,
+            terms=terms_of(self.spec, agents.agent_types.values()),
+        )
+
+
+class Entries:
+    """The entries that count now, taken apart by what each who looks wants to know; live, to be read only."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.specs: dict[str, ModelSpec] = {}
+        self.declared: dict[str, Amounts] = {}
+        self.choices: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self.keys: dict[str, str] = {}
+        self._next: dict[str, Entry] = {}
+        for entry in entries:
+            self.put(entry)
+
+    def __repr__(self) -> str:
+        return f"<Entries {len(self.specs)} models, {len(self._next)} to come>"
+
+    def put(self, entry: Entry) -> None:
+        """From now on `entry` counts."""
+        model = entry.spec.name
+        self._next.pop(model, None)
+        self.specs[model], self.declared[model] = entry.spec, entry.declared
+        self.choices[model], self.keys[model] = entry.choices, entry.key
+
+    def put_next(self, entry: Entry) -> None:
+        """`entry` counts once the process is gone that was launched by the one before."""
+        self._next[entry.spec.name] = entry
+
+    def use(self, model: str) -> None:
+        """That process is gone."""
+        if (entry := self._next.get(model)) is not None:
+            self.put(entry)
+
+
+def entry_of(spec: ModelSpec, devices: Devices, vllm: Path) -> Entry:
+    """The entry of `spec` on this machine; `vllm` is the executable for specs that name none."""
+    for name in unknown(devices.devices, spec.devices):
+        known = ", ".join(f"{device.name} ({device.id})" for device in devices.devices)
+        log.warning("%s: there is no device '%s', or more than one; there are: %s", spec.name, name, known)
+    levels = sleep_levels_of(spec, any(device.kind is not DeviceKind.CPU for device in devices.devices))
+    version = version_of(Path(spec.vllm) if spec.vllm else vllm)
+    return Entry(
+        spec=spec,
+        declared=declared_on(spec, devices.devices),
+        choices=choices(devices.devices, spec.devices, spec.device_count),
+        sleep_levels=levels,
+        key=figures_key(spec.name, version, identity(spec, bool(levels))),
+    )
+
+
+def declared_on(spec: ModelSpec, devices: tuple[Device, ...]) -> Amounts:
+    """What `spec` declares, or is estimated to take, on devices of this kind.
+
+    On a host without a GPU a sleep frees nothing and pins nothing (vLLM 0.32, `v1/worker/cpu_worker.py` sleep).
+    """
+    said = declared(spec)
+    taken = Amounts(said.startup_peak_bytes, said.awake_bytes, said.asleep_bytes, said.sleep_host_bytes)
+    if any(device.kind is not DeviceKind.CPU for device in devices):
+        return taken
+    asleep_bytes = said.awake_bytes if spec.asleep_bytes is None else said.asleep_bytes
+    return replace(taken, asleep_bytes=asleep_bytes, sleep_host_bytes=0)

@@ -1,0 +1,219 @@
+"""Has a changed catalog count, without a restart: what will change is told first, and only that is touched.
+
+Rule: all or nothing. The files are read and checked whole, and supervisord knows the new programs, before anything
+counts; then all of it counts within one step of the event loop, so that no request meets half of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from catalog.diff import Changes, ModelChange, change, changes
+from catalog.load import load
+from catalog.spec import AgentRoute, Catalog
+from catalog.yaml_file import CatalogError
+from proxy.adapters.launcher import missing_weights
+from proxy.adapters.supervisord import SupervisorError
+from proxy.assembly import Assembled
+from proxy.core import messages
+from proxy.core.errors import CatalogInvalid
+from proxy.core.fits import why_too_large
+from proxy.core.routing import Router
+from proxy.core.states import ABSENT, EngineState
+from proxy.entries import Entry, entry_of
+from proxy.reload_text import reload_lines
+from proxy.settings import Layout, Settings, check_port
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of one model: `what` is new, changed or removed, `keys` those of its file that differ."""
+
+    model: str
+    what: str
+    keys: tuple[str, ...]
+    then: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rerouted:
+    """An agent type that is routed otherwise: `old` and `new` in words, None where it is new or gone."""
+
+    agent_type: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a reload changes, or would change if `is_done` is false."""
+
+    catalog: str
+    is_done: bool
+    models: tuple[Step, ...]
+    routes: tuple[Rerouted, ...]
+    notes: tuple[str, ...]
+
+
+class Reloader:
+    """Reads the catalog's folder again when it is told to. `vllm` is the executable for models that name none."""
+
+    def __init__(self, *, here: Layout, settings: Settings, parts: Assembled, router: Router) -> None:
+        self._here = here
+        self._settings = settings
+        self._parts = parts
+        self._router = router
+        self._vllm = here.root / settings.vllm
+        self._one_at_a_time = asyncio.Lock()
+        self._asked: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reloader of {self._router.catalog.folder}>"
+
+    async def reload(self, *, dry_run: bool = False) -> Reload:
+        """Have the files of now count, or only say what that would change.
+
+        Raises: CatalogInvalid, and nothing has changed.
+        """
+        async with self._one_at_a_time:
+            old = self._router.catalog
+            try:
+                new = await asyncio.to_thread(self._read, old.folder)
+            except CatalogError as error:
+                raise CatalogInvalid(f"nothing was changed: {error}") from error
+            found = changes(old, new)
+            entries = {name: await self._entry(new, name) for name in new.models}
+            self._check_ports(new)
+            told = await self._told(found, new, entries, is_done=not dry_run)
+            if dry_run or not found:
+                return told
+            try:
+                await self._parts.programs.use(new.models.values())
+            except (SupervisorError, OSError) as error:
+                raise CatalogInvalid(f"nothing was changed: supervisord has no program for it: {error}") from error
+            self._apply(found, new, entries)
+            log.info("the catalog was read again: %s", ", ".join(_in_short(told)) or "only what is said of it")
+            return told
+
+    def reload_soon(self) -> None:
+        """As SIGHUP asks for it: nobody waits for the answer, so that the log has it."""
+        self._asked = asyncio.ensure_future(self._reload_and_say())
+
+    async def _reload_and_say(self) -> None:
+        try:
+            told = await self.reload()
+        except CatalogInvalid as error:
+            log.warning("%s", error.message)
+        else:
+            for line in reload_lines(msgspec.to_builtins(told)):
+                log.info("reload: %s", line)
+
+    def _read(self, folder: Path) -> Catalog:
+        """Raises: CatalogError."""
+        catalog = load(folder, self._here.root)
+        check_port(self._settings, catalog)
+        return catalog
+
+    async def _entry(self, new: Catalog, name: str) -> Entry:
+        return await asyncio.to_thread(entry_of, new.models[name], self._parts.devices, self._vllm)
+
+    def _check_ports(self, new: Catalog) -> None:
+        """A port is free only once the engine is gone that listens there. Raises: CatalogInvalid."""
+        live = self._parts.entries.specs
+        present = {view.model for view in self._parts.fleet.view() if view.state not in ABSENT}
+        holders = {live[model].port: model for model in present}
+        for spec in new.models.values():
+            holder = holders.get(spec.port, spec.name)
+            if holder != spec.name:
+                what = f"{spec.name} takes port {spec.port}, on which {holder} still runs"
+                raise CatalogInvalid(f"nothing was changed: {what}: bin/manage_vllm.sh stop {holder}, then reload")
+
+    # --- one step of the event loop -----------------------------------------------------------------------------------
+
+    def _apply(self, found: Changes, new: Catalog, entries: Mapping[str, Entry]) -> None:
+        """From here to the end nothing waits."""
+        fleet, live = self._parts.fleet, self._parts.entries
+        self._router.use(new)
+        for model in found.removed:
+            fleet.feed(messages.ModelRemoved(model))
+        for model, entry in entries.items():
+            is_same = model not in live.specs or change(live.specs[model], entry.spec).is_same_launch
+            is_same = is_same or not fleet.has(model)
+            amounts = self._parts.memory.amounts_of(entry.declared, entry.key)
+            needs = entry.needs(amounts, new.agents)
+            (live.put if is_same else live.put_next)(entry)
+            costs = self._parts.keeper.costs_of(entry.key)
+            fleet.feed(messages.ModelSet(model, needs, costs, is_same))
+        for model in (*found.added, *_names(found.changed)):
+            if entries[model].needs(entries[model].declared, new.agents).terms.is_preload:
+                fleet.feed(messages.PreloadAsked(model))
+
+    # --- in words -----------------------------------------------------------------------------------------------------
+
+    async def _told(self, found: Changes, new: Catalog, entries: Mapping[str, Entry], *, is_done: bool) -> Reload:
+        states = {view.model: view.state for view in self._parts.fleet.view()}
+        warnings = {name: await self._warnings(entries[name]) for name in (*found.added, *_names(found.changed))}
+        steps = [Step(model, "new", (), "counts at once", warnings[model]) for model in found.added]
+        for one in found.changed:
+            then = "counts at once" if one.is_same_launch else _then(states.get(one.model))
+            steps.append(Step(one.model, "changed", one.keys, then, warnings[one.model]))
+        steps += [Step(model, "removed", (), _leaves(states.get(model))) for model in found.removed]
+        budget = "memory_budget_gib counts after bin/manage_vllm.sh restart-service"
+        return Reload(
+            catalog=str(new.folder),
+            is_done=is_done,
+            models=tuple(sorted(steps, key=lambda step: step.model)),
+            routes=tuple(Rerouted(one.agent_type, _route(one.old), _route(one.new)) for one in found.routes),
+            notes=(budget,) if found.budget else (),
+        )
+
+    async def _warnings(self, entry: Entry) -> tuple[str, ...]:
+        """Why it will not run here, as far as that can be seen now."""
+        needs = entry.needs(self._parts.memory.amounts_of(entry.declared, entry.key), self._router.catalog.agents)
+        too_large = why_too_large(entry.spec.name, needs, self._parts.fleet.ledger.devices)
+        missing = await asyncio.to_thread(missing_weights, entry.spec)
+        return tuple(error.message for error in (too_large, missing) if error is not None)
+
+
+def _names(changed: Iterable[ModelChange]) -> list[str]:
+    return [one.model for one in changed]
+
+
+def _then(state: EngineState | None) -> str:
+    """What becomes of an engine that would be launched otherwise."""
+    match state:
+        case None | EngineState.STOPPED | EngineState.FAILED:
+            return "counts from its next start"
+        case EngineState.READY | EngineState.DRAINING:
+            return f"is {state}: drains, goes, and starts anew for the next request"
+        case _:
+            return f"is {state}: goes, and starts anew for the next request"
+
+
+def _leaves(state: EngineState | None) -> str:
+    if state in (None, EngineState.STOPPED, EngineState.FAILED):
+        return "is not there any more"
+    return f"is {state}: serves those who came before, and goes"
+
+
+def _route(route: AgentRoute | None) -> str | None:
+    if route is None:
+        return None
+    told = [route.model, f"fallback {route.fallback}" if route.fallback else ""]
+    told += [f"priority {route.priority:g}" if route.priority != 1 else ""]
+    told += [f"{key} {getattr(route, key)}" for key in _TREATED if getattr(route, key) not in (None, False)]
+    return ", ".join(filter(None, told))
+
+
+_TREATED = ("pinned", "preload", "min_residence_s", "idle_sleep_s", "idle_stop_s")
+
+
+def _in_short(told: Reload) -> list[str]:
+    return [f"{step.model} {step.what}" for step in told.models] + [f"{one.agent_type} rerouted" for one in told.routes]
