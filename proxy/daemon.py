@@ -95,7 +95,13 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
         check_listen(settings.listen_host, settings.listen_port)
         programs.write(here.programs, catalog.models.values())
         say("starting supervisord")
-        _call([here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf])
+        try:
+            _call([here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf])
+        except DaemonError:
+            # A proxy whose supervisord was killed may have started one in the same moment.
+            if not await _answers_within(supervisord, REVIVE_AFTER_S):
+                raise
+            say("another supervisord was there first")
     try:
         await _wait_healthy(here, supervisord, began_at)
     except DaemonError:
@@ -134,12 +140,8 @@ async def stop(here: Layout, say: Callable[[str], None]) -> None:
 async def revive(here: Layout) -> None:
     """After supervisord was killed: start another, unless somebody else (systemd, a person) does so first."""
     supervisord = Supervisord(here.supervisord_socket)
-    deadline = time.monotonic() + REVIVE_AFTER_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(SupervisorError):
-            await supervisord.pid()
-            return
-        await asyncio.sleep(POLL_S)
+    if await _answers_within(supervisord, REVIVE_AFTER_S):
+        return
     argv: list[str | Path] = [here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf]
     nowhere = subprocess.DEVNULL  # what this process had, supervisord's pipe, is broken
     subprocess.run(argv, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)  # noqa: S603, ASYNC221
@@ -156,6 +158,16 @@ def check_listen(host: str, port: int) -> None:
         what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
         who = processes.port_holder(port) if error.errno == errno.EADDRINUSE else None
         raise DaemonError(f"{what}, by {who}" if who else what) from error
+
+
+async def _answers_within(supervisord: Supervisord, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(SupervisorError):
+            await supervisord.pid()
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
 
 
 async def _running_in(supervisord: Supervisord) -> set[str] | None:
