@@ -30,6 +30,17 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
     yield f"{head}  AGENT TYPES"
     for engine in status["engines"]:
         yield from _engine(engine, names, with_memory)
+    yield from fallback_lines(status)
+
+
+def fallback_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """The agent types whose own model cannot be had now: who answers in its place, and why."""
+    for one in status["agent_types"]:
+        if one["by"] != one["model"]:
+            who = f"{one['by']} answers in place of" if one["by"] else "nobody answers: it has no other model than"
+            if one["fallback"] and not one["by"]:
+                who = f"nobody answers: its fallback {one['fallback']} cannot be had either, in place of"
+            yield f"{one['agent_type']:<24} {who} {one['model']}: {one['why_not']}"
 
 
 def _device(device: Mapping[str, Any]) -> Iterator[str]:
@@ -58,6 +69,8 @@ def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bo
         yield "    warning: " + warning.replace("\n", "; ")
     if engine["at_gate_s"] is not None:
         yield f"    started by hand; waits at the gate for {duration(engine['at_gate_s'])}: {engine['waits_for']}"
+    if engine["is_outdated"]:
+        yield "    its entry in the catalog has changed, or is gone: it leaves as soon as it has drained"
     if engine["stopped_by"]:
         yield f"    stopped {engine['stopped_by']}; stays so until somebody starts it"
     if engine["failure"]:

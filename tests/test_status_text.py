@@ -1,7 +1,7 @@
 from typing import Any
 
 from catalog.spec import GIB
-from proxy.status_text import duration, status_lines
+from proxy.status_text import duration, fallback_lines, status_lines
 
 AMOUNTS = {"peak_bytes": 3 * GIB, "awake_bytes": 2 * GIB, "asleep_bytes": GIB, "sleep_host_bytes": 4 * GIB}
 SEEN = {**dict.fromkeys(AMOUNTS), "awake_bytes": 2 * GIB, "logged_bytes": None}
@@ -26,6 +26,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "at_gate_s": None,
         "waits_for": None,
         "stopped_by": None,
+        "is_outdated": False,
         "failure": None,
         "escalations": 0,
         "last_escalation": None,
@@ -44,7 +45,9 @@ def status(**engine: Any) -> dict[str, Any]:
     }
     proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c"}
     host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "free_bytes": 4 * GIB}
-    return {"proxy": proxy, "devices": [device], "host": host, "engines": [{**known, **engine}], "queue": []}
+    engines = [{**known, **engine}]
+    types = [{"agent_type": "Chat", "model": "a", "fallback": None, "by": "a", "why_not": None}]
+    return {"proxy": proxy, "devices": [device], "host": host, "engines": engines, "agent_types": types, "queue": []}
 
 
 def lines(*, with_memory: bool = False, **engine: Any) -> list[str]:
@@ -113,3 +116,20 @@ def test_the_memory_is_shown_as_declared_learned_reserved_and_present() -> None:
 
 def test_times_are_readable() -> None:
     assert [duration(seconds) for seconds in (3, 119, 120, 7199, 7200)] == ["3 s", "119 s", "2 min", "120 min", "2.0 h"]
+
+
+def test_an_engine_that_runs_by_an_entry_of_the_past_is_told() -> None:
+    assert any("its entry in the catalog has changed" in line for line in lines(is_outdated=True))
+    assert not any("its entry" in line for line in lines())
+
+
+def test_an_agent_type_whose_model_cannot_be_had_is_told_with_who_answers_and_why() -> None:
+    told = status()
+    claims = {"agent_type": "Claims", "model": "mixtral", "fallback": "qwen", "by": "qwen", "why_not": "too large"}
+    told["agent_types"] = [claims, {**claims, "by": None}, {**claims, "by": None, "fallback": None}]
+    assert list(fallback_lines(told)) == [
+        "Claims                   qwen answers in place of mixtral: too large",
+        "Claims                   nobody answers: its fallback qwen cannot be had either, in place of mixtral: "
+        "too large",
+        "Claims                   nobody answers: it has no other model than mixtral: too large",
+    ]

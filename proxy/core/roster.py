@@ -80,6 +80,8 @@ class EngineView:
     is_outdated: bool
     """It runs by an entry that the catalog does not have any more, and leaves as soon as it has drained."""
     failure: str | None
+    is_cooling: bool
+    """It failed, and whoever asks for it now is refused."""
     retry_in_s: float | None
     escalations: int
     last_escalation: str | None
@@ -224,6 +226,7 @@ class Engine:
             stopped_by=stopped_by,
             is_outdated=self.is_removed or self.successor is not None,
             failure=None if self.failure is None else self.failure.in_full,
+            is_cooling=self.is_cooling(now),
             retry_in_s=self.retry_in_s(now),
             escalations=self.escalations,
             last_escalation=self.last_escalation,

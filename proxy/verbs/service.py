@@ -10,6 +10,7 @@ from catalog import render as rendering
 from proxy import daemon
 from proxy.adapters import programs
 from proxy.settings import Layout, load_settings
+from proxy.status_text import fallback_lines
 from proxy.verbs.catalogs import catalog_of
 from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
 
@@ -44,6 +45,8 @@ def start(here: Layout, _: argparse.Namespace) -> int:
     print(f"the proxy is healthy: {status['proxy']['url']}")
     for warning in (warning for engine in status["engines"] for warning in engine["warnings"]):
         print("warning: " + warning.replace("\n", "; "))
+    for line in fallback_lines(status):
+        print(f"warning: {line}")
     return EXIT_DONE
 
 

@@ -3,9 +3,6 @@
 Rule: looking wakes nothing.
 """
 
-import asyncio
-import dataclasses
-import os
 import pwd
 import time
 from contextlib import suppress
@@ -13,14 +10,12 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from proxy import assembly
 from proxy.assembly import Assembled
-from proxy.core.devices import Device
 from proxy.core.errors import InvalidRequest
 from proxy.core.placement import MOST_PLANNED
-from proxy.core.roster import EngineView
 from proxy.core.routing import Router
 from proxy.web.gate import peer
+from proxy.web.status import Status
 
 
 class Admin:
@@ -30,9 +25,8 @@ class Admin:
         self._fleet = parts.fleet
         self._parts = parts
         self._router = router
-        self._url = url
+        self._status = Status(parts, router, url)
         self._created = int(time.time())
-        self._started_at = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Admin {self._fleet!r}>"
@@ -57,7 +51,7 @@ class Admin:
 
     async def health(self, _: web.Request) -> web.Response:
         """The proxy's own health, and which proxy it is."""
-        return _json({"status": "ok", "proxy": self._proxy()})
+        return _json({"status": "ok", "proxy": self._status.proxy()})
 
     async def status(self, request: web.Request) -> web.Response:
         """Devices, reservations, engines and queue; with `?explain=MODEL` why that one is as it is. Bytes and seconds.
@@ -66,33 +60,7 @@ class Admin:
         """
         if (model := request.query.get("explain")) is not None:
             return _json(self._fleet.explain(self._router.named(model)))
-        missing = await asyncio.to_thread(assembly.missing, self._router.catalog)
-        views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
-        queue = [
-            {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
-            for view in views
-            if view.waiting
-        ]
-        pinned = dict(ledger.pinned)
-        return _json(
-            {
-                "proxy": self._proxy(),
-                "devices": [self._device(device) for device in self._parts.devices.devices],
-                "host": {
-                    "for_sleepers_bytes": ledger.host_bytes,
-                    "pinned": pinned,
-                    "free_bytes": ledger.host_free_bytes,
-                },
-                "engines": [
-                    {
-                        **self._engine(view),
-                        "warnings": [why[view.model] for why in (misfits, missing) if view.model in why],
-                    }
-                    for view in views
-                ],
-                "queue": queue,
-            }
-        )
+        return _json(await self._status.all())
 
     async def plan(self, request: web.Request) -> web.Response:
         """What it would take to have all of `?model=A&model=B` up at once; nothing is done. Raises: RotaError."""
@@ -146,48 +114,6 @@ class Admin:
     def _accepted(self, model: str) -> web.Response:
         state = next(view.state for view in self._fleet.view() if view.model == model)
         return _json({"model": model, "state": state}, status=202)
-
-    def _proxy(self) -> dict[str, object]:
-        return {
-            "pid": os.getpid(),
-            "url": self._url,
-            "up_s": round(time.monotonic() - self._started_at, 1),
-            "catalog": str(self._router.catalog.folder),
-        }
-
-    def _device(self, device: Device) -> dict[str, object]:
-        ledger = self._fleet.ledger
-        strangers = ledger.strangers(device.id)
-        return {
-            "id": device.id,
-            "name": device.name,
-            "kind": device.kind,
-            "total_bytes": device.total_bytes,
-            "capacity_bytes": device.capacity_bytes,
-            "reserved_bytes": ledger.reserved_bytes(device.id),
-            "free_bytes": ledger.free_bytes(device.id),
-            "reservations": ledger.reservations(device.id),
-            "strangers": dataclasses.asdict(strangers),
-        }
-
-    def _engine(self, view: EngineView) -> dict[str, object]:
-        memory, present = self._parts.memory, self._parts.memory.held_bytes(view.model)
-        told = dataclasses.asdict(view)
-        reserves = told.pop("amounts")
-        return {
-            **told,
-            "memory": {
-                "declared": dataclasses.asdict(memory.declared(view.model)),
-                "learned": dataclasses.asdict(memory.learned(view.model)),
-                "reserves": reserves,
-                "present": present,
-            },
-            "memory_bytes": view.amounts.awake_bytes,
-            "held_bytes": max(present.values(), default=0),
-            "port": self._parts.entries.specs[view.model].port,
-            "pid": self._parts.groups.pid_of(view.model),
-            "agent_types": self._router.catalog.agent_types_of(view.model),
-        }
 
 
 def _who(request: web.Request) -> str:

@@ -1,0 +1,104 @@
+"""What /status says: devices, reservations, engines, who answers for each agent type, who waits. Bytes and seconds."""
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from proxy import assembly
+from proxy.assembly import Assembled
+from proxy.core.answers import answering
+from proxy.core.devices import Device
+from proxy.core.roster import EngineView
+from proxy.core.routing import Router
+
+
+class Status:
+    """Looks at the fleet; looking wakes nothing."""
+
+    def __init__(self, parts: Assembled, router: Router, url: str) -> None:
+        self._parts = parts
+        self._fleet = parts.fleet
+        self._router = router
+        self._url = url
+        self._started_at = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<Status of {self._fleet!r}>"
+
+    async def all(self) -> dict[str, object]:
+        """Everything, at this moment."""
+        catalog = self._router.catalog
+        missing = await asyncio.to_thread(assembly.missing, catalog)
+        views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
+        why_not = _why_not(views, misfits, missing)
+        return {
+            "proxy": self.proxy(),
+            "devices": [self._device(device) for device in self._parts.devices.devices],
+            "host": {
+                "for_sleepers_bytes": ledger.host_bytes,
+                "pinned": dict(ledger.pinned),
+                "free_bytes": ledger.host_free_bytes,
+            },
+            "engines": [
+                {**self._engine(view), "warnings": [why[view.model] for why in (misfits, missing) if view.model in why]}
+                for view in views
+            ],
+            "agent_types": [dataclasses.asdict(one) for one in answering(catalog.agents.agent_types, why_not)],
+            "queue": [
+                {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
+                for view in views
+                if view.waiting
+            ],
+        }
+
+    def proxy(self) -> dict[str, object]:
+        """Which proxy this is, since when, with which catalog."""
+        return {
+            "pid": os.getpid(),
+            "url": self._url,
+            "up_s": round(time.monotonic() - self._started_at, 1),
+            "catalog": str(self._router.catalog.folder),
+        }
+
+    def _device(self, device: Device) -> dict[str, object]:
+        ledger = self._fleet.ledger
+        strangers = ledger.strangers(device.id)
+        return {
+            "id": device.id,
+            "name": device.name,
+            "kind": device.kind,
+            "total_bytes": device.total_bytes,
+            "capacity_bytes": device.capacity_bytes,
+            "reserved_bytes": ledger.reserved_bytes(device.id),
+            "free_bytes": ledger.free_bytes(device.id),
+            "reservations": ledger.reservations(device.id),
+            "strangers": dataclasses.asdict(strangers),
+        }
+
+    def _engine(self, view: EngineView) -> dict[str, object]:
+        memory, present = self._parts.memory, self._parts.memory.held_bytes(view.model)
+        told = dataclasses.asdict(view)
+        reserves = told.pop("amounts")
+        return {
+            **told,
+            "memory": {
+                "declared": dataclasses.asdict(memory.declared(view.model)),
+                "learned": dataclasses.asdict(memory.learned(view.model)),
+                "reserves": reserves,
+                "present": present,
+            },
+            "memory_bytes": view.amounts.awake_bytes,
+            "held_bytes": max(present.values(), default=0),
+            "port": self._parts.entries.specs[view.model].port,
+            "pid": self._parts.groups.pid_of(view.model),
+            "agent_types": self._router.catalog.agent_types_of(view.model),
+        }
+
+
+def _why_not(views: Sequence[EngineView], misfits: Mapping[str, str], missing: Mapping[str, str]) -> dict[str, str]:
+    """Why, by model, those cannot be had that cannot, in the first line of what is known."""
+    told = {view.model: f"it was stopped {view.stopped_by}" for view in views if view.stopped_by}
+    told |= {view.model: view.failure for view in views if view.failure and view.is_cooling}
+    return {model: why.partition("\n")[0] for model, why in {**told, **missing, **misfits}.items()}
