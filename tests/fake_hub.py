@@ -15,6 +15,7 @@ import contextlib
 import fnmatch
 import functools
 import hashlib
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -265,6 +266,10 @@ class FakeHub:
         await response.prepare(request)
         if request.method == "HEAD":
             return response
+        if request.transport is not None:
+            # Little is under way at any time, so that what was sent is about what arrived.
+            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**18)
+            request.transport.set_write_buffer_limits(0)
         sent = 0
         for chunk in _chunks(path, first, last):
             part = chunk if fault.cut_after is None else chunk[: fault.cut_after - sent]
