@@ -22,12 +22,5 @@ def gguf_to_safetensors(source: Path, target: Path) -> None:
     AutoTokenizer.from_pretrained(**where).save_pretrained(target)
 
 
-def needs_conversion(folder: Path) -> str | None:
-    """Why the checkpoint in `folder` must be converted before vLLM loads it, in words; None if vLLM does as it is."""
-    if not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin")):
-        return "its weights are pickles"
-    return None
-
-
 if __name__ == "__main__":
     gguf_to_safetensors(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -128,7 +128,7 @@ class Hub:
         size = listing.files[path].size_bytes
         patience = self._patience(listing.repo, listing.revision, path)
         with part.open("ab", buffering=0) as file:
-            while (have := file.tell()) != size or have == 0:
+            while (have := file.tell()) != size:
                 if have > size:  # not of this file
                     moved(-have)
                     file.truncate(0)
@@ -141,8 +141,6 @@ class Hub:
                         patience.rewarded()
                 except (*EXPECTED, CutOff) as error:
                     patience.after(error)
-                if size == 0:
-                    return
 
     def takes_room(self, folder: Path) -> bool:
         """Always."""

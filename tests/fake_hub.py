@@ -112,7 +112,7 @@ class FakeHub:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stall_at = None
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -134,6 +134,13 @@ class FakeHub:
         self.port = int(self._runner.addresses[0][1])
         self.url = f"http://127.0.0.1:{self.port}"
 
+    async def _end(self) -> None:
+        await self._runner.cleanup()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     def _files(self, repo: str) -> dict[str, Path]:
         folder = self.repositories[repo]
         return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -146,11 +153,13 @@ class FakeHub:
         lfs = {"oid": sha256(path), "size": size, "pointerSize": 134}
         return {"type": "file", "path": name, "size": size, "oid": "0" * 40, "lfs": lfs}
 
+    def _note(self, request: web.Request) -> None:
+        self.requests.append(f"{request.method} {request.path} {request.headers.get('Range', '')}".rstrip())
+
     async def _begin(self, request: web.Request, path: str = "") -> tuple[str, web.Response | None, Fault]:
         """Which repository is asked, what is wrong with the question, and what else shall go wrong."""
         repo = f"{request.match_info['owner']}/{request.match_info['name']}"
-        wanted = request.headers.get("Range", "")
-        self.requests.append(f"{request.method} {request.path} {wanted}".rstrip())
+        self._note(request)
         fault = self._fault(f"{repo}/{path}" if path else repo)
         if fault.delay_s:
             await asyncio.sleep(fault.delay_s)
@@ -244,6 +253,7 @@ class FakeHub:
 
     async def _lfs(self, request: web.Request) -> web.StreamResponse:
         repo = f"{request.match_info['owner']}/{request.match_info['name']}"
+        self._note(request)
         self.leaked_tokens += "Authorization" in request.headers
         name = request.match_info["path"]
         path = self._files(repo)[name]
@@ -273,10 +283,10 @@ class FakeHub:
         sent = 0
         for chunk in _chunks(path, first, last):
             part = chunk if fault.cut_after is None else chunk[: fault.cut_after - sent]
+            sent += len(part)
+            self._sent[name] += len(part)  # before: who has received all may look at once
             with contextlib.suppress(ConnectionError):
                 await response.write(bytes(len(part)) if fault.wrong else part)
-            sent += len(part)
-            self._sent[name] += len(part)
             if fault.cut_after is not None and sent >= fault.cut_after:
                 if request.transport is not None:
                     request.transport.close()  # what was written arrives; the rest never does
