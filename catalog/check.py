@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from catalog.context_limit import context_limit, overridden
+from catalog.context_limit import context_limit
+from catalog.dimensions import merged
+from catalog.flags import flags_of
 from catalog.spec import GIB, ModelSpec
 
 TOO_MUCH = 1.25
@@ -79,9 +81,17 @@ class Facts:
     commit: str | None = None
 
 
-def findings(spec: ModelSpec, facts: Facts, need_bytes: int | None = None) -> list[Finding]:
-    """All that is wrong with `spec` or worth knowing; `need_bytes` is an estimate of what it needs on each device."""
-    found = [*_download(spec, facts), *_revision(spec, facts), *_licence(spec), *_memory(spec, need_bytes)]
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What the estimator says that a model needs on each device: in all (None: not known here), and for one request."""
+
+    all_bytes: int | None
+    kv_one_request_bytes: int
+
+
+def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Finding]:
+    """All that is wrong with `spec` or worth knowing."""
+    found = [*_download(spec, facts), *_revision(spec, facts), *_licence(spec), *_memory(spec, need)]
     found += _template(spec, facts)
     if facts.config is not None:
         found += [*_architecture(spec, facts, facts.config), *_context(spec, facts, facts.config)]
@@ -132,15 +142,22 @@ def _licence(spec: ModelSpec) -> list[Finding]:
     return [Finding(spec.name, Aspect.LICENCE, what, is_fault=False)]
 
 
-def _memory(spec: ModelSpec, need_bytes: int | None) -> list[Finding]:
-    if need_bytes is None:
+def _memory(spec: ModelSpec, need: Need | None) -> list[Finding]:
+    """vLLM refuses to start where not one request of full length fits (vLLM 0.32, `v1/core/kv_cache_utils.py`)."""
+    if need is None:
         return []
-    need, declared = f"{need_bytes / GIB:.1f} GiB", f"memory_gib is {spec.memory_bytes / GIB:g}"
-    if spec.memory_bytes < need_bytes * TOO_LITTLE:
-        return [Finding(spec.name, Aspect.MEMORY, f"{declared}, and it needs about {need}", "raise memory_gib")]
-    if spec.memory_bytes > need_bytes * TOO_MUCH:
-        what = f"{declared}, and it needs about {need}: others could use the difference"
-        return [Finding(spec.name, Aspect.MEMORY, what, is_fault=False)]
+    if spec.kv_cache_bytes is not None and spec.kv_cache_bytes < need.kv_one_request_bytes:
+        wanted = f"{need.kv_one_request_bytes / GIB:.4g}"
+        what = f"kv_cache_gib is {spec.kv_cache_bytes / GIB:.4g}, and one request of max_model_len takes {wanted}"
+        remedy = f"set kv_cache_gib to {wanted} or more, or lower max_model_len"
+        return [Finding(spec.name, Aspect.MEMORY, what, remedy)]
+    if need.all_bytes is None:
+        return []
+    what = f"memory_gib is {spec.memory_bytes / GIB:.4g}, and it needs about {need.all_bytes / GIB:.1f}"
+    if spec.memory_bytes < need.all_bytes * TOO_LITTLE:
+        return [Finding(spec.name, Aspect.MEMORY, what, "raise memory_gib")]
+    if spec.memory_bytes > need.all_bytes * TOO_MUCH:
+        return [Finding(spec.name, Aspect.MEMORY, f"{what}: others could use the difference", is_fault=False)]
     return []
 
 
@@ -174,7 +191,11 @@ def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> l
 
 
 def _context(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> list[Finding]:
-    config = overridden(config, spec.vllm_args)
+    try:
+        flags = flags_of(spec)
+    except ValueError as error:
+        return [Finding(spec.name, Aspect.FLAGS, str(error))]
+    config = merged(config, flags.hf_overrides)
     # vLLM asks the tokenizer only where positions are learnt and the model embeds.
     asks_tokenizer = spec.embedder and config.get("position_embedding_type") == "absolute"
     tokenizer = facts.tokenizer if asks_tokenizer else {}
@@ -182,7 +203,7 @@ def _context(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> list[F
     if limit is None or spec.max_model_len <= limit:
         return []
     what = f"max_model_len {spec.max_model_len} is above the model's own limit of {limit} ({key})"
-    if spec.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") not in ("", "0"):
+    if flags.allow_long_max_model_len:
         what += ", which VLLM_ALLOW_LONG_MAX_MODEL_LEN allows: beyond it the answers are worthless"
         return [Finding(spec.name, Aspect.CONTEXT, what, is_fault=False)]
     return [Finding(spec.name, Aspect.CONTEXT, what, f"set max_model_len to {limit} or less")]

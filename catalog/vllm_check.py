@@ -1,7 +1,8 @@
 """Asks the installed vLLM itself about models of the catalog: its parser, its registry, its configuration.
 
 It runs in vLLM's environment, `.venv-vllm/bin/python -m catalog.vllm_check`, for all models in one process, since
-importing vLLM takes 5 to 10 s: a `Question` as JSON on standard input, an `Answer` on standard output. It loads no model.
+importing vLLM takes 5 to 10 s: a `Question` as JSON on standard input, an `Answer` on standard output. No model is
+loaded.
 """
 
 import argparse

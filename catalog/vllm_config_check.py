@@ -76,8 +76,8 @@ def _unsupported(case: Case, arguments: argparse.Namespace) -> Fault | None:
 def _refused_config(case: Case, error: Exception) -> Fault:
     """What vLLM raised, in one line, with what it is about."""
     what = one_line(error)
-    about = ((aspect, remedy) for word, aspect, remedy in _REFUSALS if word in what)
-    aspect, remedy = next(about, (Aspect.CONFIG, None))
+    known = [(aspect, remedy) for word, aspect, remedy in _REFUSALS if word in what]
+    aspect, remedy = known[0] if known else (Aspect.CONFIG, None)
     return Fault(model=case.model, aspect=aspect, what=what, remedy=remedy)
 
 

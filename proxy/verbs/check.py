@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import msgspec
 
 from catalog import vllm_question
 from catalog.amounts import sleep_levels_of
-from catalog.check import Aspect, Facts, Finding, findings
+from catalog.check import Aspect, Facts, Finding, Need, findings
 from catalog.check_facts import facts_of
+from catalog.checkpoint import read_checkpoint
+from catalog.estimate import estimate
+from catalog.flags import flags_of
 from catalog.render import Seat, launch
 from catalog.spec import ModelSpec
+from catalog.tensors import CheckpointError
 from catalog.vllm_question import Answer, Case, Question
 from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
@@ -25,12 +30,17 @@ from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import add_catalog, catalog_of, picked
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
 
-Estimate = Callable[[ModelSpec], int | None]
-"""What a model needs on each device, in bytes; None where nothing is known of it."""
-
 ASKED_WITHIN_S = 600.0
 _CODE = Path(vllm_question.__file__).parents[1]
 """The folder from which vLLM's Python imports `catalog`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One that a model may run on; AMD's have no compute capability."""
+
+    device: Device
+    capability: tuple[int, int] | None
 
 
 def add_to(verbs: Verbs) -> None:
@@ -44,14 +54,15 @@ def add_to(verbs: Verbs) -> None:
     sub.add_argument("--json", action="store_true", help="for programs")
 
 
-def check(here: Layout, arguments: argparse.Namespace, estimated_need_bytes: Estimate = lambda _: None) -> int:
+def check(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
     specs = picked(here, catalog_of(here, arguments.catalog), arguments.models)
+    gpus = _gpus()
     facts = {spec.name: facts_of(spec, here.root, with_hashes=arguments.hashes) for spec in specs}
-    found = [one for spec in specs for one in findings(spec, facts[spec.name], estimated_need_bytes(spec))]
+    found = [one for spec in specs for one in findings(spec, facts[spec.name], _need(spec, here.root, gpus))]
     asked: list[str] = []
     if not arguments.quick:
-        told, asked = _of_vllm(here, specs, facts)
+        told, asked = _of_vllm(here, specs, facts, gpus)
         known = {(one.model, one.aspect) for one in found}
         found += [one for one in told if (one.model, one.aspect) not in known]
     order = [spec.name for spec in specs]
@@ -65,18 +76,31 @@ def check(here: Layout, arguments: argparse.Namespace, estimated_need_bytes: Est
     return EXIT_FAILED if faults else EXIT_DONE
 
 
-def _of_vllm(here: Layout, specs: list[ModelSpec], facts: dict[str, Facts]) -> tuple[list[Finding], list[str]]:
+def _need(spec: ModelSpec, root: Path, gpus: list[Gpu]) -> Need | None:
+    """What the estimator says. What an engine takes of the host's memory is too uncertain to call a figure wrong."""
+    total_bytes = _total_bytes(spec, gpus)
+    try:
+        told = estimate(read_checkpoint(spec, root), flags_of(spec), total_bytes)
+    except (CheckpointError, ValueError):
+        return None  # told elsewhere
+    if not told.is_known:
+        return None
+    kv_bytes = max(told.kv_one_request_bytes, spec.kv_cache_bytes or 0)
+    return Need(None if total_bytes is None else told.fixed_bytes + kv_bytes, told.kv_one_request_bytes)
+
+
+def _of_vllm(
+    here: Layout, specs: list[ModelSpec], facts: dict[str, Facts], gpus: list[Gpu]
+) -> tuple[list[Finding], list[str]]:
     """What vLLM finds, and which was asked; each environment that has one is asked once. Raises: DaemonError."""
     ours = here.root / load_settings(here.root, os.environ).vllm
-    devices, capabilities = _devices()
-    found, asked, cases = [], [], dict[Path, list[Case]]()
+    found, asked, cases = list[Finding](), list[str](), dict[Path, list[Case]]()
     for spec in specs:
         executable = Path(spec.vllm) if spec.vllm else ours
         try:
-            case = _case(spec, facts[spec.name], str(executable), devices, capabilities)
+            case = _case(spec, facts[spec.name], str(executable), gpus)
         except ValueError as error:
-            what = str(error).removeprefix(f"{spec.name}: ")
-            found.append(Finding(spec.name, Aspect.MEMORY, what))
+            found.append(Finding(spec.name, Aspect.MEMORY, str(error).removeprefix(f"{spec.name}: ")))
         else:
             cases.setdefault(executable.parent / "python", []).append(case)
     for python, its in cases.items():
@@ -89,23 +113,16 @@ def _of_vllm(here: Layout, specs: list[ModelSpec], facts: dict[str, Facts]) -> t
     return found, asked
 
 
-def _case(
-    spec: ModelSpec,
-    facts: Facts,
-    executable: str,
-    devices: tuple[Device, ...],
-    capabilities: dict[str, tuple[int, int]],
-) -> Case:
+def _case(spec: ModelSpec, facts: Facts, executable: str, gpus: list[Gpu]) -> Case:
     """The command line that the gate would give. Raises: ValueError where there can be none."""
-    gpus = [one for one in devices if one.kind is not DeviceKind.CPU]
-    allowed = [one for one in gpus if {one.id, one.name} & set(spec.devices)] or gpus
+    total_bytes = _total_bytes(spec, gpus)
     seat = Seat(
         awake_bytes=spec.memory_bytes,
         kv_cache_bytes=spec.kv_cache_bytes,
-        total_bytes=min((one.total_bytes for one in allowed), default=None),
-        can_sleep=bool(sleep_levels_of(spec, bool(allowed))),
+        total_bytes=total_bytes,
+        can_sleep=bool(sleep_levels_of(spec, total_bytes is not None)),
     )
-    known = [capabilities[one.id] for one in allowed if one.id in capabilities]
+    known = [gpu.capability for gpu in _allowed(spec, gpus) if gpu.capability is not None]
     return Case(
         model=spec.name,
         argv=launch(spec, executable, seat).argv[1:],
@@ -116,14 +133,25 @@ def _case(
     )
 
 
-def _devices() -> tuple[tuple[Device, ...], dict[str, tuple[int, int]]]:
-    """This machine's devices, and the compute capability of those of NVIDIA. Raises: DaemonError."""
+def _gpus() -> list[Gpu]:
+    """Those of this machine. Raises: DaemonError."""
     try:
         devices = open_devices(limit_bytes=None, reserve_bytes=0, budget_bytes=None).devices
-        is_nvidia = any(one.kind in (DeviceKind.NVIDIA, DeviceKind.MIG) for one in devices)
-        return devices, nvml.compute_capabilities() if is_nvidia else {}
+        gpus = [one for one in devices if one.kind is not DeviceKind.CPU]
+        known = nvml.compute_capabilities() if any(one.kind is not DeviceKind.AMD for one in gpus) else {}
     except DeviceError as error:
-        raise DaemonError(f"the GPUs cannot be read: {error}; --quick does without") from error
+        raise DaemonError(f"the GPUs cannot be read: {error}") from error
+    return [Gpu(one, known.get(one.id)) for one in gpus]
+
+
+def _allowed(spec: ModelSpec, gpus: list[Gpu]) -> list[Gpu]:
+    """Those that `spec` may run on: all where it names none, or none that is here."""
+    return [gpu for gpu in gpus if {gpu.device.id, gpu.device.name} & set(spec.devices)] or gpus
+
+
+def _total_bytes(spec: ModelSpec, gpus: list[Gpu]) -> int | None:
+    """The whole memory of the smallest of them, None where there is no GPU."""
+    return min((gpu.device.total_bytes for gpu in _allowed(spec, gpus)), default=None)
 
 
 def _ask(python: Path, question: Question) -> Answer:
@@ -132,10 +160,12 @@ def _ask(python: Path, question: Question) -> Answer:
     try:
         done = subprocess.run(argv, input=text, capture_output=True, cwd=_CODE, check=False, timeout=ASKED_WITHIN_S)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DaemonError(f"vLLM cannot be asked: {error}; --quick does without") from error
+        raise DaemonError(f"vLLM cannot be asked: {error}; --quick does without it") from error
     if done.returncode != 0:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise DaemonError(f"vLLM cannot be asked ({python} ended with {done.returncode}): {last}; --quick does without")
+        raise DaemonError(
+            f"vLLM cannot be asked ({python} ended with {done.returncode}): {last}; --quick does without it"
+        )
     return msgspec.json.decode(done.stdout, type=Answer)
 
 

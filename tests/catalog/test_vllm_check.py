@@ -63,7 +63,9 @@ def test_good_flags_have_no_fault_also_where_nothing_else_is_known(found: dict[s
     assert (found["good"], found["known-by-flags-alone"]) == ([], [])
 
 
-def test_a_template_that_does_not_parse_is_told_with_its_line(found: dict[str, list[Fault]], bad_template: Path) -> None:
+def test_a_template_that_does_not_parse_is_told_with_its_line(
+    found: dict[str, list[Fault]], bad_template: Path
+) -> None:
     [fault] = found["template"]
     assert fault.aspect is Aspect.TEMPLATE
     assert f"{bad_template}, line 2 does not parse" in fault.what

@@ -73,6 +73,7 @@ LIMITS: list[dict[str, Any]] = [
     {**LLAMA, "max_sequence_length": 1024},
     AWQ,
     BERT,
+    {**BERT, "model_type": "roberta", "architectures": ["RobertaModel"], "max_position_embeddings": 514},
     json.loads((CONFIGS / "biomedlm-embed.json").read_text()),
     json.loads((CONFIGS / "mixtral-8x7b-4bit.json").read_text()),
 ]
@@ -81,8 +82,9 @@ LIMITS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[Fault]]:
+    embed = ("bert", "roberta", "gpt2")
     limits = [
-        asked(f"limit-{number}", config, max_model_len=10**7, embedder=config["model_type"] in ("bert", "gpt2"))
+        asked(f"limit-{number}", config, max_model_len=10**7, embedder=config["model_type"] in embed)
         for number, config in enumerate(LIMITS)
     ]
     return put_to_vllm([case for case, *_ in BAD] + GOOD + limits)
