@@ -111,7 +111,8 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
         return [Finding(spec.name, Aspect.FILES, what, "put them there, or add 'source'")]
     size = f", {spec.source.size_bytes / GIB:.1f} GiB" if spec.source.size_bytes else ""
     where = spec.source.repo or spec.source.pypi or spec.source.file
-    what = f"is not downloaded yet ({where}{size}), and was checked by {facts.origin}"
+    known = "nothing is known of it" if facts.config is None else f"it was checked by {facts.origin}"
+    what = f"is not downloaded yet ({where}{size}): {known}"
     return [Finding(spec.name, Aspect.DOWNLOAD, what, fetch, is_fault=False)]
 
 

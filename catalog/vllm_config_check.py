@@ -67,8 +67,8 @@ def _unsupported(case: Case, arguments: argparse.Namespace) -> Fault | None:
             inspected = _ModelInfo.from_model_cls(registered.load_model_cls())
         except ImportError as error:
             what = f"this installation of vLLM cannot import {name}: {one_line(error)}"
-            remedy = f"install {error.name} beside it, for the same torch" if error.name else None
-            return Fault(model=case.model, aspect=Aspect.ARCHITECTURE, what=what, remedy=remedy)
+            lacking = f"install {error.name} beside it, for the same torch" if error.name else None
+            return Fault(model=case.model, aspect=Aspect.ARCHITECTURE, what=what, remedy=lacking)
         object.__setattr__(registered, "inspect_model_cls", lambda inspected=inspected: inspected)
     return None
 
