@@ -63,7 +63,8 @@ class Facts:
     """What lies on the disk about one model.
 
     `config` is the first config.json that was found, `origin` where, in words. `is_there` is whether the weights are:
-    then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known.
+    then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known,
+    `has_fast_tokenizer` whether there is a tokenizer.json, which loads whatever its class was called.
     `wrong_files` are its files that are missing or not what was downloaded, in words; `unfinished_bytes` what lies
     there of a download that has not ended. `repo` and `commit` are what was downloaded.
     """
@@ -74,6 +75,7 @@ class Facts:
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     sentence_length: int | None = None
     has_template: bool | None = None
+    has_fast_tokenizer: bool = False
     is_template_there: bool = True
     wrong_files: tuple[str, ...] = ()
     unfinished_bytes: int | None = None
@@ -185,7 +187,7 @@ def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> l
         what = "its attention is scaled by layer (scale_attn_by_inverse_layer_idx), which vLLM's GPT-2 refuses"
         remedy = f"manage_vllm.sh download {spec.name} folds the scale into the weights"
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, remedy)]
-    if facts.is_there and facts.tokenizer.get("tokenizer_class") == "LLaMATokenizer":
+    if facts.is_there and facts.tokenizer.get("tokenizer_class") == "LLaMATokenizer" and not facts.has_fast_tokenizer:
         what = "its tokenizer is a LLaMATokenizer, a name of 2023 that Transformers does not have any more"
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, "take another's: source.tokenizer_repo")]
     return []

@@ -42,6 +42,7 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
         tokenizer=tokenizer,
         sentence_length=_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         has_template=_has_template(folder, tokenizer) if has_own_tokenizer else None,
+        has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
         is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
         wrong_files=tuple(wrong),
         unfinished_bytes=_size_of(staging) if staging.is_dir() else None,

@@ -153,9 +153,11 @@ def test_biomedlms_scale_is_a_fault_where_it_would_be_served_and_none_where_a_do
     assert findings(spec, there({**GPT2, "scale_attn_by_inverse_layer_idx": False})) == []
 
 
-def test_the_tokenizer_of_2023_is_a_fault() -> None:
+def test_the_tokenizer_of_2023_is_a_fault_unless_it_is_there_in_todays_form_too() -> None:
     found = one(spec_of(), there(tokenizer={"tokenizer_class": "LLaMATokenizer"}))
     assert found.remedy == "take another's: source.tokenizer_repo"
+    fast = there(tokenizer={"tokenizer_class": "LLaMATokenizer"}, has_fast_tokenizer=True)
+    assert findings(spec_of(), fast) == []
 
 
 def test_a_context_beyond_the_models_own_is_a_fault_that_says_the_limit() -> None:
