@@ -55,7 +55,7 @@ def convert_gguf(source: Path, target: Path) -> list[str]:
     except ValueError as error:
         if "architecture" not in str(error) or "not supported" not in str(error):
             raise
-        known = ", ".join(sorted(GGUF_SUPPORTED_ARCHITECTURES))
+        known = ", ".join(sorted(set(GGUF_SUPPORTED_ARCHITECTURES) - {"general", "tokenizer"}))
         raise GgufUnusable(
             f"Transformers cannot read GGUF files of architecture '{architecture}' (it reads {known}): {PLUGIN}"
         ) from error
