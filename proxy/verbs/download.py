@@ -3,7 +3,6 @@
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +13,7 @@ from catalog.progress import Progress
 from proxy import daemon
 from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import add_catalog, catalog_of, picked
-from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Verbs
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Verbs
 
 EXIT_TERMINATED = 143
 WHAT = "Fetch the weights of models, those of the highest priority first; what is interrupted goes on the next time."
