@@ -74,6 +74,14 @@ def test_each_model_gets_one_line_and_what_fails_does_not_stop_the_rest(stage: S
     assert came(stage.downloads().run(specs[:1])) == [("a", Came.THERE)]
 
 
+def test_models_that_share_a_folder_each_get_their_line_and_it_is_fetched_once(stage: Stage) -> None:
+    first = stage.model("a")
+    second = msgspec.structs.replace(first, name="b")
+    assert came(stage.downloads().run([second, first])) == [("a", Came.READY), ("b", Came.READY)]
+    assert stage.out.getvalue().splitlines()[1] == f"b: ready: shares {first.weights} with a"
+    assert sum(request.endswith("tokenizer.json") for request in stage.hub.requests) == 1
+
+
 def test_several_at_once_all_arrive(stage: Stage) -> None:
     specs = [stage.model(name, repo) for name, repo in (("a", "o/m"), ("b", "o/n"), ("c", "o/m"))]
     assert set(came(stage.downloads().run(specs, at_once=2))) == {(name, Came.READY) for name in "abc"}
