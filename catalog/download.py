@@ -74,8 +74,9 @@ class Downloads:
 
         Raises: what is raised in the main thread meanwhile (KeyboardInterrupt), after all has ended.
         """
+        asked = list(specs)
         waiting: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
-        for spec in in_order(specs):
+        for spec in in_order(asked):
             waiting.put(spec)
         outcomes: list[Outcome] = []
         bugs: list[BaseException] = []
@@ -83,10 +84,12 @@ class Downloads:
         def work() -> None:
             try:
                 while True:
-                    outcome = self._one(waiting.get_nowait(), are_named, dry_run)
-                    outcomes.append(outcome)
-                    failed = outcome.came in {Came.FAILED, Came.MISSING}
-                    (self._progress.say if failed else self._progress.tell)(str(outcome))
+                    spec = waiting.get_nowait()
+                    outcome = self._one(spec, are_named, dry_run)
+                    for other in [outcome, *_of_sharers(spec, outcome, asked)]:
+                        outcomes.append(other)
+                        failed = other.came in {Came.FAILED, Came.MISSING}
+                        (self._progress.say if failed else self._progress.tell)(str(other))
             except (queue.Empty, Stopped):
                 return
             except BaseException as error:  # it is raised in the main thread
@@ -222,3 +225,9 @@ def in_order(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
     for spec in sorted(specs, key=rank):
         by_folder.setdefault(folder_of(spec), spec)
     return list(by_folder.values())
+
+
+def _of_sharers(spec: ModelSpec, outcome: Outcome, specs: list[ModelSpec]) -> list[Outcome]:
+    """What came of the other models that share the folder of `spec`: the same."""
+    sharers = [other.name for other in specs if other.name != spec.name and folder_of(other) == folder_of(spec)]
+    return [Outcome(name, outcome.came, f"shares {folder_of(spec)} with {spec.name}") for name in sorted(sharers)]

@@ -19,6 +19,8 @@ GGUF_GROWS = 4
 """How much larger the converted weights are at most, about: 4.5 bits a weight become 16."""
 _STDERR = 2
 """What programs print goes there: standard output has what was fetched."""
+_KEPT_AS = {"float16": "float16", "half": "float16", "bfloat16": "bfloat16", "float32": "keep", "float": "keep"}
+"""What the converter is told for vLLM's --dtype; for `auto` its own default."""
 _children: set[subprocess.Popen[bytes]] = set()
 
 
@@ -51,14 +53,17 @@ def from_file(source: Source, target: Path, root: Path, say: Callable[[str], Non
         converted.rename(target)
 
 
-def convert(source: Path, target: Path, root: Path, lock: int | None = None) -> None:
+def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock: int | None = None) -> None:
     """Convert a folder or a GGUF file, in vLLM's environment, which has Transformers.
 
-    The converter holds the lock with the descriptor `lock` too: if only this process is killed, the next one waits.
+    `dtype` is the model's own in the catalog: what weights of 32 bits become. The converter holds the lock with the
+    descriptor `lock` too: if only this process is killed, the next one waits.
 
     Raises: FetchError.
     """
     argv = [str(root / ".venv-vllm" / "bin" / "python"), "-m", "catalog.convert", str(source), str(target)]
+    if dtype in _KEPT_AS:
+        argv += ["--dtype", _KEPT_AS[dtype]]
     _call(argv, root, *(() if lock is None else (lock,)))
     if not (target / "config.json").is_file():
         raise FetchError(f"the converter made no model of {source}: it has no config.json")

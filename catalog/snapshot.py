@@ -110,10 +110,12 @@ def _chosen(spec: ModelSpec, source: Source, listing: Listing, origin: Origin) -
     if index is not None and not source.files:
         kept = without_copies(list(chosen.values()), _indexed(origin.read(listing, index), f"{source.repo}/{index}"))
         chosen = {path: name for path, name in chosen.items() if name in kept}
+    where = f"{source.repo}{' below ' + source.path if source.path else ''}"
     if not weights_of(chosen.values()):
-        where = f"{source.repo}{' below ' + source.path if source.path else ''}"
         what = f"{spec.name}: {where} holds no weights that vLLM reads (*.safetensors, *.bin, a .gguf as source.path)"
         raise FetchError(f"{what}; it has: {', '.join(sorted(listing.files)[:12]) or 'nothing'}")
+    if "config.json" not in chosen.values() and not source.path.endswith(".gguf"):
+        raise FetchError(f"{spec.name}: {where} is no model that vLLM loads: it has no config.json")
     if spec.weights.endswith(".gguf"):  # served as it is, by the name that the catalog gives it
         chosen = {path: Path(spec.weights).name if name.endswith(".gguf") else name for path, name in chosen.items()}
     return chosen

@@ -23,7 +23,7 @@ from catalog.choice import tokenizer_of
 from catalog.fetch import GGUF_GROWS, FetchError, convert
 from catalog.hub import Origin
 from catalog.hub_errors import HubError
-from catalog.manifest import Manifest, fault_of, records_of, write_manifest, write_whole
+from catalog.manifest import Manifest, fault_of, record_of, records_of, write_manifest, write_whole
 from catalog.place import folder_of, free_bytes, gib, staging_of
 from catalog.snapshot import FILES_FILE, Seen, Snapshot, Wanted
 from catalog.spec import ModelSpec
@@ -168,12 +168,15 @@ class Staging:
         why, source = self._why_convert()
         ready = self._files
         records = tuple(wanted.record for wanted in self.snapshot.files)
+        if any(record.hash is None for record in records):  # of a copy without a manifest: from now on they are known
+            watch.doing("reading all files for their hashes")
+            records = tuple(record_of(self._files / record.path, self._files) for record in records)
         origin = records if why is not None else ()
         if why is not None:
             watch.doing(f"converting: {why}")
             ready = self._folder / "converted"
             shutil.rmtree(ready, ignore_errors=True)
-            convert(source, ready, root, lock)
+            convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
             if self._gguf is not None:
                 self._lay_tokenizer(ready)
             records = records_of(ready)

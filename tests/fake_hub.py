@@ -282,23 +282,25 @@ class FakeHub:
             request.transport.set_write_buffer_limits(0)
         sent = 0
         for chunk in _chunks(path, first, last):
+            while self._stall_at is not None and self._sent.total() >= self._stall_at:
+                self.stalled.set()
+                await asyncio.sleep(0.02)
+                if _is_gone(request):
+                    return response
             part = chunk if fault.cut_after is None else chunk[: fault.cut_after - sent]
             sent += len(part)
             self._sent[name] += len(part)  # before: who has received all may look at once
             with contextlib.suppress(ConnectionError):
                 await response.write(bytes(len(part)) if fault.wrong else part)
-            if fault.cut_after is not None and sent >= fault.cut_after:
-                if request.transport is not None:
-                    request.transport.close()  # what was written arrives; the rest never does
-                return response
-            while self._stall_at is not None and self._sent.total() >= self._stall_at:
-                self.stalled.set()
-                await asyncio.sleep(0.02)
-                if request.transport is None or request.transport.is_closing():
-                    return response
-            if request.transport is None or request.transport.is_closing():
+            if fault.cut_after is not None and sent >= fault.cut_after and request.transport is not None:
+                request.transport.close()  # what was written arrives; the rest never does
+            if _is_gone(request):
                 return response
         return response
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -6,11 +6,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
-from catalog.download import Downloads, Stop, origin_of
-from catalog.outcome import Came
-from catalog.progress import Progress
 from proxy import daemon
 from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import add_catalog, catalog_of, picked
@@ -43,13 +41,17 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def download(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
     if arguments.all == bool(arguments.models):
-        raise daemon.DaemonError(
-            "name models, or say --all" if not arguments.models else "name models or say --all, not both"
-        )
+        print("name models, or say --all for every model of the catalog; not both", file=sys.stderr)
+        return EXIT_USAGE
+    # Here, since huggingface_hub takes a third of a second to import, which no other verb shall wait for.
+    from catalog.download import Downloads, Stop, origin_of
+    from catalog.outcome import Came
+    from catalog.progress import Progress
+
     settings = load_settings(here.root, os.environ)
     specs = picked(here, catalog_of(here, arguments.catalog or _running_catalog(here)), arguments.models)
     progress, stop = Progress(), Stop()
-    folder = None if settings.hub_folder is None else here.root / settings.hub_folder
+    folder = None if settings.hub_folder is None else here.root / Path(settings.hub_folder).expanduser()
     origin = origin_of(settings.hub_endpoint, folder, stop, progress.say)
     downloads = Downloads(here.root, origin, progress, stop)
     try:

@@ -19,7 +19,7 @@ def answer(status: int, **headers: str) -> HfHubHTTPError:
 
 
 def trouble(error: Exception, **place: object) -> Trouble:
-    return trouble_of(error, Place(**{**dict(endpoint="https://hub", repo="o/m", revision="main"), **place}))  # type: ignore[arg-type]
+    return trouble_of(error, Place(**{"endpoint": "https://hub", "repo": "o/m", "revision": "main", **place}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

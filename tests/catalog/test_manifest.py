@@ -55,7 +55,8 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
 def test_the_hash_of_a_small_file_is_gits(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"hello\n" * 1000)
-    gits = subprocess.run(["git", "hash-object", str(path)], capture_output=True, text=True, check=True).stdout.strip()
+    argv = ["git", "hash-object", str(path)]
+    gits = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
     assert hash_of(path, "git-sha1") == f"git-sha1:{gits}"
     assert fault_of(path, FileRecord(path="x", size_bytes=6000, hash=f"git-sha1:{gits}")) is None
 

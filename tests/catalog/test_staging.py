@@ -1,4 +1,4 @@
-"""Downloads of whole repositories from the fake hub, with the real client. The converter is replaced, but not asked for."""
+"""Downloads of whole repositories from the fake hub, with the real client. The converter is replaced."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def test_wrong_content_is_fetched_once_more_and_then_refused(hub: FakeHub, tmp_p
     target = bring(hub, model(tmp_path), tmp_path).target
     assert faults_of(target) == []
     hub.misbehave(shard, wrong=True)
-    with pytest.raises(HubError, match=r"o/m: model-00001.* has another content .*sha256 differs.*when it was downloaded again"):
+    with pytest.raises(HubError, match=r"o/m: model-00001.* another content .*sha256 differs.*downloaded again"):
         bring(hub, model(tmp_path, "other"), tmp_path)
     assert not (tmp_path / "models" / "other").exists()
     assert list((tmp_path / "models" / "other.download" / "parts").iterdir()) == []
@@ -217,7 +217,7 @@ class Converter:
         self.given: list[Path] = []
         self.fails = False
 
-    def __call__(self, source: Path, target: Path, root: Path, lock: int | None = None) -> None:
+    def __call__(self, source: Path, target: Path, root: Path, *, dtype: str, lock: int) -> None:
         self.given.append(source)
         target.mkdir()
         for path in [source] if source.is_file() else list(source.iterdir()):
