@@ -1,5 +1,6 @@
 """What weights take on each device, as vLLM holds them: from the tensors where they are known, else counted. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from catalog.quantisation import Scheme, online_scheme, scheme_of
 from catalog.tensors import Tensor
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_SIDE = re.compile(r"scale|absmax|quant_map")
+"""Tensors beside quantised weights that stay in 32 bits."""
+
 _REPLICATED = frozenset({Part.VECTOR, Part.ROUTER, Part.LATENT})
 """Parts that every device of a tensor-parallel engine has whole."""
 
@@ -67,7 +71,7 @@ def _from_tensors(tensors: Mapping[str, Tensor], arch: Architecture, flags: Flag
             held = online.bytes_of(matrix)
         else:
             held = _held(name, tensor, size, is_quantised=bool(arch.quantisation))
-        total += held * _share(part, arch, flags.device_count)
+        total += held * _share(part, arch, flags.device_count) * _padding(part, arch, stored)
     total += _unfolded(arch, flags, size) if stored or online else 0
     scheme = online or stored
     words = f"{len(tensors)} tensors, {scheme.said if scheme else f'{8 * size} bits a number'}"
@@ -83,7 +87,7 @@ def _from_dimensions(arch: Architecture, flags: Flags, online: Scheme | None) ->
     for matrix in matrices_of(arch, with_head=not flags.embedder, with_vision=with_vision):
         is_quantised = scheme is not None and scheme.touches(matrix)
         held = scheme.bytes_of(matrix) if scheme is not None and is_quantised else matrix.elements * size
-        total += held * _share(matrix.part, arch, flags.device_count)
+        total += held * _share(matrix.part, arch, flags.device_count) * _padding(matrix.part, arch, scheme)
         largest = max(largest, held // matrix.count)
         elements += matrix.elements
     total += _unfolded(arch, flags, size) if scheme else 0
@@ -119,9 +123,7 @@ def _is_kept(name: str, part: Part, arch: Architecture, flags: Flags, stored: Sc
 
 def _held(name: str, tensor: Tensor, size: int, *, is_quantised: bool) -> int:
     """Bytes of one tensor once it is loaded: floats are cast to the engine's dtype, but for scales."""
-    if is_quantised and name.endswith(".absmax") and tensor.dtype == "U8":
-        return 4 * tensor.elements  # doubly quantised: unfolded to float32 (model_loader/bitsandbytes_loader.py)
-    if tensor.dtype not in _FLOATS or (is_quantised and tensor.dtype == "F32" and "scale" in name):
+    if tensor.dtype not in _FLOATS or (is_quantised and tensor.dtype == "F32" and _SIDE.search(name)):
         return tensor.bytes
     return size * tensor.elements
 
@@ -133,6 +135,12 @@ def _share(part: Part, arch: Architecture, devices: int) -> float:
     if part is Part.KEY_VALUE and arch.kv_heads:
         return max(1 / devices, 1 / arch.kv_heads)
     return 1 / devices
+
+
+def _padding(part: Part, arch: Architecture, scheme: Scheme | None) -> float:
+    if scheme is None or part is not Part.EXPERT:
+        return 1.0
+    return scheme.padding(arch.hidden, next((layer.ffn for layer in arch.layers if layer.experts), 0))
 
 
 def _unfolded(arch: Architecture, flags: Flags, size: int) -> int:
