@@ -102,8 +102,7 @@ def estimate(
         *(peak, captured, process, kept),
     )
     need_bytes = sum(piece.bytes for piece in pieces)
-    # A tensor is read beside what is there already, and repacked for its kernel into a copy of the same size.
-    loading_bytes = loaded_bytes + max(2 * weights.largest_bytes // flags.device_count, peak.bytes) + process.bytes
+    loading_bytes = loaded_bytes + max(weights.repacked_bytes, peak.bytes) + process.bytes
     kv_bytes = max(one, flags.kv_cache_bytes or 0) if kv.bytes_per_token else 0
     assumed = [*weights.assumed, *kv.assumed]
     if flags.kv_cache_bytes is not None and flags.kv_cache_bytes < one:  # an encoder's one is 0

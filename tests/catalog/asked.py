@@ -78,7 +78,10 @@ DEEPSEEK: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One configuration, the class that serves it, and how it is started."""
+    """One configuration, the class that serves it, and how it is started.
+
+    `is_padded` are weights that the kernels of a GPU pad and those of the CPU build do not.
+    """
 
     name: str
     served_by: str
@@ -86,6 +89,7 @@ class Asked:
     max_model_len: int = 2048
     embedder: bool = False
     flags: dict[str, Any] = field(default_factory=dict)
+    is_padded: bool = False
 
 
 def _known(name: str) -> dict[str, Any]:
@@ -127,7 +131,7 @@ ASKED = (
         {**llama(5376, 21504, 62, 32, 16, 262208, model_type="gemma3_text"), **GEMMA_3, "head_dim": 128},
         32768,
     ),
-    Asked("gpt-oss-20b", "GptOssForCausalLM", _known("gpt-oss-20b"), 32768),
+    Asked("gpt-oss-20b", "GptOssForCausalLM", _known("gpt-oss-20b"), 32768, is_padded=True),
     Asked("DeepSeek-V2-Lite", "DeepseekV2ForCausalLM", DEEPSEEK),
     Asked(
         "Phi-3-mini-4k",
@@ -155,6 +159,7 @@ ASKED = (
             "max_position_embeddings": 8194,
             "type_vocab_size": 1,
             "pad_token_id": 1,
+            "position_embedding_type": "absolute",
         },
         8192,
         True,
