@@ -10,17 +10,15 @@ from typing import Any
 
 from catalog.dimensions import count, merged, text_of, with_defaults
 
-MLA_TYPES = frozenset(
-    "deepseek_v2 deepseek_v3 deepseek_v32 kimi_k2 kimi_linear glm_moe_dsa glm4_moe_lite longcat_flash "
-    "pangu_ultra_moe bailing_hybrid deepseek2".split()
-)
+MLA_TYPES = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm_moe_dsa"}) | {
+    *("glm4_moe_lite", "longcat_flash", "pangu_ultra_moe", "bailing_hybrid", "deepseek2")
+}
 """model_types whose attention keeps one latent vector a token (vLLM 0.32, is_deepseek_mla)."""
 
-ENCODER_TYPES = frozenset("bert roberta xlm-roberta modernbert nomic_bert new gte distilbert mpnet camembert".split())
-_PLAIN_MLP = frozenset(
-    "gpt2 opt bert roberta xlm-roberta camembert distilbert mpnet gpt_neox falcon bloom phi gpt_bigcode starcoder2 mpt "
-    "gptj clip_vision_model siglip_vision_model".split()
-)
+ENCODER_TYPES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "modernbert", "nomic_bert", "new", "mpnet"})
+_PLAIN_MLP = frozenset({"gpt2", "opt", "gpt_neox", "falcon", "bloom", "phi", "gpt_bigcode", "starcoder2", "mpt"}) | {
+    *("gptj", "bert", "roberta", "xlm-roberta", "camembert", "mpnet", "clip_vision_model", "siglip_vision_model")
+}
 """model_types whose MLP has two matrices; all others have a gate, and three."""
 
 _PATTERNS = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4, "gpt_oss": 2}

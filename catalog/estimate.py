@@ -33,6 +33,7 @@ class Estimate:
     activation_bytes: int
     graphs_bytes: int
     context_bytes: int
+    margin_bytes: int
     need_bytes: int
     startup_peak_bytes: int
     max_positions: int | None
@@ -43,6 +44,12 @@ class Estimate:
     def fixed_bytes(self) -> int:
         """All but keys and values."""
         return self.need_bytes - self.kv_one_request_bytes
+
+    @property
+    def planned_bytes(self) -> int:
+        """What it takes with the KV cache that its file asks for, if that is more; without vLLM's margin."""
+        kv_bytes = 0 if self.architecture.is_encoder else self.flags.kv_cache_bytes or 0
+        return self.fixed_bytes + max(self.kv_one_request_bytes, kv_bytes) - self.margin_bytes
 
     @property
     def is_known(self) -> bool:
@@ -86,20 +93,19 @@ def estimate(
     one, asked = (n * kv.request_bytes(flags.max_model_len) for n in (1, flags.max_num_seqs))
     loaded_bytes = max(0, weights.bytes - flags.cpu_offload_bytes)
     offloaded = f", {flags.cpu_offload_bytes / 2**30:g} GiB of it in host memory" if flags.cpu_offload_bytes else ""
-    peak, process = activation(arch, flags, tokens), context(is_gpu=is_gpu)
+    peak, process, kept = activation(arch, flags, tokens), context(flags, is_gpu=is_gpu), margin(is_gpu=is_gpu)
     captured = graphs(arch, flags) if is_gpu else Piece("CUDA graphs", 0, "none without a GPU", "")
     full = f"{flags.max_model_len} tokens x {kv.bytes_per_token} B ({kv.words})" if kv.bytes_per_token else kv.words
     pieces = (
         Piece("weights", loaded_bytes, weights.words + offloaded, weights.source),
         Piece("KV, one full request", one, full, kv.source),
-        *(peak, captured, process, margin(is_gpu=is_gpu)),
+        *(peak, captured, process, kept),
     )
     need_bytes = sum(piece.bytes for piece in pieces)
-    # A tensor is read beside what is there already, and repacked for its kernel into a copy of the same size.
-    loading_bytes = loaded_bytes + max(2 * weights.largest_bytes // flags.device_count, peak.bytes) + process.bytes
-    serving_bytes = need_bytes - one + max(one, flags.kv_cache_bytes or 0)
+    loading_bytes = loaded_bytes + max(weights.repacked_bytes, peak.bytes) + process.bytes
+    kv_bytes = max(one, flags.kv_cache_bytes or 0) if kv.bytes_per_token else 0
     assumed = [*weights.assumed, *kv.assumed]
-    if flags.kv_cache_bytes is not None and flags.kv_cache_bytes < one:
+    if flags.kv_cache_bytes is not None and flags.kv_cache_bytes < one:  # an encoder's one is 0
         assumed.append("kv_cache_gib is less than one full request takes: vLLM will refuse to start")
     return Estimate(
         architecture=arch,
@@ -113,8 +119,9 @@ def estimate(
         activation_bytes=peak.bytes,
         graphs_bytes=captured.bytes,
         context_bytes=process.bytes,
+        margin_bytes=kept.bytes,
         need_bytes=need_bytes,
-        startup_peak_bytes=max(loading_bytes, serving_bytes),
+        startup_peak_bytes=max(loading_bytes, need_bytes - one + kv_bytes),
         max_positions=None if flags.allow_long_max_model_len else arch.max_positions,
         origin=checkpoint.origin,
         assumed=tuple(assumed),

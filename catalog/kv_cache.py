@@ -72,11 +72,13 @@ class KvCache:
 def kv_cache_of(arch: Architecture, flags: Flags, batched_tokens: int) -> KvCache:
     """The keys and values of `arch`; `batched_tokens` is --max-num-batched-tokens as it will be."""
     source = "vLLM 0.32, v1/kv_cache_interface.py"
+    assumed: tuple[str, ...] = ()
     block = flags.block_size or BLOCK_TOKENS
     in_flight = batched_tokens * (2 if flags.async_scheduling else 1)
     if arch.is_encoder or not arch.is_known:
         words = "an encoder keeps none" if arch.is_encoder else "not known"
-        assumed = () if arch.is_encoder else ("keys and values are not counted: config.json lacks dimensions",)
+        if not arch.is_encoder:
+            assumed = ("keys and values are not counted: config.json lacks dimensions",)
         return KvCache(0, 0, block, in_flight, (), words, source, assumed)
     layer_bytes, words, assumed = _layer_bytes(arch, flags)
     windows = [layer.window_tokens for layer in arch.layers if not layer.is_recurrent]

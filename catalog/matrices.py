@@ -1,4 +1,4 @@
-"""The parameters of a model, counted from its dimensions or named by its tensors, each with its part in the model. Pure.
+"""The parameters of a model, counted from its dimensions or named by its tensors, each with its part in it. Pure.
 
 The parts decide what a quantisation touches and how tensor parallelism divides it (vLLM 0.32,
 `model_executor/layers/linear.py`, `vocab_parallel_embedding.py`, `fused_moe/layer.py`).

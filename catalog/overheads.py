@@ -26,7 +26,10 @@ GRAPH_POOL_BYTES = 64 * MIB
 GRAPH_PIECE_BYTES = 256 * 1024
 """A pool, and what one piece of a graph takes: 67 sizes of a model of 32 layers take about 0.5 GiB."""
 
-CPU_PROCESS_BYTES = round(1.7 * GIB)
+NCCL_BYTES = round(0.3 * GIB)
+"""What the buffers of several devices take on each: 0.30 GiB in vLLM's log of two L40S (vllm-project/vllm#15815)."""
+
+CPU_PROCESS_BYTES = round(1.45 * GIB)
 """The three processes of an engine on the CPU build, without weights: 1.9 to 2.9 GB were measured with small models."""
 
 _LARGEST_GRAPH = 512
@@ -91,11 +94,14 @@ def graphs(arch: Architecture, flags: Flags) -> Piece:
     return Piece("CUDA graphs", GRAPH_POOL_BYTES + pieces * GRAPH_PIECE_BYTES, words, source)
 
 
-def context(*, is_gpu: bool) -> Piece:
-    """What the process itself holds: the CUDA context, or the host's memory of the CPU build."""
+def context(flags: Flags, *, is_gpu: bool) -> Piece:
+    """What the process itself holds: the CUDA context, and NCCL's buffers; or the host's memory of the CPU build."""
     if is_gpu:
-        words = "one process on one GPU, outside --gpu-memory-utilization"
-        return Piece("CUDA context", CUDA_CONTEXT_BYTES, words, "0.3 to 0.5 GiB are usual (catalog/render.py)")
+        words, source = "one process, outside --gpu-memory-utilization", "0.3 to 0.5 GiB are usual"
+        if flags.device_count == 1:
+            return Piece("CUDA context", CUDA_CONTEXT_BYTES, words, source)
+        total_bytes, source = CUDA_CONTEXT_BYTES + NCCL_BYTES, f"{source}; NCCL: vllm-project/vllm#15815"
+        return Piece("CUDA context", total_bytes, f"{words}, and NCCL's buffers", source)
     return Piece("processes", CPU_PROCESS_BYTES, "three processes of the CPU build", "measured with vLLM 0.32")
 
 

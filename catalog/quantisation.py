@@ -18,7 +18,8 @@ _QUANTISED = frozenset({Part.LINEAR, Part.KEY_VALUE, Part.LATENT, Part.EXPERT})
 class Scheme:
     """`bits` a weight, and for each `group` of inputs (0: all of a row) `side_bits` of scale and zero point.
 
-    `parts` are what is quantised, `ignored` the checkpoint's own exceptions, `said` the words for people.
+    `parts` are what is quantised, `ignored` the checkpoint's own exceptions, `said` the words for people; kernels that
+    work in tiles pad a matrix to multiples of `tile`: of the model's width, and of the MLP's.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scheme:
     ignored: tuple[str, ...] = ()
     is_symmetric: bool = False
     has_order: bool = False
+    tile: tuple[int, int] = (1, 1)
 
     @property
     def said(self) -> str:
@@ -43,6 +45,13 @@ class Scheme:
         full = f"model.layers.1.{matrix.name}"
         return not any(_is_meant(pattern, full) for pattern in self.ignored)
 
+    def padding(self, hidden: int, ffn: int) -> float:
+        """How much larger padding makes an expert of `hidden` times `ffn` (vLLM 0.32, `fused_moe/oracle/mxfp4.py`)."""
+        if not hidden or not ffn:
+            return 1.0
+        wide, high = self.tile
+        return (-(-hidden // wide) * wide) * (-(-ffn // high) * high) / (hidden * ffn)
+
     def bytes_of(self, matrix: Matrix) -> int:
         """What `matrix` takes quantised."""
         groups = -(-matrix.inputs // self.group) if self.group else 1
@@ -51,7 +60,7 @@ class Scheme:
 
 
 def online_scheme(flag: str) -> Scheme | None:
-    """What `--quantization` makes of weights that come unquantised; None for a method that needs a checkpoint of its own.
+    """What `--quantization` makes of unquantised weights; None for a method that needs a checkpoint of its own.
 
     Source: vLLM 0.32, `quantization/__init__.py` (the online shorthands), `config/quantization.py`.
     """
@@ -64,7 +73,7 @@ def online_scheme(flag: str) -> Scheme | None:
         "mxfp8": Scheme("MXFP8", 8, 32, 8, source),
         "experts_int8": Scheme("INT8", 8, 0, 32, source, parts=frozenset({Part.EXPERT})),
         "int8_per_channel_weight_only": Scheme("INT8", 8, 0, 32, source),
-        "bitsandbytes": Scheme("bitsandbytes NF4", 4, 64, 32, "QLoRA, arXiv:2305.14314; " + source),
+        "bitsandbytes": Scheme("bitsandbytes NF4", 4, 64, 32, "QLoRA, arXiv:2305.14314; a plugin of vLLM 0.32"),
     }
     return known.get(flag)
 
@@ -95,20 +104,23 @@ def scheme_of(config: Mapping[str, Any]) -> Scheme | None:
         case "compressed-tensors":
             return _compressed(config, ignored)
         case "bitsandbytes":
-            source = "QLoRA, arXiv:2305.14314; vLLM 0.32, model_loader/bitsandbytes_loader.py"
+            source = "QLoRA, arXiv:2305.14314; a plugin of vLLM 0.32, not part of it"
             if config.get("load_in_8bit") and not config.get("load_in_4bit"):
                 return Scheme("bitsandbytes INT8", 8, 0, 32, source, ignored=ignored)
-            return Scheme("bitsandbytes NF4", 4, 64, 32, source, ignored=ignored)
+            # Doubly quantised, a scale has 8 bits and a share of one in 32 bits for each 256 of them.
+            scales = 8 + 32 / 256 if config.get("bnb_4bit_use_double_quant", False) else 32
+            return Scheme("bitsandbytes NF4", 4, 64, scales, source, ignored=ignored)
         case "mxfp4" | "gpt-oss-mxfp4":
             source = "OCP Microscaling Formats 1.0; vLLM 0.32, quantization/mxfp4.py"
-            return Scheme("MXFP4", 4, 32, 8, source, parts=frozenset({Part.EXPERT}))
+            return Scheme("MXFP4", 4, 32, 8, source, parts=frozenset({Part.EXPERT}), tile=(256, 128))
         case "modelopt-fp4" | "nvfp4":
             return Scheme("NVFP4", 4, 16, 8, "vLLM 0.32, quantization/modelopt.py", ignored=ignored)
         case "gguf" | "":
             return None
-        case _ if "bits" in config or "nbits" in config or "w_bit" in config:
+        case _:
+            if not any(key in config for key in ("bits", "nbits", "w_bit")):
+                return None
             return Scheme(method, bits, max(group, 0), 16 + bits, "its quantization_config", ignored=ignored)
-    return None
 
 
 def _compressed(config: Mapping[str, Any], ignored: tuple[str, ...]) -> Scheme | None:

@@ -1,5 +1,6 @@
 """What weights take on each device, as vLLM holds them: from the tensors where they are known, else counted. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,16 +12,24 @@ from catalog.quantisation import Scheme, online_scheme, scheme_of
 from catalog.tensors import Tensor
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_REPACKED = frozenset({Part.LINEAR, Part.KEY_VALUE, Part.LATENT, Part.EXPERT})
+"""Parts whose quantised matrices kernels put into an order of their own (vLLM 0.32, process_weights_after_loading)."""
+
+_SIDE = re.compile(r"scale|absmax|quant_map")
+"""Tensors beside quantised weights that stay in 32 bits."""
+
 _REPLICATED = frozenset({Part.VECTOR, Part.ROUTER, Part.LATENT})
 """Parts that every device of a tensor-parallel engine has whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Bytes on each device; `largest_bytes` is the largest tensor as it is read; with the words for people."""
+    """Bytes on each device; `repacked_bytes` is the most that is there twice while kernels repack quantised matrices,
+    layer by layer; with the words for people.
+    """
 
     bytes: int
-    largest_bytes: int
+    repacked_bytes: int
     words: str
     source: str
     assumed: tuple[str, ...] = ()
@@ -53,13 +62,13 @@ def weights_of(checkpoint: Checkpoint, arch: Architecture, flags: Flags) -> Weig
 def _from_tensors(tensors: Mapping[str, Tensor], arch: Architecture, flags: Flags, online: Scheme | None) -> Weights:
     size = float_bytes(arch, flags.dtype)
     stored = scheme_of(arch.quantisation)
-    total = 0.0
-    largest = 0
+    total, repacked = 0.0, 0
     for name, tensor in tensors.items():
         part = part_of(name, len(tensor.shape))
         if not _is_kept(name, part, arch, flags, stored):
             continue
-        largest = max(largest, tensor.bytes)
+        if (stored or online) is not None and part in _REPACKED:
+            repacked = max(repacked, tensor.bytes * _of_a_layer(arch, part, tensor))
         matrix = Matrix(
             part, name, tensor.shape[0] if tensor.shape else 1, tensor.elements // (tensor.shape or (1,))[0]
         )
@@ -67,24 +76,25 @@ def _from_tensors(tensors: Mapping[str, Tensor], arch: Architecture, flags: Flag
             held = online.bytes_of(matrix)
         else:
             held = _held(name, tensor, size, is_quantised=bool(arch.quantisation))
-        total += held * _share(part, arch, flags.device_count)
+        total += held * _share(part, arch, flags.device_count) * _padding(part, arch, stored)
     total += _unfolded(arch, flags, size) if stored or online else 0
     scheme = online or stored
     words = f"{len(tensors)} tensors, {scheme.said if scheme else f'{8 * size} bits a number'}"
     source = "the checkpoint's headers" + (f"; {scheme.source}" if scheme else "; vLLM 0.32, config/model.py (dtype)")
-    return Weights(round(total), largest, words, source)
+    return Weights(round(total), repacked // flags.device_count, words, source)
 
 
 def _from_dimensions(arch: Architecture, flags: Flags, online: Scheme | None) -> Weights:
     size = float_bytes(arch, flags.dtype)
     scheme = online or scheme_of(arch.quantisation)
-    total, largest, elements = 0.0, 0, 0
+    total, repacked, elements = 0.0, 0, 0
     with_vision = not flags.language_model_only
     for matrix in matrices_of(arch, with_head=not flags.embedder, with_vision=with_vision):
         is_quantised = scheme is not None and scheme.touches(matrix)
         held = scheme.bytes_of(matrix) if scheme is not None and is_quantised else matrix.elements * size
-        total += held * _share(matrix.part, arch, flags.device_count)
-        largest = max(largest, held // matrix.count)
+        total += held * _share(matrix.part, arch, flags.device_count) * _padding(matrix.part, arch, scheme)
+        if is_quantised:
+            repacked = max(repacked, held if matrix.part is Part.EXPERT else held // matrix.count)
         elements += matrix.elements
     total += _unfolded(arch, flags, size) if scheme else 0
     what = f"{scheme.said}, the rest {8 * size} bits a number" if scheme else f"{8 * size} bits each"
@@ -94,7 +104,7 @@ def _from_dimensions(arch: Architecture, flags: Flags, online: Scheme | None) ->
         method = arch.quantisation.get("quant_method", "of no name")
         assumed.append(f"the quantisation {method} is not known here: counted as if there were none")
     source = "the model class's matrices" + (f"; {scheme.source}" if scheme else "")
-    return Weights(round(total), largest, words, source, tuple(assumed))
+    return Weights(round(total), repacked // flags.device_count, words, source, tuple(assumed))
 
 
 def _is_opaque(arch: Architecture) -> bool:
@@ -119,9 +129,7 @@ def _is_kept(name: str, part: Part, arch: Architecture, flags: Flags, stored: Sc
 
 def _held(name: str, tensor: Tensor, size: int, *, is_quantised: bool) -> int:
     """Bytes of one tensor once it is loaded: floats are cast to the engine's dtype, but for scales."""
-    if is_quantised and name.endswith(".absmax") and tensor.dtype == "U8":
-        return 4 * tensor.elements  # doubly quantised: unfolded to float32 (model_loader/bitsandbytes_loader.py)
-    if tensor.dtype not in _FLOATS or (is_quantised and tensor.dtype == "F32" and "scale" in name):
+    if tensor.dtype not in _FLOATS or (is_quantised and tensor.dtype == "F32" and _SIDE.search(name)):
         return tensor.bytes
     return size * tensor.elements
 
@@ -133,6 +141,19 @@ def _share(part: Part, arch: Architecture, devices: int) -> float:
     if part is Part.KEY_VALUE and arch.kv_heads:
         return max(1 / devices, 1 / arch.kv_heads)
     return 1 / devices
+
+
+def _of_a_layer(arch: Architecture, part: Part, tensor: Tensor) -> int:
+    """How many tensors like this are repacked at once: of experts that come one by one, all of a layer."""
+    if part is not Part.EXPERT or len(tensor.shape) > 2:
+        return 1
+    return 2 * max((layer.experts for layer in arch.layers), default=1)
+
+
+def _padding(part: Part, arch: Architecture, scheme: Scheme | None) -> float:
+    if scheme is None or part is not Part.EXPERT:
+        return 1.0
+    return scheme.padding(arch.hidden, next((layer.ffn for layer in arch.layers if layer.experts), 0))
 
 
 def _unfolded(arch: Architecture, flags: Flags, size: int) -> int:

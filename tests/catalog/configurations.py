@@ -1,13 +1,14 @@
-"""Configurations whose true sizes are public: config.json as far as it matters here, the bytes, and where those are from.
+"""Configurations whose true sizes are public: config.json as far as it matters, the bytes, and where those are from.
 
 Bytes are of the weights as stored (`total_size` of the repository's model.safetensors.index.json, or its files), which
-for a checkpoint in 16 bits, or quantised, is what vLLM holds. Keys and values a token follow from the config alone; they
-are written out so that a mistake in a formula shows.
+for a checkpoint in 16 bits, or quantised, is what vLLM holds, or of vLLM's own log. Keys and values a token follow from
+the config alone; they are written out so that a mistake in a formula shows.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+GIB = 2**30
 INDEX = "total_size of the repository's model.safetensors.index.json"
 
 
@@ -22,7 +23,7 @@ class Known:
     source: str
 
 
-def _llama(hidden: int, ffn: int, layers: int, heads: int, kv_heads: int, vocab: int, **more: Any) -> dict[str, Any]:
+def llama(hidden: int, ffn: int, layers: int, heads: int, kv_heads: int, vocab: int, **more: Any) -> dict[str, Any]:
     config = {
         "model_type": "llama",
         "hidden_size": hidden,
@@ -38,9 +39,10 @@ def _llama(hidden: int, ffn: int, layers: int, heads: int, kv_heads: int, vocab:
 
 
 AWQ = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}}
-LLAMA_8B = _llama(4096, 14336, 32, 32, 8, 128256)
+DOUBLE = {"bnb_4bit_use_double_quant": True}
+LLAMA_8B = llama(4096, 14336, 32, 32, 8, 128256)
 MIXTRAL: dict[str, Any] = {
-    **_llama(4096, 14336, 32, 32, 8, 32000),
+    **llama(4096, 14336, 32, 32, 8, 32000),
     "model_type": "mixtral",
     "num_local_experts": 8,
     "num_experts_per_tok": 2,
@@ -48,7 +50,15 @@ MIXTRAL: dict[str, Any] = {
     "sliding_window": None,
     "torch_dtype": "float16",
 }
-QWEN_14B = _llama(5120, 13824, 48, 40, 8, 152064, model_type="qwen2", max_position_embeddings=32768)
+QWEN_14B = llama(5120, 13824, 48, 40, 8, 152064, model_type="qwen2", max_position_embeddings=32768)
+QWEN3_MOE: dict[str, Any] = {
+    **llama(2048, 6144, 48, 32, 4, 151936, model_type="qwen3_moe", head_dim=128),
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 768,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
 BIOMEDLM: dict[str, Any] = {
     "model_type": "gpt2",
     "n_embd": 2560,
@@ -61,7 +71,7 @@ BIOMEDLM: dict[str, Any] = {
 BIMEDIX2: dict[str, Any] = {
     "architectures": ["LlavaForConditionalGeneration"],
     "model_type": "llava",
-    "text_config": _llama(4096, 14336, 32, 32, 8, 128320),
+    "text_config": llama(4096, 14336, 32, 32, 8, 128320),
     "vision_feature_layer": -2,
     "vision_config": {
         "model_type": "clip_vision_model",
@@ -73,7 +83,7 @@ BIMEDIX2: dict[str, Any] = {
         "patch_size": 14,
     },
 }
-CHATDOCTOR = _llama(4096, 11008, 32, 32, 32, 32001, max_position_embeddings=2048, torch_dtype="float32")
+CHATDOCTOR = llama(4096, 11008, 32, 32, 32, 32001, max_position_embeddings=2048, torch_dtype="float32")
 
 FIVE = (
     Known("BiMediX2-8B", BIMEDIX2, 16.72e9, 131072, "files of MBZUAI/BiMediX2-8B: 4.98 + 5.00 + 4.92 + 1.82 GB"),
@@ -85,27 +95,20 @@ FIVE = (
 
 OTHERS = (
     Known("Llama-3.1-8B", LLAMA_8B, 16060522496, 131072, INDEX),
-    Known("Llama-3.1-70B", _llama(8192, 28672, 80, 64, 8, 128256), 141107412992, 327680, INDEX),
+    Known("Llama-3.1-70B", llama(8192, 28672, 80, 64, 8, 128256), 141107412992, 327680, INDEX),
     Known(
         "Mistral-7B-v0.1",
-        _llama(4096, 14336, 32, 32, 8, 32000, model_type="mistral", sliding_window=4096),
+        llama(4096, 14336, 32, 32, 8, 32000, model_type="mistral", sliding_window=4096),
         14483464192,
         131072,
         INDEX,
     ),
     Known("Mixtral-8x7B", MIXTRAL, 93405585408, 131072, INDEX),
-    Known("Qwen2.5-7B", _llama(3584, 18944, 28, 28, 4, 152064, model_type="qwen2"), 15231233024, 57344, INDEX),
-    Known("Qwen2.5-32B", _llama(5120, 27648, 64, 40, 8, 152064, model_type="qwen2"), 65527752704, 262144, INDEX),
+    Known("Qwen2.5-7B", llama(3584, 18944, 28, 28, 4, 152064, model_type="qwen2"), 15231233024, 57344, INDEX),
+    Known("Qwen2.5-32B", llama(5120, 27648, 64, 40, 8, 152064, model_type="qwen2"), 65527752704, 262144, INDEX),
     Known(
         "Qwen3-30B-A3B",
-        {
-            **_llama(2048, 6144, 48, 32, 4, 151936, model_type="qwen3_moe", head_dim=128),
-            "num_experts": 128,
-            "num_experts_per_tok": 8,
-            "moe_intermediate_size": 768,
-            "decoder_sparse_step": 1,
-            "mlp_only_layers": [],
-        },
+        QWEN3_MOE,
         61064245248,
         98304,
         INDEX,
@@ -156,8 +159,75 @@ OTHERS = (
             "torch_dtype": "bfloat16",
             "quantization_config": {"quant_method": "mxfp4"},
         },
-        13761264768,
+        13.72 * GIB,
         49152,
-        INDEX,
+        "vLLM 0.19's log on an A100, myoceane.fr/index.php/ai-vllm-a100-gemma-4: experts are padded for Marlin",
+    ),
+    Known(
+        "gemma-2-9b",
+        {
+            **llama(3584, 14336, 42, 16, 8, 256000, model_type="gemma2", head_dim=256),
+            "sliding_window": 4096,
+            "tie_word_embeddings": True,
+        },
+        17.3781 * GIB,
+        344064,
+        "vLLM 0.5.2's log in a bug report, with the rotary tables that it then kept",
+    ),
+    Known(
+        "Llama-3-8B FP8",
+        {**LLAMA_8B, "quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}},
+        8.4596 * GIB,
+        131072,
+        "vLLM's log, in vLLM's documentation of FP8",
+    ),
+    Known(
+        "Llama-3.1-8B FP8-dynamic",
+        {
+            **LLAMA_8B,
+            "quantization_config": {
+                "quant_method": "compressed-tensors",
+                "format": "float-quantized",
+                "config_groups": {
+                    "group_0": {"weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True}}
+                },
+                "ignore": ["lm_head"],
+            },
+        },
+        8.4939 * GIB,
+        131072,
+        "vLLM's log of neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8-dynamic, published with a benchmark",
+    ),
+    Known("Llama-3.1-8B AWQ", {**LLAMA_8B, **AWQ}, 5.3440 * GIB, 131072, "vLLM's log, published with a deployment"),
+    Known(
+        "Llama-3.1-8B GPTQ, asymmetric",
+        {**LLAMA_8B, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": False}},
+        5.3767 * GIB,
+        131072,
+        "vLLM's log of kaitchup/Meta-Llama-3.1-8B-Instruct-autoround-gptq-4bit-asym, in a public notebook",
+    ),
+    Known(
+        "Llama-3.1-8B bitsandbytes",
+        {**LLAMA_8B, "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True, **DOUBLE}},
+        5.3541 * GIB,
+        131072,
+        "vLLM's log of unsloth/meta-llama-3.1-8b-instruct-bnb-4bit, in a public notebook",
+    ),
+    Known(
+        "Qwen2.5-7B AWQ",
+        {**llama(3584, 18944, 28, 28, 4, 152064, model_type="qwen2"), **AWQ},
+        5.29 * GIB,
+        57344,
+        "vLLM's log of Qwen/Qwen2.5-7B-Instruct-AWQ; its files have 5.19 GiB",
+    ),
+    Known(
+        "Qwen3-30B-A3B FP8",
+        {
+            **QWEN3_MOE,
+            "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+        },
+        29.0972 * GIB,
+        98304,
+        "vLLM's log of Qwen/Qwen3-30B-A3B-Instruct-2507-FP8, in a bug report",
     ),
 )
