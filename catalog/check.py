@@ -75,6 +75,7 @@ class Facts:
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     sentence_length: int | None = None
     has_template: bool | None = None
+    has_tokenizer: bool = True
     has_fast_tokenizer: bool = False
     is_template_there: bool = True
     wrong_files: tuple[str, ...] = ()
@@ -103,6 +104,9 @@ def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Fi
 def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
     fetch = f"manage_vllm.sh download {spec.name}"
     wrong = [Finding(spec.name, Aspect.FILES, what, fetch) for what in facts.wrong_files]
+    if facts.is_there and not facts.has_tokenizer:
+        what = f"there is no tokenizer in {spec.weights}"
+        wrong.append(Finding(spec.name, Aspect.FILES, what, "name another's: source.tokenizer_repo, then download"))
     if facts.is_there or wrong:
         return wrong
     if facts.unfinished_bytes is not None:

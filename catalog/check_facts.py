@@ -13,6 +13,8 @@ from catalog.spec import ModelSpec
 from catalog.tensors import CheckpointError, read_json
 
 _NOTHING: Mapping[str, Any] = {}
+_TOKENIZERS = ("tokenizer.json", "*.model", "*.tiktoken", "tekken.json", "vocab.json", "vocab.txt")
+"""Files of which a tokenizer has at least one, whatever its kind."""
 
 
 def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts:
@@ -33,7 +35,7 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
             wrong.append(str(error))
     tokenizer = _json(folder / "tokenizer_config.json")
     # A GGUF file carries its own, and the flag names another.
-    has_own_tokenizer = there and not is_gguf and "tokenizer" not in spec.vllm_args
+    has_own_tokenizer = there and not is_gguf and not {"tokenizer", "skip-tokenizer-init"} & set(spec.vllm_args)
     manifest = read_manifest(folder) if there else None
     return Facts(
         config=config,
@@ -42,6 +44,7 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
         tokenizer=tokenizer,
         sentence_length=_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         has_template=_has_template(folder, tokenizer) if has_own_tokenizer else None,
+        has_tokenizer=not has_own_tokenizer or any(path for name in _TOKENIZERS for path in folder.glob(name)),
         has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
         is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
         wrong_files=tuple(wrong),

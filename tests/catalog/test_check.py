@@ -71,6 +71,12 @@ def test_each_wrong_file_is_a_fault() -> None:
     assert {one.remedy for one in found} == {"manage_vllm.sh download m"}
 
 
+def test_weights_without_a_tokenizer_are_a_fault_that_says_where_one_may_come_from() -> None:
+    found = one(spec_of(), there(has_tokenizer=False))
+    assert (found.aspect, found.is_fault, found.what) == (Aspect.FILES, True, "there is no tokenizer in /w")
+    assert "source.tokenizer_repo" in (found.remedy or "")
+
+
 def test_weights_of_another_commit_or_repository_are_a_fault() -> None:
     found = one(spec_of(), there(commit=OTHER))
     assert (found.aspect, found.is_fault) == (Aspect.REVISION, True)

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "model.safetensors").write_bytes(WHOLE)
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
+    (folder / "tokenizer.json").write_text("{}")
     return folder
 
 
@@ -35,7 +36,7 @@ def test_a_model_that_is_there_is_read_from_its_folder(tmp_path: Path, folder: P
     facts = facts_of(spec_of(tmp_path), tmp_path)
     assert (facts.is_there, facts.config, facts.wrong_files) == (True, CONFIG, ())
     assert facts.origin == "the files in models/m"
-    assert facts.tokenizer == {"model_max_length": 77}
+    assert (facts.tokenizer, facts.has_tokenizer, facts.has_fast_tokenizer) == ({"model_max_length": 77}, True, True)
     assert (facts.has_template, facts.sentence_length, facts.commit) == (False, None, None)
 
 
@@ -52,8 +53,14 @@ def test_a_template_is_found_wherever_transformers_looks(tmp_path: Path, folder:
     assert facts_of(spec_of(tmp_path), tmp_path).has_template is True
 
 
-def test_of_another_tokenizer_nothing_is_said(tmp_path: Path, folder: Path) -> None:
-    assert facts_of(spec_of(tmp_path, vllm_args={"tokenizer": "/t"}), tmp_path).has_template is None
+def test_a_tokenizer_is_missed_unless_the_flags_name_another(tmp_path: Path, folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    assert not facts_of(spec_of(tmp_path), tmp_path).has_tokenizer
+    named = facts_of(spec_of(tmp_path, vllm_args={"tokenizer": "/t"}), tmp_path)
+    assert (named.has_tokenizer, named.has_template) == (True, None)
+    (folder / "tokenizer.model").touch()
+    facts = facts_of(spec_of(tmp_path), tmp_path)
+    assert (facts.has_tokenizer, facts.has_fast_tokenizer) == (True, False)
 
 
 def test_what_was_downloaded_and_how_long_sentences_may_be_is_read(tmp_path: Path, folder: Path) -> None:
