@@ -41,7 +41,7 @@ MIXTRALS_OWN = (
     "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token}}"
     "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
-"""Of tokenizer_config.json in mistralai/Mixtral-8x7B-Instruct-v0.1 of December 2023."""
+"""As public copies of mistralai/Mixtral-8x7B-Instruct-v0.1 carry it in tokenizer_config.json."""
 
 
 def user(content: Any) -> dict[str, Any]:
