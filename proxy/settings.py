@@ -38,6 +38,8 @@ class Settings(
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
     vllm: str = ".venv-vllm/bin/vllm"
+    hub_endpoint: str | None = None
+    hub_folder: str | None = None
     device_memory_bytes: Gib | None = None
     device_reserve_bytes: Gib = Gib(2**29)
     max_body_mib: Annotated[int, Meta(ge=1)] = 64

@@ -80,6 +80,21 @@ def has_nvidia() -> bool:
     return False
 
 
+def compute_capabilities() -> dict[str, tuple[int, int]]:
+    """The compute capability of each device, by its UUID; an instance has its GPU's. Raises: DeviceError."""
+    try:
+        pynvml.nvmlInit()
+        found = {}
+        for index in range(int(pynvml.nvmlDeviceGetCount())):
+            gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+            major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(gpu)
+            for handle in [instance for _, instance in _instances(gpu)] or [gpu]:
+                found[str(pynvml.nvmlDeviceGetUUID(handle))] = (int(major), int(minor))
+        return found
+    except pynvml.NVMLError as error:
+        raise DeviceError(f"NVML cannot read the GPUs: {error}") from error
+
+
 def _all_handles() -> Iterator[tuple[str, DeviceKind, Any]]:
     """Name, kind and handle of each device; names as nvidia-smi counts."""
     for index in range(int(pynvml.nvmlDeviceGetCount())):

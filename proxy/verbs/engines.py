@@ -4,10 +4,10 @@ import argparse
 import time
 
 from proxy import daemon
-from proxy.plan_text import plan_lines, why_lines
+from proxy.plan_text import why_lines
 from proxy.settings import Layout
 from proxy.status_text import status_lines
-from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs, answer, ask
+from proxy.verbs.verbs import EXIT_DONE, Verbs, answer, ask
 
 STOPPED_WITHIN_S = 900.0
 
@@ -27,10 +27,6 @@ def add_to(verbs: Verbs) -> None:
     verbs.takes_model(
         verbs.add("why", why, "Show why an engine is where it is, and what was decided about it of late.")
     )
-    sub = verbs.add(
-        "plan", plan, "Show whether models fit together, where, who would leave, how long; nothing is done."
-    )
-    verbs.takes_model(sub, nargs="+")
 
 
 def status(here: Layout, arguments: argparse.Namespace) -> int:
@@ -45,14 +41,6 @@ def why(here: Layout, arguments: argparse.Namespace) -> int:
     for line in why_lines(ask(here, "/status", explain=arguments.model)):
         print(line)
     return EXIT_DONE
-
-
-def plan(here: Layout, arguments: argparse.Namespace) -> int:
-    """What it would take to have these up."""
-    told = ask(here, "/plan", model=arguments.models)
-    for line in plan_lines(told):
-        print(line)
-    return EXIT_DONE if told["fits"] else EXIT_FAILED
 
 
 def start(here: Layout, arguments: argparse.Namespace) -> int:

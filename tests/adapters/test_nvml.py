@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.adapters import nvml
-from proxy.adapters.nvml import NvidiaDevices, has_nvidia
+from proxy.adapters.nvml import NvidiaDevices, compute_capabilities, has_nvidia
 from proxy.core.devices import DeviceError, DeviceKind
 from tests.installation import CHECKOUT
 
@@ -67,6 +67,16 @@ def test_mig_instances_stand_in_place_of_their_gpu(driver: Driver) -> None:
         ("MIG-2", "gpu0.mig1", DeviceKind.MIG),
         ("GPU-b", "gpu1", DeviceKind.NVIDIA),
     ]
+
+
+def test_each_device_has_its_compute_capability_and_an_instance_that_of_its_gpu(driver: Driver) -> None:
+    parts = [{"uuid": "MIG-1", "total": 5 * GIB}, {"uuid": "MIG-2", "total": 10 * GIB}]
+    old = {"uuid": "GPU-old", "total": 16 * GIB, "capability": [7, 0]}
+    driver.show({"uuid": "GPU-a", "total": 80 * GIB, "capability": [9, 0], "mig": parts}, old)
+    assert compute_capabilities() == {"MIG-1": (9, 0), "MIG-2": (9, 0), "GPU-old": (7, 0)}
+    (driver.folder / "broken").touch()
+    with pytest.raises(DeviceError, match="NVML cannot read the GPUs: Driver Not Loaded"):
+        compute_capabilities()
 
 
 def test_a_process_sees_the_devices_that_it_is_given_in_their_order(driver: Driver) -> None:
@@ -173,6 +183,7 @@ def test_a_real_gpu_shows_a_real_process_and_its_memory_comes_back(holder: "subp
     devices = NvidiaDevices(whole)
     look = devices.look([])[0]
     held = {process.pid: process.bytes for process in look.processes}
+    assert compute_capabilities()[devices.devices[0].id] >= (3, 0)
     print(f"{devices.devices[0]}: used {look.used_bytes}, by process {held}")
     assert devices.devices[0].id.startswith(("GPU-", "MIG-"))
     assert 512 * 2**20 <= look.used_bytes < devices.devices[0].total_bytes

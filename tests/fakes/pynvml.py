@@ -2,7 +2,8 @@
 
 Its state is a folder, named by FAKE_NVML, that every call reads anew:
 
-    gpus.json      [{"uuid": "GPU-a", "total": BYTES, "mig": [{"uuid": "MIG-a", "total": BYTES}]}, ...]
+    gpus.json      [{"uuid": "GPU-a", "total": BYTES, "mig": [{"uuid": "MIG-a", "total": BYTES}]}, ...],
+                   each with "capability": [8, 6] or another
     PID.json       {"GPU-a": BYTES, ...}: what a process holds; nothing once it is dead, unless it has "sticky_until"
                    (time.time()), until when its memory is used although no process is listed for it
     hide_pids      if it exists, processes are listed under numbers that mean nothing here, as in a container
@@ -53,6 +54,11 @@ def nvmlDeviceGetHandleByIndex(index: int) -> dict[str, Any]:
 
 def nvmlDeviceGetUUID(handle: dict[str, Any]) -> str:
     return str(handle["uuid"])
+
+
+def nvmlDeviceGetCudaComputeCapability(handle: dict[str, Any]) -> list[int]:
+    capability: list[int] = handle.get("capability", [8, 6])
+    return capability
 
 
 def nvmlDeviceGetMigMode(handle: dict[str, Any]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from proxy.settings import Layout
-from proxy.verbs import engines, service
+from proxy.verbs import engines, plan, service
 from proxy.verbs.verbs import Verbs
 
 
@@ -43,5 +43,6 @@ def test_a_verb_takes_one_model_or_several_and_suggests_the_nearest(
 
 def test_each_kind_adds_its_verbs(verbs: Verbs) -> None:
     engines.add_to(verbs)
+    plan.add_to(verbs)
     service.add_to(verbs)
     assert {"status", "plan", "start-service", "logs"} <= set(verbs.names)

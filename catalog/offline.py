@@ -1,0 +1,80 @@
+"""Reads repositories from a folder of copies (`OWNER/NAME/...`) instead of a hub. Nothing here uses the network.
+
+A copy is a folder in the repository's own layout, or one that was downloaded by Rota, whose manifest says then what it
+is. Files are linked where that can be, else copied.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from catalog.hub import Listing
+from catalog.hub_errors import HubError
+from catalog.manifest import MANIFEST_FILE, FileRecord, read_manifest
+
+_COPY_BYTES = 2**24
+
+
+class Shelf:
+    """The copies below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"<Shelf {self.folder}>"
+
+    def listing(self, repo: str, revision: str) -> Listing:
+        """What lies there; sizes and hashes are those of its manifest, if it has one. Raises: HubError."""
+        copy = self.folder / repo
+        if not copy.is_dir():
+            what = f"{repo}: there is no {copy}, and hub_folder is set, so that no hub is asked"
+            raise HubError(f"{what}: put a copy of the repository there, or unset hub_folder")
+        manifest = read_manifest(copy)
+        if manifest is not None and manifest.source == repo:
+            if manifest.revision is not None and revision not in {manifest.revision, manifest.commit}:
+                what = f"{repo}: {copy} is of revision '{manifest.revision}' (commit {manifest.commit})"
+                raise HubError(f"{what}, and '{revision}' is asked for: bring that one, or change source.revision")
+            files = {record.path: record for record in manifest.files}
+            return Listing(repo, revision, manifest.commit or revision, files, is_chosen=True)
+        found = {str(path.relative_to(copy)): path for path in sorted(copy.rglob("*")) if path.is_file()}
+        sizes = {name: path.stat().st_size for name, path in found.items() if name != MANIFEST_FILE}
+        files = {name: FileRecord(path=name, size_bytes=size) for name, size in sizes.items()}
+        return Listing(repo, revision, f"a copy of {revision}", files)
+
+    def read(self, listing: Listing, path: str, first: int = 0, count: int | None = None) -> bytes:
+        """As `Origin`'s."""
+        try:
+            with self._path(listing, path).open("rb") as file:
+                file.seek(first)
+                return file.read(-1 if count is None else count)
+        except OSError as error:
+            raise HubError(f"{listing.repo}/{path}: {error.strerror}: {self._path(listing, path)}") from error
+
+    def fetch(self, listing: Listing, path: str, part: Path, moved: Callable[[int], None]) -> None:
+        """As `Origin`'s: a link to the copy's file, or a copy of it."""
+        whole = self._path(listing, path)
+        if not whole.is_file():
+            raise HubError(f"{listing.repo}/{path}: its copy is not complete: {whole} is missing")
+        have = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)
+        moved(-have)
+        with contextlib.suppress(OSError):  # another file system, or one without links
+            os.link(whole, part)
+            moved(whole.stat().st_size)
+            return
+        with whole.open("rb") as source, part.open("wb") as target:
+            while chunk := source.read(_COPY_BYTES):
+                target.write(chunk)
+                moved(len(chunk))
+        shutil.copymode(whole, part)
+
+    def takes_room(self, folder: Path) -> bool:
+        """Not on the same file system, where they are links."""
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        return self.folder.exists() and self.folder.stat().st_dev != there.stat().st_dev
+
+    def _path(self, listing: Listing, path: str) -> Path:
+        return (self.folder / listing.repo / path).resolve()  # what a cache of the hub links to, not the link

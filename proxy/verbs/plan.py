@@ -1,0 +1,123 @@
+"""The verb `plan`: of the running proxy, whether models fit beside what runs; of hardware, what a catalog needs.
+
+The first needs the service and the second does not: it reads configs and headers, and nothing is started or fetched.
+"""
+
+import argparse
+import json
+import os
+
+from catalog.checkpoint import read_checkpoint
+from catalog.fit import Candidate
+from catalog.flags import flags_of
+from catalog.hardware import Place, named_places
+from catalog.plan import as_json, plan_of
+from catalog.spec import Catalog, ModelSpec
+from catalog.suggest import nearest
+from catalog.tensors import CheckpointError
+from proxy import daemon
+from proxy.adapters.devices import open_devices
+from proxy.core.devices import DeviceError, DeviceKind
+from proxy.hardware_text import hardware_lines
+from proxy.plan_text import plan_lines
+from proxy.settings import Layout, Settings, load_settings
+from proxy.verbs.catalogs import PRODUCTION, add_catalog, catalog_of, is_catalog_set, picked
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs, ask
+
+_WHAT = """\
+With MODEL alone: ask the running proxy whether these models fit beside what runs, where, who would leave, how long;
+nothing is done. Without MODEL, or with --gpu: the hardware plan, which needs no service: what each model of the catalog
+needs, at what context it fits, which fit at once, what cannot run and the nearest thing that can. Exit status: 0 where
+every model fits, or another answers for it; 1 where one does not and none does; 2 for wrong arguments."""
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add it."""
+    sub = verbs.add("plan", plan, _WHAT)
+    names = ", ".join(verbs.models)
+    sub.add_argument("models", metavar="MODEL", nargs="*", help=f"one of {names}, or of {PRODUCTION}")
+    what = 'a GPU to plan for, by what it is sold as: "RTX 3090:24", "2x RTX 3090:24"; may be given several times'
+    sub.add_argument("--gpu", metavar="NAME:GIB", action="append", default=[], help=what)
+    sub.add_argument("--explain", action="store_true", help="each part of an estimate, its formula and its source")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_catalog(sub)
+    sub.set_defaults(parser=sub, known=verbs.models)
+
+
+def plan(here: Layout, arguments: argparse.Namespace) -> int:
+    """Returns the exit status."""
+    if arguments.models and not (arguments.gpu or arguments.explain or arguments.catalog):
+        return _of_proxy(here, arguments)
+    return _of_hardware(here, arguments)
+
+
+def _of_proxy(here: Layout, arguments: argparse.Namespace) -> int:
+    """What it would take to have these up."""
+    for name in arguments.models:
+        if name not in arguments.known:
+            known = ", ".join(map(repr, arguments.known)) or "nothing: there is no catalog"
+            what = f"argument MODEL: there is no '{name}'.{nearest(name, arguments.known)} (choose from {known})"
+            arguments.parser.error(what)
+    told = ask(here, "/plan", model=arguments.models)
+    for line in [json.dumps(told, indent=2)] if arguments.json else plan_lines(told):
+        print(line)
+    return EXIT_DONE if told["fits"] else EXIT_FAILED
+
+
+def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
+    """What the hardware that is here, or that is named, can run. Raises: DaemonError, CatalogError."""
+    settings = load_settings(here.root, os.environ)
+    # Somebody who names a GPU asks about the models that need one, and not about the demo's.
+    is_production = arguments.gpu and arguments.catalog is None and not is_catalog_set(here)
+    catalog = catalog_of(here, PRODUCTION if is_production else arguments.catalog)
+    specs = picked(here, catalog, arguments.models)
+    places = _places(settings, catalog, arguments)
+    candidates = [_candidate(here, spec) for spec in _with_stand_ins(catalog, specs)]
+    shown = {spec.name for spec in specs}
+    told = plan_of(candidates, places, catalog.agents.agent_types, int(settings.device_reserve_bytes), shown)
+    answer = as_json(told)
+    for line in [json.dumps(answer, indent=2)] if arguments.json else hardware_lines(answer, explain=arguments.explain):
+        print(line)
+    return EXIT_DONE if told.is_served else EXIT_FAILED
+
+
+def _places(settings: Settings, catalog: Catalog, arguments: argparse.Namespace) -> tuple[Place, ...]:
+    """Raises: DaemonError."""
+    budget = catalog.agents.memory_budget_bytes
+    reserve_bytes, budget_bytes = int(settings.device_reserve_bytes), None if budget is None else int(budget)
+    if arguments.gpu:
+        try:
+            return named_places(arguments.gpu, reserve_bytes, budget_bytes)
+        except ValueError as error:
+            arguments.parser.error(f"argument --gpu: {error}")
+    try:
+        opened = open_devices(
+            limit_bytes=settings.device_memory_bytes, reserve_bytes=reserve_bytes, budget_bytes=budget_bytes
+        )
+    except DeviceError as error:
+        raise daemon.DaemonError(str(error)) from error
+    return tuple(
+        Place(one.name, one.total_bytes, one.capacity_bytes, one.kind is not DeviceKind.CPU, ids=(one.id,))
+        for one in opened.devices
+    )
+
+
+def _with_stand_ins(catalog: Catalog, specs: list[ModelSpec]) -> list[ModelSpec]:
+    """`specs`, and the models that may answer in their place."""
+    named = {spec.name: spec for spec in specs}
+    for route in catalog.agents.agent_types.values():
+        if route.model in named and route.fallback in catalog.models and route.fallback not in named:
+            named[route.fallback] = catalog.models[route.fallback]
+    return list(named.values())
+
+
+def _candidate(here: Layout, spec: ModelSpec) -> Candidate:
+    """Raises: DaemonError for a flag that cannot be read."""
+    try:
+        flags = flags_of(spec)
+    except ValueError as error:
+        raise daemon.DaemonError(f"{spec.name}: vllm_args: {error}") from error
+    try:
+        return Candidate(spec, flags, read_checkpoint(spec, here.root))
+    except CheckpointError as error:
+        return Candidate(spec, flags, None, str(error))
