@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.dimensions import count, merged, text_of, with_defaults
+from catalog.dimensions import count, merged, text_of
+from catalog.tower import Tower, tower_of
 
 MLA_TYPES = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm_moe_dsa"}) | {
     *("glm4_moe_lite", "longcat_flash", "pangu_ultra_moe", "bailing_hybrid", "deepseek2")
@@ -23,9 +24,6 @@ _PLAIN_MLP = frozenset({"gpt2", "opt", "gpt_neox", "falcon", "bloom", "phi", "gp
 
 _PATTERNS = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4, "gpt_oss": 2}
 """model_types that look back without a limit in every so manieth layer only, where layer_types do not say."""
-
-_LARGEST_PIXELS = 12_845_056
-"""Of an image as Qwen2-VL's and Qwen2.5-VL's processors take it (preprocessor_config.json, max_pixels)."""
 
 _RECURRENT = frozenset({"linear_attention", "mamba", "recurrent", "conv", "ssm"})
 _UNSCALED_ROPE = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
@@ -53,21 +51,6 @@ class Latent:
     rope_dim: int
     nope_dim: int
     value_dim: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tower:
-    """The vision tower and what joins it to the language model; `merge` squared patches become one of its tokens."""
-
-    hidden: int
-    ffn: int
-    layers: int
-    patch: int
-    tokens_per_item: int
-    merge: int
-    is_gated: bool
-    projector_matrices: int
-    has_positions: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +112,7 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         has_bias=kind in {"gpt2", "bert", "roberta", "xlm-roberta", "opt", "gpt_neox", "gpt_oss", "starcoder2"},
         experts_per_token=count(text, "num_experts_per_tok", 1),
         latent=_latent(text, kind),
-        tower=_tower(whole),
+        tower=tower_of(whole),
         dtype=_dtype(whole, text),
         quantisation=_quantisation(whole, text),
     )
@@ -188,33 +171,6 @@ def _latent(text: Mapping[str, Any], kind: str) -> Latent | None:
         rope_dim=rope,
         nope_dim=count(text, "qk_nope_head_dim", 128),
         value_dim=count(text, "v_head_dim", 128),
-    )
-
-
-def _tower(whole: Mapping[str, Any]) -> Tower | None:
-    vision = whole.get("vision_config")
-    if not isinstance(vision, Mapping):
-        return None
-    told = with_defaults(vision)
-    kind, outer = str(told.get("model_type", "")), str(whole.get("model_type", ""))
-    layers = count(told, "num_hidden_layers") or count(told, "depth")
-    chosen = whole.get("vision_feature_layer", -2 if outer.startswith("llava") else None)
-    if isinstance(chosen, int) and chosen < 0:
-        layers += chosen + 1  # what lies behind the layer that is used is not loaded (vLLM, `models/llava.py`)
-    wide = count(told, "embed_dim") or count(told, "hidden_size")  # of Qwen2-VL the second is the language model's
-    patch = max(count(told, "patch_size", 14), 1)
-    size, merge = count(told, "image_size", 448), count(told, "spatial_merge_size", 1)
-    return Tower(
-        hidden=wide,
-        ffn=count(told, "intermediate_size") or count(told, "mlp_ratio", 4) * wide,
-        layers=layers,
-        patch=patch,
-        # An image of any size, up to the processor's own limit, where patches are merged (Qwen2-VL, arXiv:2409.12191).
-        tokens_per_item=_LARGEST_PIXELS // patch**2 if merge > 1 else (size // patch) ** 2,
-        merge=merge,
-        is_gated=kind in {"pixtral", "qwen2_5_vl"} or outer.startswith("qwen2_5"),
-        projector_matrices=1 if outer == "gemma3" else 2,
-        has_positions=merge == 1 and kind != "pixtral",
     )
 
 

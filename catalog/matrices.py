@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from catalog.architecture import Architecture, Latent, Layer, Tower
+from catalog.architecture import Architecture, Latent, Layer
+from catalog.tower import Tower
 
 
 class Part(StrEnum):

@@ -122,7 +122,7 @@ def _columns(arch: Architecture, layer: Layer, devices: int) -> int:
 def _images(arch: Architecture, flags: Flags, tokens: int, size: int) -> int:
     """The image encoder at as many images as fill its budget (vLLM 0.32, `multimodal/encoder_budget.py`)."""
     tower = arch.tower
-    if tower is None or flags.language_model_only or flags.limit_mm_per_prompt.get("image", 1) == 0:
+    if tower is None or flags.is_blind(sees_videos=tower.sees_videos):
         return 0
     items = max(1, tokens * tower.merge**2 // max(tower.tokens_per_item, 1))
     allowed = flags.max_num_seqs * flags.limit_mm_per_prompt.get("image", items)
