@@ -89,7 +89,7 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     whole = merged(config, overrides)
     text = text_of(whole)
     kind = str(text.get("model_type", ""))
-    names = whole.get("architectures") or text.get("architectures") or [kind or "unknown"]
+    names = [*_listed(whole.get("architectures")), *_listed(text.get("architectures")), kind or "unknown"]
     hidden, heads = count(text, "hidden_size"), count(text, "num_attention_heads")
     kv_heads = 1 if text.get("multi_query") else count(text, "num_key_value_heads", heads)
     has_positions = kind in {"gpt2", "opt", "bert", "roberta", "xlm-roberta", "gpt_bigcode", "camembert"}
@@ -118,6 +118,10 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     )
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _layers(text: Mapping[str, Any], kind: str) -> tuple[Layer, ...]:
     total = count(text, "num_hidden_layers")
     return tuple(_layer(text, kind, index, total) for index in range(total))
@@ -135,7 +139,7 @@ def _layer(text: Mapping[str, Any], kind: str, index: int, total: int) -> Layer:
     is_dense = (
         experts == 0
         or index < count(text, "first_k_dense_replace")
-        or index in (text.get("mlp_only_layers") or ())
+        or index in _listed(text.get("mlp_only_layers"))
         or (index + 1) % max(count(text, "decoder_sparse_step", 1), 1) != 0
         or index % max(count(text, "moe_layer_freq", 1), 1) != 0
     )
@@ -178,11 +182,11 @@ def _max_positions(text: Mapping[str, Any]) -> int | None:
     """vLLM 0.32, `config/model.py` _get_and_verify_max_len: the positions, times a rope scaling that is not yet in."""
     if not (positions := count(text, "max_position_embeddings")):
         return None
-    if text.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
+    if str(text.get("model_type")) in {"roberta", "xlm-roberta", "camembert"}:
         return positions - count(text, "pad_token_id", 1) - 1  # the first positions are padding's
     rope = text.get("rope_scaling") or text.get("rope_parameters")
     if isinstance(rope, Mapping) and "gemma3" not in str(text.get("model_type")):
-        kind = rope.get("rope_type", rope.get("type", "default"))
+        kind = str(rope.get("rope_type", rope.get("type", "default")))
         if kind not in _UNSCALED_ROPE and isinstance(factor := rope.get("factor"), int | float):
             return int(positions * factor)
     return positions

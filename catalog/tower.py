@@ -43,7 +43,7 @@ def tower_of(whole: Mapping[str, Any]) -> Tower | None:
         layers += chosen + 1  # what lies behind the layer that is used is not loaded (vLLM, `models/llava.py`)
     wide = count(told, "embed_dim") or count(told, "hidden_size")  # of Qwen2-VL the second is the language model's
     patch = max(count(told, "patch_size", 14), 1)
-    size, merge = count(told, "image_size", 448), count(told, "spatial_merge_size", 1)
+    size, merge = count(told, "image_size", 448), max(count(told, "spatial_merge_size", 1), 1)
     return Tower(
         hidden=wide,
         ffn=count(told, "intermediate_size") or count(told, "mlp_ratio", 4) * wide,

@@ -189,3 +189,12 @@ def test_vllm_itself_says_the_same_of_weights_and_of_keys_and_values() -> None:
             if value != pytest.approx(answer[key], rel=0.01)
         ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("config", [one.config for one in ASKED], ids=[one.name for one in ASKED])
+def test_a_config_with_a_wrong_value_gives_some_estimate_and_no_crash(config: dict[str, Any]) -> None:
+    for key in config:
+        for wrong in (None, "x", [], {}, 0, -1, [1], True, 3.5):
+            told = estimated({**config, key: wrong}, 512)
+            assert told.longest(16 * GIB) >= 0
+            assert told.need_bytes == sum(piece.bytes for piece in told.pieces)
