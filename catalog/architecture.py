@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.dimensions import count, merged, text_of, with_defaults
+from catalog.dimensions import count, merged, text_of
+from catalog.tower import Tower, tower_of
 
 MLA_TYPES = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm_moe_dsa"}) | {
     *("glm4_moe_lite", "longcat_flash", "pangu_ultra_moe", "bailing_hybrid", "deepseek2")
@@ -53,19 +54,6 @@ class Latent:
 
 
 @dataclass(frozen=True, slots=True)
-class Tower:
-    """The vision tower and what joins it to the language model."""
-
-    hidden: int
-    ffn: int
-    layers: int
-    patch: int
-    tokens_per_item: int
-    is_gated: bool
-    projector_matrices: int
-
-
-@dataclass(frozen=True, slots=True)
 class Architecture:
     """The dimensions of a model. `max_positions` is the longest context it can have (None: not said)."""
 
@@ -101,7 +89,7 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     whole = merged(config, overrides)
     text = text_of(whole)
     kind = str(text.get("model_type", ""))
-    names = whole.get("architectures") or text.get("architectures") or [kind or "unknown"]
+    names = [*_listed(whole.get("architectures")), *_listed(text.get("architectures")), kind or "unknown"]
     hidden, heads = count(text, "hidden_size"), count(text, "num_attention_heads")
     kv_heads = 1 if text.get("multi_query") else count(text, "num_key_value_heads", heads)
     has_positions = kind in {"gpt2", "opt", "bert", "roberta", "xlm-roberta", "gpt_bigcode", "camembert"}
@@ -124,10 +112,14 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         has_bias=kind in {"gpt2", "bert", "roberta", "xlm-roberta", "opt", "gpt_neox", "gpt_oss", "starcoder2"},
         experts_per_token=count(text, "num_experts_per_tok", 1),
         latent=_latent(text, kind),
-        tower=_tower(whole),
+        tower=tower_of(whole),
         dtype=_dtype(whole, text),
         quantisation=_quantisation(whole, text),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _layers(text: Mapping[str, Any], kind: str) -> tuple[Layer, ...]:
@@ -147,7 +139,7 @@ def _layer(text: Mapping[str, Any], kind: str, index: int, total: int) -> Layer:
     is_dense = (
         experts == 0
         or index < count(text, "first_k_dense_replace")
-        or index in (text.get("mlp_only_layers") or ())
+        or index in _listed(text.get("mlp_only_layers"))
         or (index + 1) % max(count(text, "decoder_sparse_step", 1), 1) != 0
         or index % max(count(text, "moe_layer_freq", 1), 1) != 0
     )
@@ -186,38 +178,15 @@ def _latent(text: Mapping[str, Any], kind: str) -> Latent | None:
     )
 
 
-def _tower(whole: Mapping[str, Any]) -> Tower | None:
-    vision = whole.get("vision_config")
-    if not isinstance(vision, Mapping):
-        return None
-    told = with_defaults(vision)
-    layers = count(told, "num_hidden_layers") or count(told, "depth")
-    chosen = whole.get("vision_feature_layer", -2 if str(whole.get("model_type", "")).startswith("llava") else None)
-    if isinstance(chosen, int) and chosen < 0:
-        layers += chosen + 1  # what lies behind the layer that is used is not loaded (vLLM, `models/llava.py`)
-    patch = max(count(told, "patch_size", 14), 1)
-    size = count(told, "image_size", 448)
-    kind = str(told.get("model_type", ""))
-    return Tower(
-        hidden=count(told, "hidden_size") or count(told, "embed_dim"),
-        ffn=count(told, "intermediate_size") or 4 * count(told, "hidden_size"),
-        layers=layers,
-        patch=patch,
-        tokens_per_item=(size // patch) ** 2,
-        is_gated=kind in {"pixtral", "qwen2_5_vl"},
-        projector_matrices=1 if str(whole.get("model_type", "")) == "gemma3" else 2,
-    )
-
-
 def _max_positions(text: Mapping[str, Any]) -> int | None:
     """vLLM 0.32, `config/model.py` _get_and_verify_max_len: the positions, times a rope scaling that is not yet in."""
     if not (positions := count(text, "max_position_embeddings")):
         return None
-    if text.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
+    if str(text.get("model_type")) in {"roberta", "xlm-roberta", "camembert"}:
         return positions - count(text, "pad_token_id", 1) - 1  # the first positions are padding's
     rope = text.get("rope_scaling") or text.get("rope_parameters")
     if isinstance(rope, Mapping) and "gemma3" not in str(text.get("model_type")):
-        kind = rope.get("rope_type", rope.get("type", "default"))
+        kind = str(rope.get("rope_type", rope.get("type", "default")))
         if kind not in _UNSCALED_ROPE and isinstance(factor := rope.get("factor"), int | float):
             return int(positions * factor)
     return positions

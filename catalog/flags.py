@@ -41,6 +41,14 @@ class Flags:
     async_scheduling: bool = True
     allow_long_max_model_len: bool = False
 
+    def is_blind(self, *, sees_videos: bool) -> bool:
+        """Whether the vision tower is left out: nothing that it sees may be in a request.
+
+        Source: vLLM 0.32, `models/interfaces.py` _mark_tower_model.
+        """
+        closed = [self.limit_mm_per_prompt.get(kind) == 0 for kind in ("image", *(["video"] if sees_videos else []))]
+        return self.language_model_only or all(closed)
+
 
 def flags_of(spec: ModelSpec) -> Flags:
     """The flags of `spec`. Raises: ValueError, naming the flag, for a value that is not of its kind."""

@@ -52,6 +52,15 @@ _TYPES = {
 }
 """ggml's numbers for dtypes (ggml-org/ggml, include/ggml.h, enum ggml_type)."""
 
+_NAMES = {
+    "deepseek2": "deepseek_v2",
+    "gemma3": "gemma3_text",
+    "gpt-oss": "gpt_oss",
+    "qwen2moe": "qwen2_moe",
+    "qwen3moe": "qwen3_moe",
+}
+"""GGUF's architectures that have another name as a model_type (ggml-org/llama.cpp, src/llama-arch.cpp)."""
+
 _KEYS = {
     "block_count": "num_hidden_layers",
     "embedding_length": "hidden_size",
@@ -119,7 +128,7 @@ def _config(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> di
         config["vocab_size"] = tensors["token_embd.weight"].shape[0]
     is_tied = "output.weight" not in tensors
     return {
-        "model_type": kind,
+        "model_type": _NAMES.get(kind, kind),
         "tie_word_embeddings": is_tied,
         "quantization_config": {"quant_method": "gguf"},
     } | config

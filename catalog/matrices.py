@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from catalog.architecture import Architecture, Latent, Layer, Tower
+from catalog.architecture import Architecture, Latent, Layer
+from catalog.tower import Tower
 
 
 class Part(StrEnum):
@@ -139,13 +140,15 @@ def _latent(arch: Architecture, latent: Latent) -> Iterator[Matrix]:
 
 
 def _tower(tower: Tower, hidden: int) -> Iterator[Matrix]:
-    wide, positions = tower.hidden, tower.tokens_per_item + 1
+    wide, merged = tower.hidden, tower.hidden * tower.merge**2
     matrices = 3 if tower.is_gated else 2
     yield Matrix(Part.VISION, "vision_tower.patch_embedding", wide, 3 * tower.patch**2)
-    yield Matrix(Part.VISION, "vision_tower.position_embedding", positions, wide)
+    if tower.has_positions:
+        yield Matrix(Part.VISION, "vision_tower.position_embedding", tower.tokens_per_item + 1, wide)
     yield Matrix(Part.VISION, "vision_tower.self_attn", wide, wide, 4 * tower.layers)
     yield Matrix(Part.VISION, "vision_tower.mlp", wide, tower.ffn, matrices * tower.layers)
     yield Matrix(Part.VISION, "vision_tower.norms and biases", 9 * wide + tower.ffn, 1, tower.layers)
-    yield Matrix(Part.VISION, "multi_modal_projector.1", hidden, wide)
+    inner = merged if tower.merge > 1 else hidden
+    yield Matrix(Part.VISION, "multi_modal_projector.1", inner, merged)
     if tower.projector_matrices > 1:
-        yield Matrix(Part.VISION, "multi_modal_projector.2", hidden, hidden)
+        yield Matrix(Part.VISION, "multi_modal_projector.2", hidden, inner)

@@ -122,12 +122,12 @@ def _columns(arch: Architecture, layer: Layer, devices: int) -> int:
 def _images(arch: Architecture, flags: Flags, tokens: int, size: int) -> int:
     """The image encoder at as many images as fill its budget (vLLM 0.32, `multimodal/encoder_budget.py`)."""
     tower = arch.tower
-    if tower is None or flags.language_model_only or flags.limit_mm_per_prompt.get("image", 1) == 0:
+    if tower is None or flags.is_blind(sees_videos=tower.sees_videos):
         return 0
-    items = max(1, tokens // max(tower.tokens_per_item, 1))
+    items = max(1, tokens * tower.merge**2 // max(tower.tokens_per_item, 1))
     allowed = flags.max_num_seqs * flags.limit_mm_per_prompt.get("image", items)
     seen = min(items, allowed) * tower.tokens_per_item
-    return seen * (4 * tower.hidden + 2 * tower.ffn + 2 * arch.hidden) * size
+    return seen * (4 * tower.hidden + 2 * tower.ffn + 2 * arch.hidden // tower.merge**2) * size
 
 
 def _mib(size_bytes: int) -> str:

@@ -6,13 +6,14 @@ order of names, and placed the largest first; where there are more than can be l
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 from catalog.fit import Fit
 from catalog.hardware import Place
 
 SETS_LOOKED_AT = 4000
-PLACINGS_LOOKED_AT = 20_000
+PLACINGS_LOOKED_AT = 5000
+SEATS_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def _placing(models: Sequence[Fit], places: Sequence[Place]) -> dict[str, tuple[
     """Where all of `models` go, by name, as indexes of `places`; None where they do not fit, or none was found."""
     order = sorted(models, key=lambda one: (-one.reserved_bytes * one.spec.device_count, one.spec.name))
     budget = [PLACINGS_LOOKED_AT]
+    open_to = [frozenset(model.spec.name for model in models if one.name in model.on) for one in places]
 
     def place(at: int, free: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:
         if at == len(order):
@@ -88,12 +90,12 @@ def _placing(models: Sequence[Fit], places: Sequence[Place]) -> dict[str, tuple[
         allowed = [
             index for index, one in enumerate(places) if one.name in model.on and free[index] >= model.reserved_bytes
         ]
-        tried: set[tuple[int, ...]] = set()
+        tried: set[tuple[tuple[int, tuple[str, ...]], ...]] = set()
         for seats in combinations(allowed, model.spec.device_count):
-            alike = tuple(sorted(free[index] for index in seats))
+            alike = tuple(sorted((free[index], tuple(sorted(open_to[index]))) for index in seats))
+            if alike in tried:
+                continue  # the same room, open to the same models, on another card
             budget[0] -= 1
-            if alike in tried and len({one.on for one in order}) == 1:
-                continue  # the same room on another card of the same kind
             if budget[0] <= 0:
                 return None
             tried.add(alike)
@@ -115,11 +117,11 @@ def _told(models: Sequence[Fit], placed: Mapping[str, tuple[int, ...]], places: 
 
 
 def _short(one: Fit, other: Fit, places: Sequence[Place]) -> int:
-    """The least that is missing, over all ways to seat the two."""
+    """The least that is missing, over the ways to seat the two that are looked at."""
     seats = range(len(places))
     least = None
-    for mine in combinations(seats, one.spec.device_count):
-        for theirs in combinations(seats, other.spec.device_count):
+    for mine in islice(combinations(seats, one.spec.device_count), SEATS_LOOKED_AT):
+        for theirs in islice(combinations(seats, other.spec.device_count), SEATS_LOOKED_AT):
             taken = [one.reserved_bytes * (i in mine) + other.reserved_bytes * (i in theirs) for i in seats]
             missing = sum(max(0, used - places[i].capacity_bytes) for i, used in enumerate(taken))
             least = missing if least is None else min(least, missing)

@@ -88,7 +88,7 @@ def _from_dimensions(arch: Architecture, flags: Flags, online: Scheme | None) ->
     size = float_bytes(arch, flags.dtype)
     scheme = online or scheme_of(arch.quantisation)
     total, repacked, elements = 0.0, 0, 0
-    with_vision = not flags.language_model_only
+    with_vision = not _is_blind(arch, flags)
     for matrix in matrices_of(arch, with_head=not flags.embedder, with_vision=with_vision):
         is_quantised = scheme is not None and scheme.touches(matrix)
         held = scheme.bytes_of(matrix) if scheme is not None and is_quantised else matrix.elements * size
@@ -120,11 +120,15 @@ def _is_kept(name: str, part: Part, arch: Architecture, flags: Flags, stored: Sc
         # An engine for embeddings makes no head (vLLM 0.32, `models/adapters.py`), a tied one is the embedding.
         return not arch.is_tied and not flags.embedder
     if part is Part.VISION:
-        return not flags.language_model_only
+        return not _is_blind(arch, flags)
     if stored is not None and stored.name == "GPTQ":
         is_zero, is_order = name.endswith(".qzeros"), name.endswith(".g_idx")
         return not (is_zero and stored.is_symmetric) and not (is_order and not stored.has_order)
     return True
+
+
+def _is_blind(arch: Architecture, flags: Flags) -> bool:
+    return flags.is_blind(sees_videos=arch.tower is not None and arch.tower.sees_videos)
 
 
 def _held(name: str, tensor: Tensor, size: int, *, is_quantised: bool) -> int:

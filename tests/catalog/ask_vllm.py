@@ -1,7 +1,8 @@
 """Asks vLLM itself what configurations take: run by vLLM's Python, a list of configurations as JSON on standard input.
 
 For each it makes vLLM's own model class on PyTorch's meta device, which has shapes and no memory, and prints the bytes
-of its parameters, and what its layers and its KV cache manager say of keys and values.
+of its parameters, and what its layers and its KV cache manager say of keys and values; and the names and shapes that
+Transformers gives the tensors of such a checkpoint.
 """
 
 import json
@@ -13,18 +14,19 @@ from typing import Any
 
 os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 
-import torch  # type: ignore[import-not-found]
-from vllm.config import set_current_vllm_config  # type: ignore[import-not-found]
-from vllm.distributed import (  # type: ignore[import-not-found]
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from vllm.config import set_current_vllm_config
+from vllm.distributed import (
     destroy_model_parallel,
     init_distributed_environment,
     initialize_model_parallel,
 )
-from vllm.engine.arg_utils import EngineArgs  # type: ignore[import-not-found]
-from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase  # type: ignore[import-not-found]
-from vllm.model_executor.model_loader.utils import initialize_model  # type: ignore[import-not-found]
-from vllm.usage.usage_lib import UsageContext  # type: ignore[import-not-found]
-from vllm.v1.core import kv_cache_utils  # type: ignore[import-not-found]
+from vllm.engine.arg_utils import EngineArgs
+from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
+from vllm.model_executor.model_loader.utils import initialize_model
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.core import kv_cache_utils
 
 
 def ask(case: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def ask(case: dict[str, Any], scratch: Path) -> dict[str, Any]:
         torch.set_default_dtype(config.model_config.dtype)
         with torch.device("meta"):
             model = initialize_model(config)
+        tensors = _checkpoint(case)
     parameters = {id(one): one for one in model.parameters()}.values()
     layers = config.compilation_config.static_forward_context
     asked = {
@@ -54,6 +57,7 @@ def ask(case: dict[str, Any], scratch: Path) -> dict[str, Any]:
     groups = kv_cache_utils.get_kv_cache_groups(config, specs) if specs else []
     return {
         "name": case["name"],
+        "tensors": tensors,
         "weights_bytes": sum(one.numel() * one.element_size() for one in parameters),
         "kv_bytes_per_token": per_token,
         "kv_one_request_bytes": kv_cache_utils._max_memory_usage_bytes_from_groups(config, groups) if groups else 0,
@@ -62,6 +66,15 @@ def ask(case: dict[str, Any], scratch: Path) -> dict[str, Any]:
         "in_flight_tokens": config.max_in_flight_tokens,
         "max_positions": config.model_config.model_arch_config.derived_max_model_len_and_key[0],
     }
+
+
+def _checkpoint(case: dict[str, Any]) -> dict[str, list[int]]:
+    """Names and shapes of what Transformers would save of this model, unquantised."""
+    plain = {key: value for key, value in case["config"].items() if key not in ("quantization_config", "architectures")}
+    kind = AutoModel if case["is_encoder"] else AutoModelForCausalLM
+    with torch.device("meta"):
+        model = kind.from_config(AutoConfig.for_model(**plain))
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 if __name__ == "__main__":

@@ -230,4 +230,23 @@ OTHERS = (
         98304,
         "vLLM's log of Qwen/Qwen3-30B-A3B-Instruct-2507-FP8, in a bug report",
     ),
+    Known(
+        "Qwen2.5-VL-7B",
+        {
+            **llama(3584, 18944, 28, 28, 4, 152064, model_type="qwen2_5_vl", max_position_embeddings=128000),
+            "vision_config": {
+                "model_type": "qwen2_5_vl",
+                "depth": 32,
+                "hidden_size": 1280,
+                "intermediate_size": 3420,
+                "num_heads": 16,
+                "out_hidden_size": 3584,
+                "patch_size": 14,
+                "spatial_merge_size": 2,
+            },
+        },
+        8292166656 * 2,
+        57344,
+        "parameters in the metadata of Qwen/Qwen2.5-VL-7B-Instruct",
+    ),
 )

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from catalog.architecture import ENCODER_TYPES
 from catalog.checkpoint import Checkpoint
 from catalog.estimate import Estimate, estimate
 from catalog.flags import Flags
 from catalog.overheads import batched_tokens
 from catalog.spec import GIB
+from catalog.tensors import Tensor
 from tests.catalog.asked import ASKED, BERT, Asked
 from tests.catalog.configurations import AWQ, BIMEDIX2, BIOMEDLM, CHATDOCTOR, LLAMA_8B, MIXTRAL, QWEN_14B
 from tests.installation import CHECKOUT
@@ -142,6 +144,7 @@ def test_vllm_itself_says_the_same_of_weights_and_of_keys_and_values() -> None:
         {
             "name": one.name,
             "config": {**one.config, "architectures": [one.served_by]},
+            "is_encoder": one.config["model_type"] in ENCODER_TYPES,
             "flags": {
                 "max_model_len": one.max_model_len,
                 "max_num_seqs": 16,
@@ -175,9 +178,23 @@ def test_vllm_itself_says_the_same_of_weights_and_of_keys_and_values() -> None:
         }
         if one.is_padded:
             del compared["weights_bytes"]
+        if "quantization_config" not in one.config:
+            # The same from tensors, under the names that checkpoints have.
+            tensors = {name: Tensor("F32", tuple(shape)) for name, shape in answer["tensors"].items()}
+            exact = estimate(Checkpoint(one.config, tensors, None, "x"), flags).weights_bytes
+            assert exact == pytest.approx(answer["weights_bytes"], rel=0.01), one.name
         wrong += [
             f"{one.name}: {key} is {answer[key]}, and {value} here"
             for key, value in compared.items()
             if value != pytest.approx(answer[key], rel=0.01)
         ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("config", [one.config for one in ASKED], ids=[one.name for one in ASKED])
+def test_a_config_with_a_wrong_value_gives_some_estimate_and_no_crash(config: dict[str, Any]) -> None:
+    for key in config:
+        for wrong in (None, "x", [], {}, 0, -1, [1], True, 3.5):
+            told = estimated({**config, key: wrong}, 512)
+            assert told.longest(16 * GIB) >= 0
+            assert told.need_bytes == sum(piece.bytes for piece in told.pieces)

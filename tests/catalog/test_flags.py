@@ -72,3 +72,12 @@ def test_a_context_beyond_the_models_own_can_be_allowed() -> None:
 def test_a_value_of_another_kind_is_refused_by_the_flags_name(args: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         flags_of(spec(vllm_args=args))
+
+
+def test_a_tower_is_left_out_where_nothing_that_it_sees_may_come() -> None:
+    assert Flags(9, language_model_only=True).is_blind(sees_videos=True)
+    no_image = Flags(9, limit_mm_per_prompt={"image": 0})
+    assert no_image.is_blind(sees_videos=False)
+    assert not no_image.is_blind(sees_videos=True)
+    assert Flags(9, limit_mm_per_prompt={"image": 0, "video": 0}).is_blind(sees_videos=True)
+    assert not Flags(9).is_blind(sees_videos=False)

@@ -94,3 +94,8 @@ def test_a_file_that_names_no_architecture_or_is_absent_is_named(tmp_path: Path)
         read_gguf(write_gguf(tmp_path / "m.gguf", {}, {}))
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_gguf(tmp_path / "absent.gguf")
+
+
+def test_an_architecture_has_the_name_that_a_config_json_gives_it(tmp_path: Path) -> None:
+    config, _ = read_gguf(write_gguf(tmp_path / "m.gguf", {"general.architecture": "gemma3"}, {}))
+    assert config["model_type"] == "gemma3_text"

@@ -83,6 +83,7 @@ def test_vision_is_left_out_where_it_is_switched_off() -> None:
     assert weigh(bimedix2).bytes - weigh(bimedix2, language_model_only=True).bytes > 0.5 * GIB
     tensors = {"vision_tower.fc.weight": Tensor("F16", (8, 8)), "model.norm.weight": Tensor("F16", (8,))}
     assert weigh(bimedix2, tensors, language_model_only=True).bytes == 16
+    assert weigh(bimedix2, tensors, limit_mm_per_prompt={"image": 0}).bytes == 16
 
 
 def test_what_is_not_known_is_as_large_as_its_files_and_said() -> None:
