@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from catalog import download as module
-from catalog import staging
+from catalog import download as module, staging
 from catalog.download import Downloads, Stop, Stopped, in_order, origin_of
 from catalog.fetch import FetchError
 from catalog.hub import Hub
