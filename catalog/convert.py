@@ -8,7 +8,6 @@ had not to change, and holds a note of what was done (`rota-conversion.json`).
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -215,7 +214,8 @@ def main() -> int:
     except (ConversionError, OSError, ValueError) as error:
         print(f"error: {arguments.source} was not converted: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"done": done}, indent=2))
+    for line in done:
+        print(f"  {line}")
     return 0
 
 
