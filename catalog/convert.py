@@ -8,7 +8,6 @@ had not to change, and holds a note of what was done (`rota-conversion.json`).
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -105,11 +104,8 @@ def _convert_folder(source: Path, target: Path, tokenizer: Path | None, dtype: s
     else:
         for path in (*sources, *source.glob("*.safetensors.index.json")):
             _link(path, target / path.name)
-    if config.get("model_type") in {"llama", "mistral", "mixtral"} and (target / convert_llama.MODEL).is_file():
+    if config.get("model_type") in convert_llama.FAMILY:
         done += convert_llama.mend(target)
-    elif convert_llama.OLD_ARCHITECTURE in config.get("architectures", []):
-        write(target / "config.json", {**read(target / "config.json"), "architectures": ["LlamaForCausalLM"]})
-        done.append("config.json: architectures in today's spelling; there is no tokenizer.model to check the rest by")
     return done
 
 
@@ -126,7 +122,8 @@ def _rewrite(config: dict[str, Any], sources: list[Path], target: Path, dtype: s
 
     total_bytes = rewrite(sources, target, dtype, change)
     own = convert_gpt2.folded_config(config) if is_gpt2 else config
-    if dtype != "keep" and config.get("torch_dtype", config.get("dtype", "float32")) == "float32":
+    stated = config.get("torch_dtype", config.get("dtype", "float32"))
+    if dtype == "bfloat16" or (dtype == "float16" and stated == "float32"):
         own = {**own, "dtype" if "dtype" in config else "torch_dtype": dtype}
     write(target / "config.json", own)
     done = [f"{len(sources)} {sources[0].suffix} files written as safetensors, {total_bytes / 2**20:.1f} MiB"]
@@ -139,9 +136,14 @@ def _rewrite(config: dict[str, Any], sources: list[Path], target: Path, dtype: s
 
 def _is_tied(config: dict[str, Any]) -> bool:
     """Whether the head is the embedding: as the configuration says, or else as its class does."""
+    if "tie_word_embeddings" in config:
+        return bool(config["tie_word_embeddings"])
     from transformers import AutoConfig
 
-    return bool(AutoConfig.for_model(**config).tie_word_embeddings)
+    try:
+        return bool(AutoConfig.for_model(config.get("model_type", "")).tie_word_embeddings)
+    except ValueError:
+        return False  # a class that Transformers does not know: its head is written, whatever it is
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -212,7 +214,8 @@ def main() -> int:
     except (ConversionError, OSError, ValueError) as error:
         print(f"error: {arguments.source} was not converted: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"done": done}, indent=2))
+    for line in done:
+        print(f"  {line}")
     return 0
 
 

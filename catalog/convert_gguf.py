@@ -61,4 +61,6 @@ def convert_gguf(source: Path, target: Path) -> list[str]:
         ) from error
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(**where).save_pretrained(target)
+    for path in target.iterdir():
+        path.chmod(0o644)  # safetensors makes it for its owner only, and engines may run as somebody else
     return [f"GGUF of architecture {architecture} dequantised to bfloat16"]

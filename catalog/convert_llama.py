@@ -15,6 +15,9 @@ from typing import Any
 MODEL = "tokenizer.model"
 OLD_TOKENIZER = "LLaMATokenizer"
 OLD_ARCHITECTURE = "LLaMAForCausalLM"
+PLAIN_TOKENIZER = "PreTrainedTokenizerFast"
+FAMILY = {"llama", "mistral", "mixtral"}
+"""The model types whose sentencepiece models are read like LLaMA's."""
 SAMPLES = (
     "Patient: I have had a fever of 38.5 degrees for 3 days.",
     "If you are a doctor, please answer the medical questions based on the patient's description.",
@@ -22,7 +25,6 @@ SAMPLES = (
     "  two  spaces, and three   ",
 )
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
-_NUMBERS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 class TokenizerUnlike(Exception):
@@ -31,7 +33,7 @@ class TokenizerUnlike(Exception):
 
 def reasons(folder: Path, config: dict[str, Any]) -> list[str]:
     """What of the small files in `folder` vLLM 0.32 with Transformers 5 does not load, or reads wrongly."""
-    if config.get("model_type") not in {"llama", "mistral", "mixtral"}:
+    if config.get("model_type") not in FAMILY:
         return []
     found = []
     if OLD_ARCHITECTURE in config.get("architectures", []):
@@ -47,40 +49,54 @@ def reasons(folder: Path, config: dict[str, Any]) -> list[str]:
 
 
 def mend(folder: Path) -> list[str]:
-    """Mend the small files in `folder`, which has a tokenizer.model. Returns what was done.
+    """Mend the small files in `folder`. Returns what was done.
 
     Raises: TokenizerUnlike.
     """
-    import sentencepiece  # type: ignore[import-not-found, unused-ignore]
-
-    pieces = sentencepiece.SentencePieceProcessor(str(folder / MODEL))
+    pieces = _pieces(folder)
     done = []
     for name in ("config.json", "generation_config.json"):
         content = read(folder / name)
-        if content and (mended := _with_numbers(content, pieces)) != content:
+        if content and (mended := _mended(content, pieces)) != content:
             write(folder / name, mended)
             changed = sorted(key for key in mended if mended[key] != content.get(key))
-            done.append(f"{name}: {', '.join(changed)} as the tokenizer has them")
+            done.append(f"{name}: {', '.join(changed)} as LLaMA's tokenizer has them")
     config = read(folder / "tokenizer_config.json")
-    if not (folder / "tokenizer.json").is_file() or config.get("tokenizer_class") == OLD_TOKENIZER:
+    is_old = config.get("tokenizer_class") == OLD_TOKENIZER
+    is_there = (folder / "tokenizer.json").is_file()
+    if pieces is not None and (is_old or not is_there):
         _write_tokenizer(folder, config, pieces)
         done.append("tokenizer.json written from tokenizer.model, with BOS")
+    elif is_old and is_there:
+        write(folder / "tokenizer_config.json", {**config, "tokenizer_class": PLAIN_TOKENIZER})
+        done.append("tokenizer_config.json: tokenizer_class in today's spelling")
     return done
 
 
-def _with_numbers(config: dict[str, Any], pieces: Any) -> dict[str, Any]:
-    """`config` with today's name, and with the numbers of special tokens where what it has names another one."""
+def _pieces(folder: Path) -> Any:
+    """The sentencepiece model, or None where there is none."""
+    if not (folder / MODEL).is_file():
+        return None
+    import sentencepiece  # type: ignore[import-not-found, unused-ignore]
+
+    return sentencepiece.SentencePieceProcessor(str(folder / MODEL))
+
+
+def _mended(config: dict[str, Any], pieces: Any) -> dict[str, Any]:
+    """`config` with today's name, and with the numbers of special tokens where what it has names another of them.
+
+    Without a sentencepiece model LLaMA's own are taken: <unk> 0, <s> 1, </s> 2.
+    """
+    unknown, bos, eos = (0, 1, 2) if pieces is None else (pieces.unk_id(), pieces.bos_id(), pieces.eos_id())
     mended = dict(config)
     if OLD_ARCHITECTURE in config.get("architectures", []):
         mended["architectures"] = ["LlamaForCausalLM"]
-    right = {"bos_token_id": pieces.bos_id(), "eos_token_id": pieces.eos_id(), "pad_token_id": None}
-    controls = {pieces.unk_id(), pieces.bos_id(), pieces.eos_id()}
-    for key in _NUMBERS:
+    for key, right in (("bos_token_id", bos), ("eos_token_id", eos), ("pad_token_id", None)):
         number = config.get(key)
         if not isinstance(number, int):
             continue
-        if number < 0 or (key != "pad_token_id" and number in controls):  # padding with <unk> or </s> is usual
-            mended[key] = right[key]
+        if number < 0 or (right is not None and number in {unknown, bos, eos}):  # padding with one of them is usual
+            mended[key] = right
     return mended
 
 
@@ -106,7 +122,7 @@ def _write_tokenizer(folder: Path, config: dict[str, Any], pieces: Any) -> None:
     backend.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), normalizers.Replace(" ", _SPACE)])
     backend.pre_tokenizer = None
     backend.save(str(folder / "tokenizer.json"))
-    write(folder / "tokenizer_config.json", {**own, "tokenizer_class": "PreTrainedTokenizerFast"})
+    write(folder / "tokenizer_config.json", {**own, "tokenizer_class": PLAIN_TOKENIZER})
     made = AutoTokenizer.from_pretrained(folder)
     first = [pieces.bos_id()] if adds["add_bos_token"] else []
     last = [pieces.eos_id()] if adds["add_eos_token"] else []

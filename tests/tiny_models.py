@@ -162,6 +162,7 @@ def chatdoctor(folder: Path) -> dict[str, float]:
     pickled(model, folder, shards=2)
     change(folder / "config.json", architectures=["LLaMAForCausalLM"], torch_dtype="float32")
     change(folder / "config.json", bos_token_id=0, eos_token_id=1, pad_token_id=-1, max_sequence_length=2048)
+    forget(folder / "config.json", "rope_parameters", "head_dim", "attention_bias", "mlp_bias", "pretraining_tp")
     torch.save(Path("an object of a class that no loader should make"), folder / "training_args.bin")
     return next_tokens(model)
 
@@ -212,6 +213,7 @@ def biomedlm(folder: Path) -> list[float]:
     model = GPT2LMHeadModel(config).eval()
     pickled(model, folder, shards=1)
     change(folder / "config.json", torch_dtype="float32", transformers_version="4.6.0.dev0")
+    forget(folder / "config.json", "tie_word_embeddings", "pad_token_id", "add_cross_attention")
     with torch.no_grad():
         last = model.transformer(torch.tensor([tokenizer.encode(EVIDENCE).ids])).last_hidden_state[0, -1]
     numbers: list[float] = torch.nn.functional.normalize(last, dim=0).tolist()
@@ -354,6 +356,12 @@ def write(path: Path, **content: Any) -> None:
 
 def change(path: Path, **content: Any) -> None:
     write(path, **{**json.loads(path.read_text()), **content})
+
+
+def forget(path: Path, *keys: str) -> None:
+    """Take out what the Transformers of the time did not write."""
+    content = json.loads(path.read_text())
+    write(path, **{key: content[key] for key in content if key not in keys})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ It runs once in vLLM's environment, for all the tests that look at a part of it,
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,13 @@ def llama(folder: Path) -> dict[str, Any]:
     for path in (folder / "tokenizer").iterdir():
         (folder / "right" / path.name).write_bytes(path.read_bytes())
     convert(folder / "right", folder / "mended")
+    # The same, with today's tokenizer under the old name, and no sentencepiece model.
+    shutil.copytree(folder / "right", folder / "named")
+    (folder / "named" / "tokenizer.model").unlink()
+    shutil.copy(folder / "new" / "tokenizer.json", folder / "named")
+    change(folder / "named" / "config.json", architectures=["LLaMAForCausalLM"], bos_token_id=0, eos_token_id=1)
+    convert(folder / "named", folder / "renamed")
+    renamed = json.loads((folder / "renamed" / "config.json").read_text())
     weights = [folder / name / "model.safetensors" for name in ("right", "mended")]
     return {
         "done": done,
@@ -100,9 +108,10 @@ def llama(folder: Path) -> dict[str, Any]:
         "ids": [made(text).input_ids for text in texts],
         "pieces": [[pieces.bos_id(), *pieces.encode(text)] for text in texts],
         "special": [made.bos_token, made.eos_token, made.unk_token],
-        "needs": [needs_conversion(folder / name) for name in ("old", "new", "right", "mended")],
+        "needs": [needs_conversion(folder / name) for name in ("old", "new", "right", "mended", "named", "renamed")],
+        "renamed": [renamed["architectures"], renamed["bos_token_id"], renamed["eos_token_id"]],
+        "renamed ids": AutoTokenizer.from_pretrained(folder / "renamed")(texts[0]).input_ids,
         "same file": weights[0].samefile(weights[1]),
-        "mended": convert_error(folder / "new", folder / "mended"),
     }
 
 

@@ -46,10 +46,17 @@ def test_text_is_split_as_sentencepiece_splits_it_with_bos(in_vllm: dict[str, An
 
 @pytest.mark.vllm
 def test_what_was_mended_needs_no_conversion_any_more(in_vllm: dict[str, Any]) -> None:
-    old, new, right, mended = in_vllm["llama"]["needs"]
+    old, new, right, mended, named, renamed = in_vllm["llama"]["needs"]
     assert "pickles" in old
     assert right == "its tokenizer is a LLaMATokenizer, which Transformers 5 does not load"
-    assert [new, mended] == [None, None]
+    assert "LLaMAForCausalLM of 2023" in named
+    assert [new, mended, renamed] == [None, None, None]
+
+
+@pytest.mark.vllm
+def test_without_a_sentencepiece_model_only_names_and_numbers_are_mended(in_vllm: dict[str, Any]) -> None:
+    assert in_vllm["llama"]["renamed"] == [["LlamaForCausalLM"], 1, 2]
+    assert in_vllm["llama"]["renamed ids"] == in_vllm["llama"]["pieces"][0]
 
 
 @pytest.mark.vllm
