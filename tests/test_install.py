@@ -67,3 +67,22 @@ def test_an_environment_in_use_is_not_made_anew(install: ModuleType, tmp_path: P
         with pytest.raises(install.InstallError, match="make stop first"):
             install._make(tmp_path / ".venv")
     assert not install._is_running()
+
+
+def test_the_cpu_builds_torchvision_is_mended_so_that_it_can_be_imported(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = tmp_path / ".venv-vllm" / "lib" / "python3.11" / "site-packages"
+    (site / "torchvision").mkdir(parents=True)
+    (site / "torchvision" / "extension.py").write_text("def _has_ops():\n    return False\n")
+    removed: list[str] = []
+
+    def runs(folder: Path, code: str) -> bool:
+        return "torch.library.define" in (site / "torchvision" / "extension.py").read_text()
+
+    monkeypatch.setattr(install, "_runs", runs)
+    monkeypatch.setattr(install, "_step", lambda title, folder, *arguments: removed.extend(arguments))
+    install._mend_cpu_build(tmp_path / ".venv-vllm")
+    assert removed == []
+    compile((site / "torchvision" / "extension.py").read_text(), "extension.py", "exec")
+    assert [path.name for path in site.glob("*.dist-info")] == [f"vllm-{install.VLLM_VERSION}+cpu.dist-info"]
