@@ -24,7 +24,7 @@ from catalog.fetch import GGUF_GROWS, FetchError, convert
 from catalog.hub import Origin
 from catalog.hub_errors import HubError
 from catalog.manifest import Manifest, fault_of, record_of, records_of, write_manifest, write_whole
-from catalog.place import folder_of, free_bytes, gib, staging_of
+from catalog.place import amount, folder_of, free_bytes, staging_of
 from catalog.snapshot import FILES_FILE, Seen, Snapshot, Wanted
 from catalog.spec import ModelSpec
 
@@ -67,7 +67,7 @@ class Staging:
             part = self._part(wanted)
             if wanted in kept:
                 done += wanted.record.size_bytes
-            elif part.is_file() and part.stat().st_size <= wanted.record.size_bytes:
+            elif part.is_file():
                 done += part.stat().st_size
         return done
 
@@ -82,8 +82,9 @@ class Staging:
         """Raises: FetchError if the disk has too little free, beside what is promised to others."""
         room, free = self.room_bytes(), max(0, free_bytes(self.target) - promised_bytes)
         if room > free:
-            what = f"{self.spec.name} needs {gib(room)} on the disk, and {gib(free)} are free at {self.target.parent}"
-            raise FetchError(f"{what}: make {gib(room - free)} free there, or set 'weights' to a place on another disk")
+            what = f"{self.spec.name} needs {amount(room)} on the disk, and {amount(free)} are free"
+            remedy = f"make {amount(room - free)} free, or set 'weights' to a place on another disk"
+            raise FetchError(f"{what} at {self.target.parent}: {remedy}")
 
     def bring(self, root: Path, watch: Watch, lock: int) -> Manifest:
         """Download what is missing, verify, convert and put the folder into place. Its lock is held, as `lock`.

@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def test_all_of_a_catalog_is_brought_and_what_has_no_source_is_the_users(project: Project) -> None:
     done = project.download("--all")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("m: ready: 0.00 GiB from o/m at ")
+    assert done.stdout.splitlines()[0].startswith("m: ready: 0.0 MiB from o/m at ")
     assert "mine: missing: the catalog names no source" in done.stderr
     assert project.lies("m") > WANTED
     named = project.download("mine")
