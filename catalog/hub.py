@@ -23,8 +23,8 @@ MOST_TRIES = 6
 """How often in a row a file is tried without one more byte: half a minute, with the waits between."""
 FIRST_TRIES = 4
 """How often the question is tried that all begins with: who is offline shall be told soon."""
-MOST_WAIT_S = 300.0
-"""Who asks for a longer wait is told to the user instead."""
+MOST_WAIT_S = 310.0
+"""The longest wait that is waited: the hub counts requests over five minutes. Who asks for more is told to the user."""
 SEGMENT_BYTES = 32 * 10**9
 """Larger files are asked for in pieces: the hub's CDN gives no file above 50 GB at once (`MAX_HTTP_DOWNLOAD_SIZE`)."""
 SMALL_BYTES = 64 * 2**20

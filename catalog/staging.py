@@ -12,6 +12,7 @@ At the end `files`, or `converted`, gets its manifest and is renamed into place.
 
 import os
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,9 @@ from catalog.manifest import Manifest, fault_of, record_of, records_of, write_ma
 from catalog.place import amount, folder_of, free_bytes, staging_of
 from catalog.snapshot import FILES_FILE, Seen, Snapshot, Wanted
 from catalog.spec import ModelSpec
+
+_CONVERTING = threading.Lock()
+"""One conversion at a time: each takes as much memory as a shard has bytes."""
 
 
 class Watch(Protocol):
@@ -177,7 +181,8 @@ class Staging:
             watch.doing(f"converting: {why}")
             ready = self._folder / "converted"
             shutil.rmtree(ready, ignore_errors=True)
-            convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
+            with _CONVERTING:
+                convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
             if self._gguf is not None:
                 self._lay_tokenizer(ready)
             records = records_of(ready)
