@@ -55,10 +55,12 @@ def convert_gguf(source: Path, target: Path) -> list[str]:
     except ValueError as error:
         if "architecture" not in str(error) or "not supported" not in str(error):
             raise
-        known = ", ".join(sorted(GGUF_SUPPORTED_ARCHITECTURES))
+        known = ", ".join(sorted(set(GGUF_SUPPORTED_ARCHITECTURES) - {"general", "tokenizer"}))
         raise GgufUnusable(
             f"Transformers cannot read GGUF files of architecture '{architecture}' (it reads {known}): {PLUGIN}"
         ) from error
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(**where).save_pretrained(target)
+    for path in target.iterdir():
+        path.chmod(0o644)  # safetensors makes it for its owner only, and engines may run as somebody else
     return [f"GGUF of architecture {architecture} dequantised to bfloat16"]

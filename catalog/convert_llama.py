@@ -19,7 +19,9 @@ SAMPLES = (
     "Patient: I have had a fever of 38.5 degrees for 3 days.",
     "If you are a doctor, please answer the medical questions based on the patient's description.",
     "naïve café, 漢字, сердце 🙂\n\tand tabs",
+    "  two  spaces, and three   ",
 )
+_SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 _NUMBERS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -83,22 +85,34 @@ def _with_numbers(config: dict[str, Any], pieces: Any) -> dict[str, Any]:
 
 
 def _write_tokenizer(folder: Path, config: dict[str, Any], pieces: Any) -> None:
-    """Write tokenizer.json and tokenizer_config.json from the sentencepiece model."""
-    from transformers import LlamaTokenizer
+    """Write tokenizer.json and tokenizer_config.json from the sentencepiece model.
+
+    Its class is the plain one: Transformers 5 gives a LlamaTokenizer rules of its own, which lose leading spaces.
+
+    Raises: TokenizerUnlike.
+    """
+    from tokenizers import normalizers  # type: ignore[import-not-found, unused-ignore]
+    from transformers import AutoTokenizer, LlamaTokenizer
 
     names = {f"{role}_token": pieces.id_to_piece(getattr(pieces, f"{role}_id")()) for role in ("unk", "bos", "eos")}
     adds = {"add_bos_token": config.get("add_bos_token", True), "add_eos_token": config.get("add_eos_token", False)}
-    (folder / "tokenizer.json").unlink(missing_ok=True)
-    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    for name in ("tokenizer.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
     kept = {key: value for key, value in config.items() if value != "" and not key.startswith("sp_model")}
-    write(folder / "tokenizer_config.json", {**kept, **names, **adds, "tokenizer_class": "LlamaTokenizer"})
-    made = LlamaTokenizer.from_pretrained(folder)
+    own = {**kept, **names, **adds}
+    write(folder / "tokenizer_config.json", {**own, "tokenizer_class": "LlamaTokenizer"})
+    backend = LlamaTokenizer.from_pretrained(folder).backend_tokenizer
+    # As sentencepiece does it: one more space before the text, then a mark for each space.
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), normalizers.Replace(" ", _SPACE)])
+    backend.pre_tokenizer = None
+    backend.save(str(folder / "tokenizer.json"))
+    write(folder / "tokenizer_config.json", {**own, "tokenizer_class": "PreTrainedTokenizerFast"})
+    made = AutoTokenizer.from_pretrained(folder)
     first = [pieces.bos_id()] if adds["add_bos_token"] else []
     last = [pieces.eos_id()] if adds["add_eos_token"] else []
     for sample in SAMPLES:
         if made(sample).input_ids != [*first, *pieces.encode(sample), *last]:
             raise TokenizerUnlike(f"the tokenizer made from {MODEL} splits {sample!r} differently than it")
-    made.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ Rule: one shard of the target is in memory at a time, however large the source i
 """
 
 import json
+import pickle  # only for the name of its error
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,8 +57,13 @@ def tensors_of(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         # Files from before PyTorch 1.6 are no zip archives: they cannot be mapped and are read whole.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:
-        raise WeightsUnusable(f"{path.name} is no pickle of plain tensors: {error}") from error
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message goes on to say how the code can be run all the same.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it asks for {named[1]}" if named else str(error).partition(".")[0]
+        raise WeightsUnusable(f"{path.name} is no pickle of plain tensors ({what}): nothing in it was run") from error
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsUnusable(f"{path.name} cannot be read as PyTorch's weights: {error}") from error
     for name in list(state):
         tensor = state.pop(name)
         if not isinstance(tensor, torch.Tensor):

@@ -1,10 +1,11 @@
-"""Whole installations for the command line, of fakes: one that runs, one that does not."""
+"""What several folders of tests share: whole installations of fakes, and the tiny checkpoints of the five models."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import Five, lay_out
 from tests.installation import Installation, fake_model, running
 
 
@@ -19,3 +20,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return Installation(Path(tmp_path_factory.mktemp("i")), [fake_model("a")], {"Chat": "a"}, 4.5)
+
+
+@pytest.fixture(scope="session")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Five:
+    return lay_out(Path(tmp_path_factory.mktemp("five")))

@@ -5,6 +5,7 @@ tokenizers are trained on a few sentences. The weights are drawn wide enough tha
 unpacking that is wrong changes the answers.
 """
 
+import importlib
 import json
 import sys
 import tempfile
@@ -31,10 +32,11 @@ from transformers import (
 )
 
 GROUP = 128
-PROMPT = list(range(20, 60, 3))
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
-"""Which of eight neighbouring columns lies in each nibble, the lowest first. Source: AutoAWQ, `awq/utils/packing_utils.py`
-and vLLM 0.32, `quantization/auto_awq.py` (the reverse of it)."""
+"""Which of eight neighbouring columns lies in each nibble, the lowest first.
+
+Source: AutoAWQ, awq/utils/packing_utils.py; vLLM 0.32 has the reverse of it in quantization/auto_awq.py.
+"""
 
 SENTENCES = [
     "The patient reports chest pain and shortness of breath since this morning.",
@@ -45,6 +47,8 @@ SENTENCES = [
     "Blood pressure 120 over 80, heart rate 72, temperature 36.9 degrees.",
     '{"decision": "approve", "reason": "covered", "amount": 100}',
 ]
+PROMPT = list(range(20, 60, 3))
+EVIDENCE = SENTENCES[2]
 TEXT = {
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -88,6 +92,9 @@ def main(folder: Path) -> None:
     old_tokenizer(folder / "decapoda-research" / "llama-7b-hf")
     write(
         folder / "references.json",
+        prompt=PROMPT,
+        evidence=EVIDENCE,
+        cpu={"int4 experts": torch.cpu._is_amx_tile_supported(), "torchvision": has_torchvision()},
         chatdoctor=chatdoctor(folder / "zl111" / "ChatDoctor" / "result"),
         mixtral=mixtral(folder / "casperhansen" / "mixtral-instruct-awq"),
         qwen=qwen(folder / "Qwen" / "Qwen2.5-14B-Instruct-AWQ"),
@@ -97,7 +104,8 @@ def main(folder: Path) -> None:
 
 def llava(folder: Path) -> None:
     """Llava as BiMediX2-8B-hf: CLIP and a Llama 3, two shards of safetensors, a processor with a chat template."""
-    tokenizer = byte_level(folder, LLAMA3, bos_token=LLAMA3[0], eos_token="<|eot_id|>", pad_token="<pad>")
+    own = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "pad_token": "<pad>"}
+    tokenizer = byte_level(folder, LLAMA3, **own)
     image_token = tokenizer.token_to_id("<image>")
     vision = CLIPVisionConfig(
         hidden_size=64,
@@ -137,7 +145,7 @@ def llava(folder: Path) -> None:
     write(
         folder / "processor_config.json",
         processor_class="LlavaProcessor",
-        image_token="<image>",
+        image_token=LLAMA3[5],
         patch_size=14,
         num_additional_image_tokens=1,
         vision_feature_select_strategy="default",
@@ -147,7 +155,9 @@ def llava(folder: Path) -> None:
 
 def chatdoctor(folder: Path) -> dict[str, float]:
     """Llama as a trainer of 2023 left it: fp32 pickles in shards, the old names, no tokenizer, and his arguments."""
-    config = LlamaConfig(**TEXT | {"num_key_value_heads": 4}, vocab_size=401, max_position_embeddings=2048)  # one more, as a trainer's [PAD]
+    config = LlamaConfig(
+        **TEXT | {"num_key_value_heads": 4}, vocab_size=401, max_position_embeddings=2048
+    )  # one more, as a trainer's [PAD]
     model = LlamaForCausalLM(config)
     pickled(model, folder, shards=2)
     change(folder / "config.json", architectures=["LLaMAForCausalLM"], torch_dtype="float32")
@@ -186,7 +196,8 @@ def qwen(folder: Path) -> dict[str, float]:
 
 def biomedlm(folder: Path) -> list[float]:
     """GPT-2 as BioMedLM: attention divided by the number of the layer, one fp32 pickle, a tokenizer of its own."""
-    tokenizer = byte_level(folder, ("<|endoftext|>",), tokenizer_class="GPT2Tokenizer", eos_token="<|endoftext|>")
+    own = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"}
+    tokenizer = byte_level(folder, ("<|endoftext|>",), **own)
     config = GPT2Config(
         n_layer=8,
         n_embd=128,
@@ -202,7 +213,7 @@ def biomedlm(folder: Path) -> list[float]:
     pickled(model, folder, shards=1)
     change(folder / "config.json", torch_dtype="float32", transformers_version="4.6.0.dev0")
     with torch.no_grad():
-        last = model.transformer(torch.tensor([tokenizer.encode(SENTENCES[2]).ids])).last_hidden_state[0, -1]
+        last = model.transformer(torch.tensor([tokenizer.encode(EVIDENCE).ids])).last_hidden_state[0, -1]
     numbers: list[float] = torch.nn.functional.normalize(last, dim=0).tolist()
     return numbers
 
@@ -250,6 +261,10 @@ def pickled(model: torch.nn.Module, folder: Path, shards: int) -> None:
     model.config.save_pretrained(folder)
     change(folder / "config.json", architectures=[type(model).__name__])
     state = model.float().state_dict()
+    if model.config.model_type == "gpt2":  # old versions of Transformers saved the causal mask too
+        size = model.config.n_positions
+        state["transformer.h.0.attn.bias"] = torch.ones(1, 1, size, size, dtype=torch.uint8).tril()
+        state["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
     if shards == 1:
         torch.save(state, folder / "pytorch_model.bin")
         return
@@ -322,6 +337,15 @@ def next_tokens(model: torch.nn.Module) -> dict[str, float]:
         scores = model.float().eval()(torch.tensor([PROMPT])).logits[0, -1].log_softmax(-1)
     best = scores.topk(5)
     return {str(token): value for token, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)}
+
+
+def has_torchvision() -> bool:
+    """Whether it can be imported: the CUDA build is there and cannot, where PyTorch is the CPU build."""
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):
+        return False
+    return True
 
 
 def write(path: Path, **content: Any) -> None:

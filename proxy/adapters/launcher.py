@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.amounts import sleep_levels_of
-from catalog.render import Launch, Preparation, Seat, launch, static_env
+from catalog.render import Launch, Preparation, Seat, canonical_flag, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
+
+GGUF = ".gguf"
+CONFIG = "config.json"
+PLUGIN = "vllm_gguf_plugin*"
+"""What the plugin's installation leaves in site-packages."""
 
 
 class Devices(Protocol):
@@ -28,13 +33,47 @@ class Devices(Protocol):
 
 
 def missing_weights(spec: ModelSpec) -> WeightsMissing | None:
-    """The error if `spec`'s folder holds no model."""
-    if (Path(spec.weights) / "config.json").is_file():
+    """The error if `spec`'s folder holds no model, or its GGUF file lacks what vLLM's plugin reads beside it."""
+    weights = Path(spec.weights)
+    missing = None
+    if weights.suffix != GGUF:
+        if not (weights / CONFIG).is_file():
+            missing = f"no {CONFIG} in {weights}"
+    elif not weights.is_file():
+        missing = f"no file {weights}"
+    elif not _config_of_gguf(spec).is_file():
+        what = f"{spec.name}'s GGUF file has no configuration beside it: vLLM takes that and the tokenizer from there"
+        remedy = f"put the original model's {CONFIG} and tokenizer files in one folder with it, or name their folder"
+        return WeightsMissing(
+            f"{what}. {remedy}: vllm_args: {{tokenizer: FOLDER}}", detail=f"no {_config_of_gguf(spec)}"
+        )
+    if missing is None:
         return None
     fetch = (
         f"fetch them with: bin/download_models.py {spec.name}" if spec.source else "put the model where 'weights' says"
     )
-    return WeightsMissing(f"{spec.name}'s weights are missing: {fetch}", detail=f"no config.json in {spec.weights}")
+    return WeightsMissing(f"{spec.name}'s weights are missing: {fetch}", detail=missing)
+
+
+def _config_of_gguf(spec: ModelSpec) -> Path:
+    """Where the plugin reads the configuration. Source: vllm-gguf-plugin 0.0.5, plugin.py, _get_gguf_config_source."""
+    flags = {canonical_flag(flag): value for flag, value in spec.vllm_args.items()}
+    named = flags.get("hf-config-path") or flags.get("tokenizer")
+    return (Path(str(named)) if named else Path(spec.weights).parent) / CONFIG
+
+
+def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
+    """Why the vLLM of `executable` serves no GGUF file, in words; None if it does, or if that cannot be seen.
+
+    vLLM 0.32 itself reads none: it takes the file for JSON and fails after ten seconds.
+    """
+    sites = list(executable.parent.parent.glob("lib/python*/site-packages"))
+    if Path(spec.weights).suffix != GGUF or not sites or any(any(site.glob(PLUGIN)) for site in sites):
+        return None
+    return (
+        f"{spec.name}'s weights are a GGUF file, which vLLM serves with its plugin only: install it with "
+        f"{executable.parent / 'pip'} install vllm-gguf-plugin, or let the file be converted (source: {{file: ...}})"
+    )
 
 
 class Launcher:
@@ -57,6 +96,10 @@ class Launcher:
         self.check(spec)
         own = [device for device in self._devices.devices if device.id in devices]
         is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
+        if Path(spec.weights).suffix == GGUF and not is_gpu:
+            # Its engine becomes ready, and ends at the first request: "Triton dequant kernels require CUDA tensors".
+            what = f"{spec.name}'s weights are a GGUF file, which vLLM's plugin computes on a GPU only"
+            raise EngineStartFailed(f"{what}: let it be converted (source: {{file: ...}})", lasts=Lasts.LASTING)
         seat = Seat(
             total_bytes=min(device.total_bytes for device in own) if is_gpu else None,
             awake_bytes=awake_bytes,
@@ -85,6 +128,8 @@ class Launcher:
         if not executable.is_file():
             what = f"{spec.name} has no vLLM to run with; install it with: bin/manage_vllm.sh install-vllm"
             raise EngineStartFailed(what, detail=f"{executable} is not there")
+        if (why := _without_plugin(spec, executable)) is not None:
+            raise EngineStartFailed(why)
         if (holder := port_holder(spec.port)) is not None:
             what = f"{spec.name} listens on port {spec.port}, and another process has it: free it, or change 'port'"
             raise PortTaken(what, detail=f"{holder} has it")

@@ -86,6 +86,51 @@ def test_missing_weights_name_the_command_that_fetches_them(spec: ModelSpec, tmp
         prepare(tmp_path / "vllm", known)
 
 
+@pytest.fixture
+def gguf(spec: ModelSpec, tmp_path: Path) -> ModelSpec:
+    """A GGUF file with its original's configuration beside it, and a vLLM with the plugin."""
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    (site / "vllm_gguf_plugin").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "vllm").touch()
+    (tmp_path / "model" / "m.gguf").touch()
+    own = {"weights": str(tmp_path / "model" / "m.gguf"), "vllm": str(tmp_path / "bin" / "vllm")}
+    return msgspec.structs.replace(spec, **own)
+
+
+def test_a_gguf_file_is_served_as_it_is_where_vllm_has_its_plugin(gguf: ModelSpec) -> None:
+    launch = prepare(Path(), gguf, ON_GPU)
+    assert launch.argv[1:3] == ["serve", gguf.weights]
+
+
+def test_a_gguf_file_that_is_missing_is_named(gguf: ModelSpec) -> None:
+    Path(gguf.weights).unlink()
+    with pytest.raises(WeightsMissing, match="put the model where 'weights' says") as caught:
+        prepare(Path(), gguf, ON_GPU)
+    assert caught.value.detail == f"no file {gguf.weights}"
+
+
+def test_a_gguf_files_configuration_lies_beside_it_or_where_its_tokenizer_is(gguf: ModelSpec, tmp_path: Path) -> None:
+    (tmp_path / "model" / "config.json").rename(tmp_path / "config.json")
+    with pytest.raises(WeightsMissing, match=r"no configuration beside it.*vllm_args: \{tokenizer: FOLDER\}"):
+        prepare(Path(), gguf, ON_GPU)
+    named = msgspec.structs.replace(gguf, vllm_args={"tokenizer": str(tmp_path)})
+    assert after(prepare(Path(), named, ON_GPU), "--tokenizer") == str(tmp_path)
+    both = msgspec.structs.replace(gguf, vllm_args={"tokenizer": "/nowhere", "hf_config_path": str(tmp_path)})
+    assert after(prepare(Path(), both, ON_GPU), "--hf-config-path") == str(tmp_path)
+
+
+def test_without_the_plugin_or_without_a_gpu_a_gguf_file_is_refused_with_the_remedy(
+    gguf: ModelSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineStartFailed, match="computes on a GPU only: let it be converted") as caught:
+        prepare(Path(), gguf, ON_HOST)
+    assert caught.value.lasts is Lasts.LASTING
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_gguf_plugin").rmdir()
+    with pytest.raises(EngineStartFailed, match=r"bin/pip install vllm-gguf-plugin, or let the file be converted"):
+        prepare(Path(), gguf, ON_GPU)
+
+
 def test_a_missing_vllm_names_the_command_that_installs_it(spec: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(EngineStartFailed, match="install-vllm"):
         prepare(tmp_path / "nothing", spec)
