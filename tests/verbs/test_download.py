@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy import cli
 from proxy.verbs.download import EXIT_TERMINATED
 from tests.catalog.hub_stage import WANTED, files_below, repository
 from tests.fake_hub import FakeHub
@@ -100,10 +101,21 @@ def test_a_model_of_the_production_catalog_needs_no_setting(project: Project) ->
     ],
 )
 def test_wrong_arguments_are_refused_with_what_is_allowed(
-    project: Project, arguments: list[str], status: int, says: str
+    project: Project,
+    arguments: list[str],
+    status: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = project.download(*arguments)
-    assert (done.returncode, says in done.stderr) == (status, True), done.stderr
+    for name, text in {**project.environ, "ROTA_CATALOG": "catalog/demo"}.items():
+        monkeypatch.setenv(name, text)
+    try:
+        exits = cli.main(["download", *arguments])
+    except SystemExit as end:
+        exits = int(str(end.code))
+    said = capsys.readouterr().err
+    assert (exits, says in said) == (status, True), said
 
 
 def test_a_download_that_fails_exits_1_with_one_message(project: Project) -> None:
