@@ -134,8 +134,8 @@ class Staging:
 
     def _part(self, wanted: Wanted) -> Path:
         """Where a file gathers: by its content, so that it never goes on from another's."""
-        content = wanted.record.hash or wanted.record.path.replace("/", "%2F")
-        return self._parts / content.replace(":", "-")
+        content = wanted.record.hash or wanted.record.path
+        return self._parts / content.replace(":", "-").replace("/", "%2F")
 
     def _bring_file(self, wanted: Wanted, watch: Watch) -> None:
         """Raises: FetchError if it is not what the hub says, twice."""
