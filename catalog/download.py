@@ -86,6 +86,7 @@ class Downloads:
         def work() -> None:
             try:
                 while True:
+                    self._stop.wait(0)
                     spec = waiting.get_nowait()
                     outcome = self._one(spec, are_named, dry_run)
                     for other in [outcome, *_of_sharers(spec, outcome, asked)]:
@@ -134,6 +135,7 @@ class Downloads:
                 return self._from_repository(spec, spec.source, is_named, dry_run)
             return self._from_elsewhere(spec, spec.source, dry_run)
         except FetchError as error:
+            self._stop.wait(0)  # a program that was ended is no failure
             text = str(error).removeprefix(f"{spec.name}: ")
             return Outcome(spec.name, Came.FAILED, text)
         finally:

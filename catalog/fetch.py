@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ _STDERR = 2
 _KEPT_AS = {"float16": "float16", "half": "float16", "bfloat16": "bfloat16", "float32": "keep", "float": "keep"}
 """What the converter is told for vLLM's --dtype; for `auto` its own default."""
 _children: set[subprocess.Popen[bytes]] = set()
+_starting = threading.Lock()
 
 
 class FetchError(Exception):
@@ -121,20 +123,23 @@ def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None
 
 def end_children() -> None:
     """End the programs that run for this process now."""
-    for child in list(_children):
-        child.terminate()
+    with _starting:
+        for child in _children:
+            child.terminate()
 
 
 def _call(argv: list[str], root: Path, *keep_open: int) -> None:
     """Run a program to its end. Raises: FetchError."""
     try:
-        child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+        with _starting:  # none starts that is not known when all are ended
+            child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+            _children.add(child)
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
-    _children.add(child)
     try:
         status = child.wait()
     finally:
-        _children.discard(child)
+        with _starting:
+            _children.discard(child)
     if status != 0:
         raise FetchError(f"{' '.join(argv)} failed with {status}; why is above")

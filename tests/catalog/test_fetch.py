@@ -181,7 +181,7 @@ def test_programs_end_with_the_download(tmp_path: Path) -> None:
         except FetchError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert os.read(reader, 1) == b"\n"  # it runs, and has what it was to keep open
     end_children()
