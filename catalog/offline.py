@@ -1,11 +1,12 @@
-"""Reads repositories from a folder of copies (`OWNER/NAME/...`) instead of a hub. Nothing here uses the network.
+"""Reads repositories from a folder of copies instead of a hub. Nothing here uses the network.
 
-A copy is a folder in the repository's own layout, or one that was downloaded by Rota, whose manifest says then what it
-is. Files are linked where that can be, else copied.
+A copy is `OWNER/NAME`, in the repository's own layout or downloaded by Rota, whose manifest says what it is; or the
+cache of huggingface_hub (`models--OWNER--NAME`), whose blobs are named by their hashes. Files are linked, else copied.
 """
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ class Shelf:
 
     def listing(self, repo: str, revision: str) -> Listing:
         """What lies there; sizes and hashes are those of its manifest, if it has one. Raises: HubError."""
-        copy = self.folder / repo
+        copy, commit = self._copy(repo, revision)
         if not copy.is_dir():
             what = f"{repo}: there is no {copy}, and hub_folder is set, so that no hub is asked"
             raise HubError(f"{what}: put a copy of the repository there, or unset hub_folder")
@@ -40,9 +41,12 @@ class Shelf:
             files = {record.path: record for record in manifest.files}
             return Listing(repo, revision, manifest.commit or revision, files, is_chosen=True)
         found = {str(path.relative_to(copy)): path for path in sorted(copy.rglob("*")) if path.is_file()}
-        sizes = {name: path.stat().st_size for name, path in found.items() if name != MANIFEST_FILE}
-        files = {name: FileRecord(path=name, size_bytes=size) for name, size in sizes.items()}
-        return Listing(repo, revision, f"a copy of {revision}", files)
+        files = {
+            name: FileRecord(path=name, size_bytes=path.stat().st_size, hash=_hash_in_name(path))
+            for name, path in found.items()
+            if path.name != MANIFEST_FILE
+        }
+        return Listing(repo, revision, commit or f"a copy of {revision}", files)
 
     def read(self, listing: Listing, path: str, first: int = 0, count: int | None = None) -> bytes:
         """As `Origin`'s."""
@@ -77,4 +81,25 @@ class Shelf:
         return self.folder.exists() and self.folder.stat().st_dev != there.stat().st_dev
 
     def _path(self, listing: Listing, path: str) -> Path:
-        return (self.folder / listing.repo / path).resolve()  # what a cache of the hub links to, not the link
+        copy, _ = self._copy(listing.repo, listing.revision)
+        return (copy / path).resolve()  # what a cache of the hub links to, not the link
+
+    def _copy(self, repo: str, revision: str) -> tuple[Path, str | None]:
+        """Where the copy is, and of which commit, if that is known. Raises: HubError."""
+        cache = self.folder / f"models--{repo.replace('/', '--')}"
+        if (self.folder / repo).is_dir() or not cache.is_dir():
+            return self.folder / repo, None
+        known = cache / "refs" / revision
+        commit = known.read_text().strip() if known.is_file() else revision
+        if not (cache / "snapshots" / commit).is_dir():
+            has = ", ".join(sorted(path.name for path in (cache / "snapshots").glob("*"))) or "none"
+            raise HubError(f"{repo}: {cache} has no revision '{revision}': bring it, or name one that it has ({has})")
+        return cache / "snapshots" / commit, commit
+
+
+def _hash_in_name(path: Path) -> str | None:
+    """The hash that a file in the hub's cache has for its name; None for any other file."""
+    name = path.resolve().name if path.is_symlink() else ""
+    if re.fullmatch(r"[0-9a-f]{64}", name):
+        return f"sha256:{name}"
+    return f"git-sha1:{name}" if re.fullmatch(r"[0-9a-f]{40}", name) else None

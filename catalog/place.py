@@ -3,10 +3,15 @@
 import contextlib
 import fcntl
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from catalog.spec import GIB, ModelSpec
+
+_LOOK_EVERY_S = 0.3
+"""A lock is asked for so often, and not waited for: who waits inside the kernel hears of nothing else."""
 
 
 def folder_of(spec: ModelSpec) -> Path:
@@ -38,22 +43,33 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
 
 
-def gib(count: int) -> str:
+def amount(count: float) -> str:
     """Bytes, as people read them."""
-    return f"{count / GIB:.2f} GiB"
+    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"
 
 
 @contextlib.contextmanager
-def lock(path: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the lock file `path`; gives its descriptor. Who is given it too holds the lock as well, until it ends."""
+def lock(path: Path, say: Callable[[str], None], wait: Callable[[float], None] = time.sleep) -> Iterator[int]:
+    """Hold the lock file `path`; gives its descriptor. A program that inherits it holds the lock too, until it ends.
+
+    `wait` waits so many seconds, or raises what ends the waiting.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_taken(file):
             say("another download is under way: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _is_taken(file):
+                wait(_LOOK_EVERY_S)
         yield file.fileno()
+
+
+def _is_taken(file: IO[str]) -> bool:
+    """Take the lock, if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_of(target: Path) -> Path:

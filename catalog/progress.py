@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from catalog.spec import GIB
+from catalog.place import amount
 
 EVERY_S = 5.0
 _RATE_OVER_S = 15.0
-_MIB = 2**20
 _CLEAR = "\r\x1b[K"
 
 
@@ -127,11 +126,6 @@ class Progress:
         until = f"{duration(left / rate)} left" if rate > 0 else "no time known"
         of = f"{amount(going.done_bytes)} of {amount(going.total_bytes)}"
         return f"{model}: {of} ({share}), {amount(rate)}/s, {until}"
-
-
-def amount(count: float) -> str:
-    """Bytes, as people read them."""
-    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / _MIB:.1f} MiB"
 
 
 def duration(seconds: float) -> str:

@@ -73,12 +73,15 @@ def look(spec: ModelSpec, source: Source, origin: Origin) -> Seen:
     if source.repo is None:
         raise FetchError(f"{spec.name}: its source is no repository")
     listing = origin.listing(source.repo, source.revision)
+    serves_gguf = spec.weights.endswith(".gguf")
     chosen = _chosen(spec, source, listing, origin)
     wanted = {name: (0, path, listing) for path, name in chosen.items()}
     listings = [listing]
     if source.tokenizer_repo is not None and not listing.is_chosen:
         tokenizer = origin.listing(source.tokenizer_repo, source.tokenizer_revision)
         its_own = tokenizer_of(tokenizer.files)
+        if serves_gguf and "config.json" in tokenizer.files:
+            its_own.append("config.json")  # vLLM's plugin reads it beside the file
         if not its_own:
             raise FetchError(f"{spec.name}: {source.tokenizer_repo} holds no tokenizer: check source.tokenizer_repo")
         for name in tokenizer_of(wanted):
@@ -118,6 +121,8 @@ def _chosen(spec: ModelSpec, source: Source, listing: Listing, origin: Origin) -
         raise FetchError(f"{spec.name}: {where} is no model that vLLM loads: it has no config.json")
     if spec.weights.endswith(".gguf"):  # served as it is, by the name that the catalog gives it
         chosen = {path: Path(spec.weights).name if name.endswith(".gguf") else name for path, name in chosen.items()}
+        beside = [*tokenizer_of(listing.files), *(path for path in listing.files if path == "config.json")]
+        chosen |= {path: path for path in beside}
     return chosen
 
 

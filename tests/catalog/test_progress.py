@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from catalog.progress import EVERY_S, Progress, amount, duration
+from catalog.progress import EVERY_S, Progress, duration
 
 GIB = 2**30
 
@@ -82,4 +82,3 @@ def test_what_else_is_done_is_said_and_what_is_over_is_not_shown() -> None:
 )
 def test_durations_are_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-    assert amount(3 * 2**19) == "1.5 MiB"

@@ -191,7 +191,8 @@ def test_the_disk_is_asked_first_and_what_is_missing_is_said(
     staging = Staging(spec, look(spec, spec.source, origin), origin)
     monkeypatch.setattr(module, "free_bytes", lambda _: staging.snapshot.total_bytes)
     staging.check_room()
-    with pytest.raises(FetchError, match=r"^m needs 0\.00 GiB on the disk, and 0\.00 GiB are free at .*models: make"):
+    says = r"^m needs 0\.0 MiB on the disk, and 0\.0 MiB are free at .*models: make .* free, or"
+    with pytest.raises(FetchError, match=says):
         staging.check_room(promised_bytes=1)
 
 
@@ -287,6 +288,7 @@ def gguf_hub(tmp_path: Path) -> FakeHub:
     tokenizer = tmp_path / "hub" / "t"
     tokenizer.mkdir()
     (tokenizer / "tokenizer.json").write_text('{"of": "another"}')
+    (tokenizer / "config.json").write_text('{"of": "another"}')
     return FakeHub({"o/g": folder, "o/t": tokenizer})
 
 
@@ -306,6 +308,7 @@ def test_a_gguf_file_that_is_served_itself_gets_the_name_in_weights(tmp_path: Pa
     with gguf_hub(tmp_path) as hub:
         spec = model(tmp_path, source=source, weights=str(tmp_path / "models" / "g" / "served.gguf"))
         target = bring(hub, spec, tmp_path).target
-    assert set(files_below(target)) == {"served.gguf", "tokenizer.json", MANIFEST_FILE}
+    assert set(files_below(target)) == {"served.gguf", "config.json", "tokenizer.json", MANIFEST_FILE}
+    assert (target / "config.json").read_text() == '{"of": "another"}'  # the plugin reads it beside the file
     assert converter.given == []
     assert faults_of(target) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy import cli
 from proxy.verbs.download import EXIT_TERMINATED
 from tests.catalog.hub_stage import WANTED, files_below, repository
 from tests.fake_hub import FakeHub
@@ -64,7 +65,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def test_all_of_a_catalog_is_brought_and_what_has_no_source_is_the_users(project: Project) -> None:
     done = project.download("--all")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("m: ready: 0.00 GiB from o/m at ")
+    assert done.stdout.splitlines()[0].startswith("m: ready: 0.0 MiB from o/m at ")
     assert "mine: missing: the catalog names no source" in done.stderr
     assert project.lies("m") > WANTED
     named = project.download("mine")
@@ -100,10 +101,21 @@ def test_a_model_of_the_production_catalog_needs_no_setting(project: Project) ->
     ],
 )
 def test_wrong_arguments_are_refused_with_what_is_allowed(
-    project: Project, arguments: list[str], status: int, says: str
+    project: Project,
+    arguments: list[str],
+    status: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = project.download(*arguments)
-    assert (done.returncode, says in done.stderr) == (status, True), done.stderr
+    for name, text in {**project.environ, "ROTA_CATALOG": "catalog/demo"}.items():
+        monkeypatch.setenv(name, text)
+    try:
+        exits = cli.main(["download", *arguments])
+    except SystemExit as end:
+        exits = int(str(end.code))
+    said = capsys.readouterr().err
+    assert (exits, says in said) == (status, True), said
 
 
 def test_a_download_that_fails_exits_1_with_one_message(project: Project) -> None:
