@@ -54,6 +54,8 @@ class Installation:
         """`gpus` are stand-ins, by UUID with their GiB; without them the host's memory is the device."""
         self.root = root
         self.start_takes_s = 20.0
+        self.downloaded: subprocess.CompletedProcess[str] | None = None
+        """What the download of its models said, where a test had them downloaded."""
         self.port = free_port()
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROTA_")},

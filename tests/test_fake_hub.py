@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tests.catalog.hub_stage import SHARD, files_below, repository
+from tests.catalog.download.hub_stage import SHARD, files_below, repository
 from tests.fake_hub import FakeHub, git_sha1, sha256
 
 

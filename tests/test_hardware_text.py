@@ -1,6 +1,6 @@
-from catalog.plan import as_json, plan_of
+from catalog.hardware.plan import as_json, plan_of
 from proxy.hardware_text import WIDTH, hardware_lines
-from tests.catalog.plans import ALL, MIXTRAL_8X7B, RESERVE_BYTES, ROUTES, RTX_3090, candidate, place
+from tests.catalog.hardware.plans import ALL, MIXTRAL_8X7B, RESERVE_BYTES, ROUTES, RTX_3090, candidate, place
 
 PLAN = as_json(plan_of(ALL, RTX_3090, ROUTES, RESERVE_BYTES))
 

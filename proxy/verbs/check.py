@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 
-from catalog import vllm_question
 from catalog.amounts import sleep_levels_of
-from catalog.check import Aspect, Facts, Finding, Need, findings
-from catalog.check_facts import facts_of
-from catalog.checkpoint import read_checkpoint
-from catalog.estimate import estimate
-from catalog.flags import flags_of
+from catalog.check import vllm_question
+from catalog.check.check import Aspect, Facts, Finding, Need, findings
+from catalog.check.facts import facts_of
+from catalog.check.vllm_question import Answer, Case, Question
+from catalog.estimate.checkpoint import read_checkpoint
+from catalog.estimate.estimate import estimate
+from catalog.estimate.flags import flags_of
+from catalog.estimate.tensors import CheckpointError
 from catalog.render import Seat, launch
 from catalog.spec import ModelSpec
-from catalog.tensors import CheckpointError
-from catalog.vllm_question import Answer, Case, Question
 from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
@@ -31,7 +31,7 @@ from proxy.verbs.catalogs import add_catalog, catalog_of, picked
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
 
 ASKED_WITHIN_S = 600.0
-_CODE = Path(vllm_question.__file__).parents[1]
+_CODE = Path(vllm_question.__file__).parents[2]
 """The folder from which vLLM's Python imports `catalog`."""
 
 
@@ -156,7 +156,7 @@ def _total_bytes(spec: ModelSpec, gpus: list[Gpu]) -> int | None:
 
 def _ask(python: Path, question: Question) -> Answer:
     """Raises: DaemonError."""
-    argv, text = [str(python), "-m", "catalog.vllm_check"], msgspec.json.encode(question)
+    argv, text = [str(python), "-m", "catalog.check.vllm_check"], msgspec.json.encode(question)
     try:
         done = subprocess.run(argv, input=text, capture_output=True, cwd=_CODE, check=False, timeout=ASKED_WITHIN_S)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:

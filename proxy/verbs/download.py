@@ -12,6 +12,7 @@ from types import FrameType
 from proxy import daemon
 from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import add_catalog, catalog_of, picked
+from proxy.verbs.hardware import Advice
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Verbs
 
 EXIT_TERMINATED = 143
@@ -44,16 +45,18 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
         print("name models, or say --all for every model of the catalog; not both", file=sys.stderr)
         return EXIT_USAGE
     # Here, since huggingface_hub takes a third of a second to import, which no other verb shall wait for.
-    from catalog.download import Downloads, Stop, origin_of
-    from catalog.outcome import Came
-    from catalog.progress import Progress
+    from catalog.download.download import Downloads, Stop, origin_of
+    from catalog.download.outcome import Came
+    from catalog.download.progress import Progress
 
     settings = load_settings(here.root, os.environ)
-    specs = picked(here, catalog_of(here, arguments.catalog or _running_catalog(here)), arguments.models)
+    catalog = catalog_of(here, arguments.catalog or _running_catalog(here))
+    specs = picked(here, catalog, arguments.models)
+    advice = Advice(here, settings, catalog)
     progress, stop = Progress(), Stop()
     folder = None if settings.hub_folder is None else here.root / Path(settings.hub_folder).expanduser()
     origin = origin_of(settings.hub_endpoint, folder, stop, progress.say)
-    downloads = Downloads(here.root, origin, progress, stop)
+    downloads = Downloads(here.root, origin, progress, stop, advice.why_not)
     try:
         with _ended_by_sigterm():
             outcomes = downloads.run(

@@ -7,21 +7,15 @@ import argparse
 import json
 import os
 
-from catalog.checkpoint import read_checkpoint
-from catalog.fit import Candidate
-from catalog.flags import flags_of
-from catalog.hardware import Place, named_places
-from catalog.plan import as_json, plan_of
+from catalog.hardware.places import Place, named_places
+from catalog.hardware.plan import as_json, plan_of
 from catalog.spec import Catalog, ModelSpec
 from catalog.suggest import nearest
-from catalog.tensors import CheckpointError
-from proxy import daemon
-from proxy.adapters.devices import open_devices
-from proxy.core.devices import DeviceError, DeviceKind
 from proxy.hardware_text import hardware_lines
 from proxy.plan_text import plan_lines
 from proxy.settings import Layout, Settings, load_settings
 from proxy.verbs.catalogs import PRODUCTION, add_catalog, catalog_of, is_catalog_set, picked
+from proxy.verbs.hardware import candidate_of, places_here
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs, ask
 
 _WHAT = """\
@@ -72,7 +66,7 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     catalog = catalog_of(here, PRODUCTION if is_production else arguments.catalog)
     specs = picked(here, catalog, arguments.models)
     places = _places(settings, catalog, arguments)
-    candidates = [_candidate(here, spec) for spec in _with_stand_ins(catalog, specs)]
+    candidates = [candidate_of(here, spec) for spec in _with_stand_ins(catalog, specs)]
     shown = {spec.name for spec in specs}
     told = plan_of(candidates, places, catalog.agents.agent_types, int(settings.device_reserve_bytes), shown)
     answer = as_json(told)
@@ -90,16 +84,7 @@ def _places(settings: Settings, catalog: Catalog, arguments: argparse.Namespace)
             return named_places(arguments.gpu, reserve_bytes, budget_bytes)
         except ValueError as error:
             arguments.parser.error(f"argument --gpu: {error}")
-    try:
-        opened = open_devices(
-            limit_bytes=settings.device_memory_bytes, reserve_bytes=reserve_bytes, budget_bytes=budget_bytes
-        )
-    except DeviceError as error:
-        raise daemon.DaemonError(str(error)) from error
-    return tuple(
-        Place(one.name, one.total_bytes, one.capacity_bytes, one.kind is not DeviceKind.CPU, ids=(one.id,))
-        for one in opened.devices
-    )
+    return places_here(settings, catalog)
 
 
 def _with_stand_ins(catalog: Catalog, specs: list[ModelSpec]) -> list[ModelSpec]:
@@ -109,15 +94,3 @@ def _with_stand_ins(catalog: Catalog, specs: list[ModelSpec]) -> list[ModelSpec]
         if route.model in named and route.fallback in catalog.models and route.fallback not in named:
             named[route.fallback] = catalog.models[route.fallback]
     return list(named.values())
-
-
-def _candidate(here: Layout, spec: ModelSpec) -> Candidate:
-    """Raises: DaemonError for a flag that cannot be read."""
-    try:
-        flags = flags_of(spec)
-    except ValueError as error:
-        raise daemon.DaemonError(f"{spec.name}: vllm_args: {error}") from error
-    try:
-        return Candidate(spec, flags, read_checkpoint(spec, here.root))
-    except CheckpointError as error:
-        return Candidate(spec, flags, None, str(error))

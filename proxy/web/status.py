@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
+from catalog.answers import answering
 from proxy import assembly
 from proxy.assembly import Assembled
-from proxy.core.answers import answering
 from proxy.core.devices import Device
 from proxy.core.roster import EngineView
 from proxy.core.routing import Router

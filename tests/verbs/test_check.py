@@ -255,6 +255,5 @@ def test_this_projects_catalogs_pass_with_the_vllm_that_is_installed(folder: str
     assert told["checked"] == count, done.stderr
     assert told["vllm"] == ["vLLM 0.32.0 was asked"]
     faults = [one["what"] for model in told["models"] for one in model["findings"] if one["is_fault"]]
-    # vLLM's CPU build may stand without torchvision, and then cannot see images: a fault, and a true one.
-    assert [what for what in faults if "torchvision" not in what] == []
-    assert done.returncode == (1 if faults else 0)
+    assert faults == []
+    assert done.returncode == 0

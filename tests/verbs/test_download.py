@@ -12,7 +12,7 @@ import yaml
 
 from proxy import cli
 from proxy.verbs.download import EXIT_TERMINATED
-from tests.catalog.hub_stage import WANTED, files_below, repository
+from tests.catalog.download.hub_stage import WANTED, files_below, repository
 from tests.fake_hub import FakeHub
 from tests.installation import CHECKOUT
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from catalog.checkpoint import SHIPPED_CONFIGS
+from catalog.estimate.checkpoint import SHIPPED_CONFIGS
 from proxy import cli
 from proxy.verbs.catalogs import PRODUCTION
-from tests.catalog.configurations import AWQ, MIXTRAL, QWEN_14B
+from tests.catalog.estimate.configurations import AWQ, MIXTRAL, QWEN_14B
 from tests.installation import Installation
 
 CARD = ["--gpu", "RTX 3090:24"]

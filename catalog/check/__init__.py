@@ -1,0 +1,1 @@
+"""Holds a catalog against reality: its files, the installed vLLM, the GPUs."""

@@ -1,0 +1,72 @@
+"""Gathers what the disk tells of a model, for `catalog.check.check`: config, tokenizer, files, what was downloaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog.check.check import Facts
+from catalog.check.files import wrong_files
+from catalog.download.manifest import read_manifest
+from catalog.download.place import folder_of, is_there, staging_of, what_is_in_the_way
+from catalog.estimate.checkpoint import read_checkpoint
+from catalog.estimate.tensors import CheckpointError, read_json
+from catalog.spec import ModelSpec
+
+_NOTHING: Mapping[str, Any] = {}
+_TOKENIZERS = ("tokenizer.json", "*.model", "*.tiktoken", "tekken.json", "vocab.json", "vocab.txt")
+"""Files of which a tokenizer has at least one, whatever its kind."""
+
+
+def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts:
+    """What is known of `spec`; `root` is the project folder, `with_hashes` reads all of each file."""
+    weights, folder = Path(spec.weights), folder_of(spec)
+    there, is_gguf, staging = is_there(spec), weights.suffix == ".gguf", staging_of(folder)
+    config, origin, wrong = None, "nothing of it", list[str]()
+    if there and not is_gguf:
+        needs_weights = spec.vllm_args.get("load-format") != "dummy"
+        wrong = wrong_files(folder, with_hashes=with_hashes, needs_weights=needs_weights)
+    elif not there and (in_the_way := what_is_in_the_way(weights)) is not None:
+        wrong = [in_the_way]
+    try:
+        checkpoint = read_checkpoint(spec, root)
+        config, origin = checkpoint.config, checkpoint.origin.removeprefix("from ")
+    except CheckpointError as error:
+        if there and not wrong:
+            wrong.append(str(error))
+    tokenizer = _json(folder / "tokenizer_config.json")
+    # A GGUF file carries its own, and the flag names another.
+    has_own_tokenizer = there and not is_gguf and not {"tokenizer", "skip-tokenizer-init"} & set(spec.vllm_args)
+    manifest = read_manifest(folder) if there else None
+    return Facts(
+        config=config,
+        origin=origin,
+        is_there=there,
+        tokenizer=tokenizer,
+        sentence_length=_json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        has_template=_has_template(folder, tokenizer) if has_own_tokenizer else None,
+        has_tokenizer=not has_own_tokenizer or any(path for name in _TOKENIZERS for path in folder.glob(name)),
+        has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
+        is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
+        wrong_files=tuple(wrong),
+        unfinished_bytes=_size_of(staging) if staging.is_dir() else None,
+        repo=None if manifest is None else manifest.source,
+        commit=None if manifest is None else manifest.commit,
+    )
+
+
+def _has_template(folder: Path, tokenizer: Mapping[str, Any]) -> bool:
+    """Where Transformers 5 looks for one (`PreTrainedTokenizerBase.from_pretrained`, `ProcessorMixin`)."""
+    files = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+    return bool(tokenizer.get("chat_template")) or any((folder / name).exists() for name in files)
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    """A JSON file's content; nothing where it cannot be read: vLLM then does without it as well."""
+    try:
+        return read_json(path)
+    except CheckpointError:
+        return _NOTHING
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,1 @@
+"""Makes of a checkpoint that vLLM cannot load one that it can."""

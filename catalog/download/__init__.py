@@ -1,0 +1,1 @@
+"""Brings the weights of models to where the catalog says they are."""

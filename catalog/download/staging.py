@@ -1,0 +1,228 @@
+"""Brings a repository's files into a model's folder: gathered beside it, each verified, converted where it must be.
+
+Rule: nothing that is half done is ever at the model's place, and nothing that arrived is lost. In `FOLDER.download`:
+
+    parts/HASH      a file as far as it has come, by what it must become
+    files/PATH      files that are complete and were verified
+    files.json      what `files` was gathered for: another snapshot keeps those that are the same in it
+    converted/      the converter's work; begun anew if it was interrupted
+
+At the end `files`, or `converted`, gets its manifest and is renamed into place. Who does this holds the folder's lock.
+"""
+
+import os
+import shutil
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from catalog.convert import convert as converting
+from catalog.download.choice import tokenizer_of
+from catalog.download.fetch import GGUF_GROWS, FetchError, convert
+from catalog.download.hub import Origin
+from catalog.download.hub_errors import HubError
+from catalog.download.manifest import Manifest, fault_of, record_of, records_of, write_manifest, write_whole
+from catalog.download.place import amount, folder_of, free_bytes, staging_of
+from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted
+from catalog.spec import ModelSpec
+
+_CONVERTING = threading.Lock()
+"""One conversion at a time: each takes as much memory as a shard has bytes."""
+
+
+class Watch(Protocol):
+    """Who is told how it goes."""
+
+    def moved(self, count: int) -> None:
+        """So many more bytes are here; fewer, where some were thrown away."""
+
+    def doing(self, what: str) -> None:
+        """Something else than downloading begins."""
+
+
+class Staging:
+    """The download of `spec`, whose wanted files are `seen`, from `origin`."""
+
+    def __init__(self, spec: ModelSpec, seen: Seen, origin: Origin) -> None:
+        self.spec = spec
+        self.target = folder_of(spec)
+        self._seen = seen
+        self._origin = origin
+        self._folder = staging_of(self.target)
+        self._files = self._folder / "files"
+        self._parts = self._folder / "parts"
+
+    def __repr__(self) -> str:
+        return f"<Staging {self.spec.name} {self.target}>"
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is wanted."""
+        return self._seen.snapshot
+
+    def done_bytes(self) -> int:
+        """What an earlier try has brought of it. It may not be all: who downloads finds out."""
+        kept = self._kept()
+        done = 0
+        for wanted in self.snapshot.files:
+            part = self._part(wanted)
+            if wanted in kept:
+                done += wanted.record.size_bytes
+            elif part.is_file():
+                done += part.stat().st_size
+        return done
+
+    def room_bytes(self) -> int:
+        """What the disk must have free for the rest, with what the converter will write."""
+        room = self.snapshot.total_bytes - self.done_bytes() if self._origin.takes_room(self.target.parent) else 0
+        if self._gguf is not None:
+            return room + self.snapshot.weights_bytes * GGUF_GROWS
+        return room + (self.snapshot.weights_bytes if self.snapshot.is_pickled and not self._serves_gguf else 0)
+
+    def check_room(self, promised_bytes: int = 0) -> None:
+        """Raises: FetchError if the disk has too little free, beside what is promised to others."""
+        room, free = self.room_bytes(), max(0, free_bytes(self.target) - promised_bytes)
+        if room > free:
+            what = f"{self.spec.name} needs {amount(room)} on the disk, and {amount(free)} are free"
+            remedy = f"make {amount(room - free)} free, or set 'weights' to a place on another disk"
+            raise FetchError(f"{what} at {self.target.parent}: {remedy}")
+
+    def bring(self, root: Path, watch: Watch, lock: int) -> Manifest:
+        """Download what is missing, verify, convert and put the folder into place. Its lock is held, as `lock`.
+
+        Raises: FetchError; what `watch` raises. What is there stays.
+        """
+        try:
+            self._prepare()
+            for wanted in self.snapshot.files:
+                if not (self._files / wanted.record.path).is_file():
+                    self._bring_file(wanted, watch)
+            return self._finish(root, watch, lock)
+        except OSError as error:
+            what = f"{self.spec.name}: {error.strerror or error}: {error.filename or self._folder}"
+            raise FetchError(f"{what}; what was downloaded stays for the next try") from error
+
+    def _kept(self) -> set[Wanted]:
+        """What is complete, of this very content. Without a hash nobody knows."""
+        try:
+            before = msgspec.json.decode((self._folder / FILES_FILE).read_bytes(), type=Snapshot)
+        except (OSError, msgspec.DecodeError):
+            return set()
+        known = {wanted.record for wanted in before.files if wanted.record.hash is not None}
+        return {
+            wanted
+            for wanted in self.snapshot.files
+            if wanted.record in known
+            and fault_of(self._files / wanted.record.path, wanted.record, with_hash=False) is None
+        }
+
+    def _prepare(self) -> None:
+        """Throw away what is of other files, and write down what this is for."""
+        kept = {self._files / wanted.record.path for wanted in self._kept()}
+        for path in [path for path in self._files.rglob("*") if path.is_file()]:
+            if path not in kept:
+                path.unlink()
+        parts = {self._part(wanted) for wanted in self.snapshot.files}
+        for path in [path for path in self._parts.glob("*") if path not in parts]:
+            path.unlink()
+        self._files.mkdir(parents=True, exist_ok=True)
+        self._parts.mkdir(exist_ok=True)
+        write_whole(self._folder / FILES_FILE, msgspec.json.encode(self.snapshot))
+
+    def _part(self, wanted: Wanted) -> Path:
+        """Where a file gathers: by its content, so that it never goes on from another's."""
+        content = wanted.record.hash or wanted.record.path
+        return self._parts / content.replace(":", "-").replace("/", "%2F")
+
+    def _bring_file(self, wanted: Wanted, watch: Watch) -> None:
+        """Raises: FetchError if it is not what the hub says, twice."""
+        part, record = self._part(wanted), wanted.record
+        listing = self._seen.listings[wanted.origin]
+        for is_last in (False, True):
+            self._origin.fetch(listing, wanted.path, part, watch.moved)
+            fault = fault_of(part, record)
+            if fault is None:
+                break
+            # The part may have been spoilt before this try (a disk that filled up, a machine that lost power).
+            watch.moved(-part.stat().st_size)
+            part.unlink()
+            if is_last:
+                what = f"{listing.repo}: {fault}, and so it was when it was downloaded again"
+                raise HubError(f"{what}: nothing of it is kept; is hub_endpoint or hub_folder a true copy?")
+        target = self._files / record.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())  # the name must not outlive its content when the power fails
+        part.replace(target)
+
+    @property
+    def _serves_gguf(self) -> bool:
+        return self.spec.weights.endswith(".gguf")
+
+    @property
+    def _gguf(self) -> str | None:
+        """The GGUF file that must be converted, if there is one."""
+        names = [wanted.record.path for wanted in self.snapshot.files if wanted.record.path.endswith(".gguf")]
+        return names[0] if names and not self._serves_gguf else None
+
+    def _finish(self, root: Path, watch: Watch, lock: int) -> Manifest:
+        """Convert if it must be, write the manifest, rename. Raises: FetchError."""
+        why, source = self._why_convert()
+        ready = self._files
+        records = tuple(wanted.record for wanted in self.snapshot.files)
+        if any(record.hash is None for record in records):  # of a copy without a manifest: from now on they are known
+            watch.doing("reading all files for their hashes")
+            records = tuple(record_of(self._files / record.path, self._files) for record in records)
+        origin = records if why is not None else ()
+        if why is not None:
+            watch.doing(f"converting: {why}")
+            ready = self._folder / "converted"
+            shutil.rmtree(ready, ignore_errors=True)
+            with _CONVERTING:
+                convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
+            if self._gguf is not None:
+                self._lay_tokenizer(ready)
+            records = records_of(ready)
+        snapshot = self.snapshot
+        manifest = Manifest(
+            source=snapshot.repo,
+            revision=snapshot.revision,
+            commit=snapshot.commit,
+            path=snapshot.path,
+            tokenizer=snapshot.tokenizer,
+            tokenizer_commit=snapshot.tokenizer_commit,
+            downloaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=records,
+            converted=why,
+            origin=origin,
+        )
+        write_manifest(ready, manifest)
+        ready.rename(self.target)
+        shutil.rmtree(self._folder)
+        return manifest
+
+    def _why_convert(self) -> tuple[str | None, Path]:
+        """Why it must be converted, if it must, and what the converter is given. Raises: FetchError."""
+        if self._serves_gguf:
+            return None, self._files
+        if self._gguf is not None:
+            return "vLLM reads it as safetensors", self._files / self._gguf
+        try:
+            return converting.needs_conversion(self._files), self._files
+        except converting.ConversionError as error:
+            raise FetchError(f"{self.snapshot.repo} is no model that can be served: {error}") from error
+
+    def _lay_tokenizer(self, folder: Path) -> None:
+        """Put the tokenizer of another repository in the place of what the converter made of the GGUF file's own."""
+        names = [wanted.record.path for wanted in self.snapshot.files if wanted.origin == 1]
+        if not names:
+            return
+        made = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        for name in tokenizer_of(made):
+            (folder / name).unlink()
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(self._files / name, folder / name)

@@ -1,0 +1,1 @@
+"""What of a catalog runs on which hardware, and the nearest thing that can. Pure."""

@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from catalog.estimate.checkpoint import SHIPPED_CONFIGS, SMALL_FILES, Checkpoint, read_checkpoint
+from catalog.estimate.tensors import CheckpointError, Tensor, write_tensors
+from catalog.spec import Gib, ModelSpec
+from tests.catalog.estimate.test_gguf import FACTS, TENSORS, write_gguf
+from tests.catalog.estimate.test_tensors import write_safetensors
+
+W, V = Tensor("F16", (2, 3)), Tensor("F32", (5,))
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ModelSpec:
+    weights = str(tmp_path / "var/models/m")
+    return ModelSpec(name="m", weights=weights, port=8101, memory_bytes=Gib(1), max_model_len=9)
+
+
+def put(path: Path, told: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told))
+    return path
+
+
+def test_the_weights_themselves_come_before_all_else(tmp_path: Path, spec: ModelSpec) -> None:
+    shipped = put(tmp_path / SHIPPED_CONFIGS / "m.json", {"from": "catalog"})
+    told = read_checkpoint(spec, tmp_path)
+    assert told == Checkpoint({"from": "catalog"}, None, None, "from the config.json that the catalog carries")
+    small = put(tmp_path / SMALL_FILES / "m/config.json", {"from": "small"}).parent
+    assert read_checkpoint(spec, tmp_path).config == {"from": "small"}
+    write_tensors(small / "tensors.json", {"w": W})
+    told = read_checkpoint(spec, tmp_path)
+    assert told == Checkpoint({"from": "small"}, {"w": W}, 12, "from the repository's small files")
+    put(Path(spec.weights) / "config.json", {"from": "weights"})
+    write_safetensors(Path(spec.weights) / "model.safetensors", {"w": W, "v": V})
+    told = read_checkpoint(spec, tmp_path)
+    assert told == Checkpoint({"from": "weights"}, {"w": W, "v": V}, 32, "from the files in var/models/m")
+    assert shipped.exists()
+
+
+def test_only_files_of_the_index_count_where_there_is_one(tmp_path: Path, spec: ModelSpec) -> None:
+    folder = put(Path(spec.weights) / "config.json", {}).parent
+    put(folder / "model.safetensors.index.json", {"weight_map": {"w": "model-1.safetensors"}})
+    write_safetensors(folder / "model-1.safetensors", {"w": W})
+    write_safetensors(folder / "consolidated.safetensors", {"w": W, "v": V})
+    assert read_checkpoint(spec, tmp_path).tensors == {"w": W}
+    put(folder / "model.safetensors.index.json", {"weight_map": 3})
+    with pytest.raises(CheckpointError, match=r"index\.json: must have a weight_map"):
+        read_checkpoint(spec, tmp_path)
+
+
+def test_of_pickles_only_the_size_is_known(tmp_path: Path, spec: ModelSpec) -> None:
+    folder = put(Path(spec.weights) / "config.json", {}).parent
+    (folder / "pytorch_model.bin").write_bytes(b"x" * 77)
+    told = read_checkpoint(spec, tmp_path)
+    assert (told.tensors, told.total_bytes) == (None, 77)
+    small = put(tmp_path / SMALL_FILES / "m/config.json", {}).parent
+    write_tensors(small / "tensors.json", None, 99)
+    (folder / "config.json").unlink()
+    told = read_checkpoint(spec, tmp_path)
+    assert (told.tensors, told.total_bytes) == (None, 99)
+
+
+def test_a_gguf_file_tells_by_its_header(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "m.gguf", FACTS, TENSORS)
+    spec = ModelSpec(name="m", weights=str(path), port=8101, memory_bytes=Gib(1), max_model_len=9)
+    told = read_checkpoint(spec, tmp_path)
+    assert told.config["hidden_size"] == 256
+    assert told.total_bytes == 1200 * 256 // 32 * 34 + 256 * 144
+    assert told.origin == "from the header of m.gguf"
+
+
+def test_where_nothing_is_known_it_says_where_it_looked(tmp_path: Path, spec: ModelSpec) -> None:
+    what = "looked for var/models/m, var/state/checkpoints/m, catalog/models/configs/m.json): download m"
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(spec, tmp_path)
+    assert what in str(caught.value)
