@@ -104,6 +104,24 @@ _RULES: tuple[tuple[str, Diagnosis], ...] = (
         ),
     ),
     (
+        r"It looks like the config file at '[^']*\.gguf' is not a valid JSON file",
+        Diagnosis(
+            "no_gguf_plugin",
+            "This vLLM cannot serve a GGUF file: its plugin for that is not installed.",
+            "Install vllm-gguf-plugin beside it, or have the file converted (source: {file: ...}).",
+            Lasts.LASTING,
+        ),
+    ),
+    (
+        r"assert not config\.scale_attn_by_inverse_layer_idx",
+        Diagnosis(
+            "attention_scaled_by_layer",
+            "vLLM does not compute a GPT-2 whose attention is scaled by layer (scale_attn_by_inverse_layer_idx).",
+            "Have it converted: bin/manage_vllm.sh download does so, and so does `python -m catalog.convert`.",
+            Lasts.LASTING,
+        ),
+    ),
+    (
         r"SafetensorError|invalid header|incomplete metadata|header too (?:large|small)|PytorchStreamReader failed",
         Diagnosis(
             "weights_damaged",

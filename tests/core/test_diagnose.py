@@ -36,6 +36,12 @@ SAYS = [
     ),
     ("vllm serve: error: unrecognized arguments: --no-such-flag", "bad_flag", Lasts.LASTING),
     ("OSError: [Errno 98] Address already in use", "port_taken", Lasts.PASSING),
+    ("OSError: It looks like the config file at 'x/y.gguf' is not a valid JSON file.", "no_gguf_plugin", Lasts.LASTING),
+    (
+        'gpt2.py", line 201, in __init__\n    assert not config.scale_attn_by_inverse_layer_idx\nAssertionError',
+        "attention_scaled_by_layer",
+        Lasts.LASTING,
+    ),
     ("safetensors_rust.SafetensorError: Error while deserializing header: x", "weights_damaged", Lasts.LASTING),
     ("huggingface_hub.errors.GatedRepoError: 403 Client Error.", "gated_repository", Lasts.LASTING),
     ("RuntimeError: Cannot find any model weights with `/x`", "files_missing", Lasts.LASTING),
