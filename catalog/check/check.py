@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from catalog.check.context_limit import context_limit
+from catalog.estimate.context_limit import context_limit
 from catalog.estimate.dimensions import merged
 from catalog.estimate.flags import flags_of
 from catalog.spec import GIB, ModelSpec

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.estimate.context_limit import context_limit
 from catalog.estimate.dimensions import count, merged, text_of
 from catalog.estimate.tower import Tower, tower_of
 
@@ -26,7 +27,6 @@ _PATTERNS = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4, "gpt_oss"
 """model_types that look back without a limit in every so manieth layer only, where layer_types do not say."""
 
 _RECURRENT = frozenset({"linear_attention", "mamba", "recurrent", "conv", "ssm"})
-_UNSCALED_ROPE = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     hidden, heads = count(text, "hidden_size"), count(text, "num_attention_heads")
     kv_heads = 1 if text.get("multi_query") else count(text, "num_key_value_heads", heads)
     has_positions = kind in {"gpt2", "opt", "bert", "roberta", "xlm-roberta", "gpt_bigcode", "camembert"}
-    max_positions = _max_positions(text)
+    max_positions, _ = context_limit(whole, {}, None)
     return Architecture(
         name=str(names[0]),
         model_type=kind,
@@ -176,20 +176,6 @@ def _latent(text: Mapping[str, Any], kind: str) -> Latent | None:
         nope_dim=count(text, "qk_nope_head_dim", 128),
         value_dim=count(text, "v_head_dim", 128),
     )
-
-
-def _max_positions(text: Mapping[str, Any]) -> int | None:
-    """vLLM 0.32, `config/model.py` _get_and_verify_max_len: the positions, times a rope scaling that is not yet in."""
-    if not (positions := count(text, "max_position_embeddings")):
-        return None
-    if str(text.get("model_type")) in {"roberta", "xlm-roberta", "camembert"}:
-        return positions - count(text, "pad_token_id", 1) - 1  # the first positions are padding's
-    rope = text.get("rope_scaling") or text.get("rope_parameters")
-    if isinstance(rope, Mapping) and "gemma3" not in str(text.get("model_type")):
-        kind = str(rope.get("rope_type", rope.get("type", "default")))
-        if kind not in _UNSCALED_ROPE and isinstance(factor := rope.get("factor"), int | float):
-            return int(positions * factor)
-    return positions
 
 
 def _dtype(whole: Mapping[str, Any], text: Mapping[str, Any]) -> str:

@@ -190,7 +190,11 @@ def _options(candidate: Candidate, told: Estimate | None, best: Sequence[Place],
         words.append(f"max_model_len: {shorter if shorter == limit else shorter - shorter % _STEP}")
     elif told.need_bytes <= room < spec.memory_bytes:
         words.append(f"memory_gib: {-(-told.need_bytes * 4 // GIB) / 4:g}")
-    if told.need_bytes > room or len(best) < spec.device_count:
+    if not all(place.is_gpu for place in best):
+        least = min(best, key=lambda place: place.total_bytes)
+        if spec.memory_bytes <= least.total_bytes:  # by itself Rota takes half of the host's memory
+            return [*words, f"device_memory_gib: {_whole_gib(spec.memory_bytes)} in the settings"]
+    elif told.need_bytes > room or len(best) < spec.device_count:
         for count in (2, 4, 8):
             more = estimate_on(candidate, best, device_count=count)
             if count > spec.device_count and more is not None and more.need_bytes <= room:
@@ -199,6 +203,10 @@ def _options(candidate: Candidate, told: Estimate | None, best: Sequence[Place],
         if (card := card_for(max(told.need_bytes, told.startup_peak_bytes), reserve_bytes)) is not None:
             words.append(_card(*card))
     return words
+
+
+def _whole_gib(size_bytes: int) -> int:
+    return -(-size_bytes // GIB)
 
 
 def _card(name: str, gib: int) -> str:

@@ -27,7 +27,9 @@ every model fits, or another answers for it; 1 where one does not and none does;
 
 def add_to(verbs: Verbs) -> None:
     """Add it."""
-    sub = verbs.add("plan", plan, _WHAT)
+    what = "Show what of a catalog runs on which hardware; with MODEL, whether these fit beside what runs."
+    sub = verbs.add("plan", plan, what)
+    sub.description = _WHAT
     names = ", ".join(verbs.models)
     sub.add_argument("models", metavar="MODEL", nargs="*", help=f"one of {names}, or of {PRODUCTION}")
     what = 'a GPU to plan for, by what it is sold as: "RTX 3090:24", "2x RTX 3090:24"; may be given several times'

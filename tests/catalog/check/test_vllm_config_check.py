@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from catalog.check.check import Aspect
-from catalog.check.context_limit import context_limit
 from catalog.check.vllm_question import Case, Fault
+from catalog.estimate.context_limit import context_limit
 from tests.catalog.check.vllm_cases import AWQ, BERT, CONFIGS, LLAMA, asked, put_to_vllm
 
 pytestmark = pytest.mark.vllm

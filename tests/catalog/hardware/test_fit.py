@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from catalog.hardware.fit import Fit, answers, fit, with_fallbacks
-from catalog.hardware.places import named_places
-from catalog.spec import AgentRoute
+from catalog.hardware.places import Place, named_places
+from catalog.spec import GIB, AgentRoute
 from tests.catalog.estimate.configurations import CHATDOCTOR, LLAMA_8B
 from tests.catalog.hardware.plans import (
     ALL,
@@ -133,3 +133,12 @@ def test_a_start_that_takes_more_than_there_is_is_refused() -> None:
     told = fit(replace(hungry), [place("card", 22)], RESERVE_BYTES)
     assert told.reason is not None
     assert "22." in told.reason
+
+
+def test_on_the_host_more_of_its_memory_is_nearer_than_other_devices() -> None:
+    """Without a setting Rota takes half of it."""
+    half = Place("cpu0", 24 * GIB, 12 * GIB, is_gpu=False)
+    told = fit(candidate("llama", LLAMA_8B, 18, 8192), [half], RESERVE_BYTES)
+    assert not told.fits
+    assert told.options[-1] == "device_memory_gib: 18 in the settings"
+    assert not any("device_count" in option or "GPU" in option for option in told.options)

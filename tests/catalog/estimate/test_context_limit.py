@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from catalog.check.context_limit import context_limit
+from catalog.estimate.context_limit import context_limit
 
 LLAMA = {"model_type": "llama", "max_position_embeddings": 2048}
 

@@ -23,6 +23,9 @@ _ALREADY_SCALED = frozenset(
     {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "default", "mrope"}
 )
 """Kinds of RoPE scaling whose max_position_embeddings is the scaled one, or that do not scale."""
+_PADDED = frozenset({"roberta", "xlm-roberta", "camembert"})
+"""Their positions begin behind the padding's (`models/roberta.py` replace_roberta_positions), which vLLM's reckoning
+leaves out: a context up to max_position_embeddings is taken, and its last tokens have no position."""
 _NO_LIMIT = 10**9
 """Tokenizers without a limit carry a huge number in its place."""
 
@@ -38,6 +41,9 @@ def context_limit(
         return sentence_length, "max_seq_length of its sentence_bert_config.json"
     text = text_of(config)
     said = {key: int(text[key]) for key in _KEYS if isinstance(text.get(key), int)}
+    if str(text.get("model_type")) in _PADDED and "max_position_embeddings" in said:
+        padding = text.get("pad_token_id")
+        said["max_position_embeddings"] -= (padding if isinstance(padding, int) else 1) + 1
     if isinstance(text.get("model_max_length"), int):  # Command-R's; it wins where it is there
         said = {"model_max_length": int(text["model_max_length"])}
     length = tokenizer.get("model_max_length")
@@ -54,6 +60,6 @@ def _scale(text: Mapping[str, Any]) -> float:
     rope = text.get("rope_scaling") or text.get("rope_parameters")
     if not isinstance(rope, Mapping) or "gemma3" in str(text.get("model_type")):
         return 1.0
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    kind = str(rope.get("rope_type", rope.get("type", "default")))
     factor = rope.get("factor")
     return float(factor) if kind not in _ALREADY_SCALED and isinstance(factor, int | float) else 1.0
