@@ -1,5 +1,7 @@
 """What differs between two catalogs, and for which models that matters to an engine that runs. Pure."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -59,6 +61,16 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed or self.routes or self.budget)
+
+
+def launch_identity(spec: ModelSpec) -> str:
+    """A short name for all of `spec` that decides how its engine is launched: a hash, 16 hex digits."""
+    told = {
+        field.encode_name: getattr(spec, field.name)
+        for field in msgspec.structs.fields(ModelSpec)
+        if field.encode_name in LAUNCH_KEYS
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def changes(old: Catalog, new: Catalog) -> Changes:

@@ -225,7 +225,7 @@ class Fleet:
             self.feed(event)
         for found in await self._lifecycle.adopt():
             self.feed(found)
-            if found.sleep_level is None:
+            if found.sleep_level is None and not found.is_outdated:
                 self._commands.await_ready(found.model)
         await self._look_at_memory()
         for model in self._preloads:

@@ -151,11 +151,15 @@ class EngineStopped:
 
 @dataclass(frozen=True, slots=True)
 class EngineFound:
-    """An engine from before this proxy's life runs on `devices`: adopt it. `sleep_level` is None if it is awake."""
+    """An engine from before this proxy's life runs on `devices`: adopt it. `sleep_level` is None if it is awake.
+
+    `is_outdated` is whether it was launched by another entry of the catalog than there is now.
+    """
 
     model: str
     devices: tuple[str, ...]
     sleep_level: int | None = None
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,8 @@ def _found(board: Board, engine: Engine, event: messages.EngineFound, now: float
     )
     engine.is_gate_open, engine.is_adopted, engine.last_used_at = True, True, now
     stops.undo(board, engine)
+    if event.is_outdated:
+        renew.found_outdated(board, engine)
     engine.sleep_level = event.sleep_level or 0
     if event.sleep_level is not None and event.sleep_level != 2:
         board.ledger.adopt_pinned(engine.model, amounts.sleep_host_bytes)

@@ -41,6 +41,12 @@ def model_removed(board: Board, model: str) -> None:
     board.outdated[model] = engine
 
 
+def found_outdated(board: Board, engine: Engine) -> None:
+    """It runs by an entry from before this proxy's life; what is known of the present one is there already."""
+    engine.successor = Successor(engine.needs, engine.costs)
+    board.outdated[engine.model] = engine
+
+
 def renew(board: Board, now: float) -> None:
     """Let those go that run by an old entry, and have the new ones count for those that are gone."""
     for engine in list(board.outdated.values()):
@@ -79,6 +85,8 @@ def _succeed(board: Board, engine: Engine, now: float) -> None:
     # What failed was the old entry.
     engine.failure, engine.failures, engine.cool_until, engine.blocked_since = None, 0, now, None
     engine.failed_sleeps = {}
+    if engine.state is EngineState.FAILED:
+        board.move(engine, EngineState.STOPPED, now, _CHANGED)
     board.commands.append(messages.UseEntry(engine.model))
     if (error := too_large(board, engine)) is not None:
         board.send_away(engine, error, now)

@@ -10,6 +10,7 @@ r"""The states of an engine and the moves between them.
 
 An engine holds memory from the moment it is reserved (STARTING) until it has been seen free (end of STOPPING).
 PARKED has a process that holds none: it imports what it needs, and waits at the gate while others make room.
+FAILED goes back to STOPPED, unasked, when the catalog's entry that failed counts no more.
 One that sleeps already when the proxy comes back is found so: STOPPED -> ASLEEP, in one move.
 DRAINING goes back to READY when nobody needs its room any longer. ASLEEP goes no deeper than it is: vLLM takes a second
 /sleep for a no-op, so the rung below is STOPPED.
@@ -45,7 +46,7 @@ MOVES: dict[EngineState, frozenset[EngineState]] = {
     _S.ASLEEP: frozenset({_S.WAKING, _S.STOPPING}),
     _S.WAKING: frozenset({_S.READY, _S.STOPPING}),
     _S.STOPPING: frozenset({_S.STOPPED, _S.FAILED}),
-    _S.FAILED: frozenset({_S.PARKED, _S.STARTING}),
+    _S.FAILED: frozenset({_S.PARKED, _S.STARTING, _S.STOPPED}),
 }
 
 RUNS = frozenset({_S.PARKED, _S.STARTING, _S.READY, _S.DRAINING, _S.FALLING_ASLEEP, _S.ASLEEP, _S.WAKING})

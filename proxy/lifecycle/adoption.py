@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from catalog.diff import launch_identity
 from catalog.spec import ModelSpec
 from proxy.adapters import processes
 from proxy.adapters.engine import EngineError
@@ -44,7 +45,8 @@ async def adopt(
     """End what is left over, with `reclaim(model, group)`, then say what runs, where, and how deep it sleeps.
 
     An engine is on those of `devices` that were kept of its launch (`launched`), or that its environment names; where
-    neither is known, on the first of `choices`, the sets of devices that its model may have.
+    neither is known, on the first of `choices`, the sets of devices that its model may have. One that was launched by
+    another entry of the catalog than there is now is outdated; it is not asked anything, perhaps on another port.
     """
     alive = {name: one for name, one in programs.items() if one.is_alive and one.pid is not None}
     there = {(one.model, one.group) for one in await asyncio.to_thread(processes.of_installation, gate_socket)}
@@ -60,18 +62,26 @@ async def adopt(
             log.info("%s: ending pid %d, which lost its place at the gate with the proxy before us", model, program.pid)
             await reclaim(model, program.pid)
             continue
-        own = _kept(launched.get(model), program.pid, devices) or _devices(processes.environment(program.pid), devices)
+        before = _of_this(launched.get(model), program.pid)
+        own = _kept(before, devices) or _devices(processes.environment(program.pid), devices)
         own = own or next(iter(choices[model]), ())
-        level = await _sleep_level(sleepers, specs[model])
+        entry = launch_identity(specs[model])
+        is_outdated = before is not None and before.entry not in ("", entry)
+        level = None if is_outdated else await _sleep_level(sleepers, specs[model])
         log.info("adopting %s, pid %d, on %s, %s", model, program.pid, ", ".join(own), _depth(level))
         groups.note(model, program.pid, own)
-        found.append(EngineFound(model, own, level))
+        found.append(EngineFound(model, own, level, is_outdated))
     return found
 
 
-def _kept(launched: Launched | None, pid: int, known: Collection[str]) -> tuple[str, ...]:
+def _of_this(launched: Launched | None, pid: int) -> Launched | None:
+    """What was kept of the launch of just this process."""
     is_it = launched is not None and (launched.pid, launched.created_at) == (pid, processes.created_at(pid))
-    return launched.devices if launched is not None and is_it and set(launched.devices) <= set(known) else ()
+    return launched if is_it else None
+
+
+def _kept(launched: Launched | None, known: Collection[str]) -> tuple[str, ...]:
+    return launched.devices if launched is not None and set(launched.devices) <= set(known) else ()
 
 
 def _devices(environ: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:

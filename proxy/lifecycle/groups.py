@@ -14,14 +14,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What is kept of a launch for the next proxy: the leader, its devices, and when it was created.
+    """What is kept of a launch for the next proxy: the leader, its devices, when it was created, and by which entry.
 
-    That is in clock ticks since the boot.
+    The time is in clock ticks since the boot; the entry is named by `launch_identity`, and empty where nobody knows.
     """
 
     pid: int
     created_at: int
     devices: tuple[str, ...]
+    entry: str = ""
 
 
 class Groups:

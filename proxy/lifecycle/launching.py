@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from catalog.diff import launch_identity
 from catalog.render import Launch, Preparation
 from catalog.spec import ModelSpec
 from proxy.adapters import processes
@@ -85,7 +86,8 @@ class Launching:
         self._watch.start_log(model)  # where a person started it, nobody did so before
         self._watch.watch_leader(model)
         # Its devices may come into its environment too late for others to see: the next proxy must know them.
-        self.launched[model] = Launched(pid, processes.created_at(pid), devices)
+        entry = launch_identity(self._specs[model])
+        self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry)
         await asyncio.to_thread(self._launched_file.write, dict(self.launched))
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._specs[model]

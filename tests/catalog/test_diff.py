@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from catalog.diff import LAUNCH_KEYS, change, changes
+from catalog.diff import LAUNCH_KEYS, change, changes, launch_identity
 from catalog.render import Seat, launch
 from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
 from catalog.yaml_file import fields_of
@@ -87,3 +87,10 @@ def test_all_that_changes_a_command_line_is_a_launch_key() -> None:
         ]
         if launches[0] != launches[1]:
             assert not change(spec(), new).is_same_launch, field
+
+
+def test_a_launch_has_a_name_that_changes_with_what_decides_it_and_with_nothing_else() -> None:
+    same = [spec(), spec(priority=2.0, aliases=("x",), description="d")]
+    assert len({launch_identity(one) for one in same}) == 1
+    others = [spec(port=8102), spec(vllm_args={"x": 1}), spec(env={"A": "b"}), spec(chat_template="t")]
+    assert len({launch_identity(one) for one in [*same, *others]}) == 5

@@ -11,6 +11,8 @@ from proxy.core.messages import (
     CloseGate,
     Command,
     EngineAsleep,
+    EngineDown,
+    EngineFound,
     EngineReady,
     EngineStopped,
     ForgetModel,
@@ -215,3 +217,21 @@ def test_a_sleeping_engine_that_has_changed_is_not_woken_again() -> None:
     assert world.feed(set_to("a", 20)) == [StopEngine("a")]
     assert world.feed(EngineStopped("a"), RequestArrived(2, "a")) == [StartEngine("a")]
     assert world.feed(GateAsked("a"))[-1] == OpenGate("a", (CARD,), amounts(20).awake_bytes)
+
+
+def test_an_engine_that_is_found_and_runs_by_an_entry_of_the_past_goes_and_comes_back_for_whoever_asks() -> None:
+    world = World(a=30)
+    assert world.feed(EngineFound("a", (CARD,), None, is_outdated=True)) == [StopEngine("a")]
+    assert world.feed(RequestArrived(1, "a")) == []
+    assert world.feed(EngineStopped("a")) == [UseEntry("a"), StartEngine("a")]
+    assert Grant(1) in world.feed(GateAsked("a"), EngineReady("a"))
+
+
+def test_a_model_whose_failed_entry_has_changed_is_no_failure_any_more() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"))
+    world.feed(EngineDown("a", "exit status 1"), EngineStopped("a"))
+    assert world.state("a") is EngineState.FAILED
+    assert world.feed(set_to("a", 20)) == [UseEntry("a")]
+    [view] = world.scheduler.view(world.now)
+    assert (view.state, view.failure, view.is_cooling) == (EngineState.STOPPED, None, False)

@@ -153,6 +153,7 @@ class Stage:
     def __init__(self, folder: Path, kind: DeviceKind = DeviceKind.NVIDIA) -> None:
         models = {name: spec(name) for name in ("a", "b")}
         self.folder = folder
+        self.specs = models
         self.supervisor, self.control, self.launches = FakeSupervisor(), FakeControl(), FakeLaunches()
         self.pulse, self.devices, self.groups = FakePulse(), FakeDevices(kind), Groups()
         self.notices = 0

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from catalog.diff import launch_identity
+from proxy.adapters import processes
 from proxy.adapters.engine import EngineError
 from proxy.adapters.supervisord import Program, SupervisorError
 from proxy.core.messages import EngineFound
+from proxy.lifecycle.groups import Launched
 from tests.lifecycle.stage import CARD, EXITED, RUNNING, Stage, engine_group
 
 
@@ -80,3 +83,16 @@ async def test_without_supervisord_nothing_is_adopted_and_that_is_an_error(stage
     stage.supervisor.is_away = True
     with pytest.raises(SupervisorError):
         await stage.lifecycle.adopt()
+
+
+async def test_one_that_was_launched_by_another_entry_of_the_catalog_is_told_and_not_asked(
+    stage: Stage, group: subprocess.Popen[str]
+) -> None:
+    stage.supervisor.now = {"a": replace(RUNNING, pid=group.pid)}
+    created_at = processes.created_at(group.pid)
+    stage.launching.launched["a"] = Launched(group.pid, created_at, (CARD,), launch_identity(stage.specs["a"]))
+    assert await stage.lifecycle.adopt() == [EngineFound("a", (CARD,), None)]
+    stage.control.calls.clear()
+    stage.launching.launched["a"] = Launched(group.pid, created_at, (CARD,), "another")
+    assert await stage.lifecycle.adopt() == [EngineFound("a", (CARD,), None, is_outdated=True)]
+    assert stage.control.calls == []

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from catalog.diff import launch_identity
 from catalog.render import Preparation
 from proxy.adapters import processes
 from proxy.core.errors import GateRefused
@@ -37,7 +38,8 @@ async def test_a_launch_is_kept_for_the_next_proxy_before_the_process_has_its_an
 ) -> None:
     await stage.launching.launch("a", group.pid, (CARD,), 10 * GIB)
     kept = stage.launching._launched_file.read()
-    assert kept == {"a": Launched(group.pid, processes.created_at(group.pid), (CARD,))}
+    entry = launch_identity(stage.specs["a"])
+    assert kept == {"a": Launched(group.pid, processes.created_at(group.pid), (CARD,), entry)}
 
 
 async def test_what_may_be_prepared_is_what_the_launcher_says(stage: Stage) -> None:
