@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TextIO
 
-from catalog.load import load
 from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon
@@ -25,6 +24,7 @@ from proxy.assembly import assemble
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
+from proxy.kept_catalog import KeptCatalog
 from proxy.reload import Reloader
 from proxy.settings import Layout, Settings, check_port, layout, load_settings
 from proxy.web import app as web_app
@@ -54,10 +54,12 @@ def main() -> int:
     here = layout()
     try:
         settings = load_settings(here.root, os.environ)
-        catalog = load(here.root / settings.catalog, here.root)
+        catalog, problem = KeptCatalog(here.kept_catalog, here.root).load(here.root / settings.catalog)
+        if problem is not None:
+            log.warning("%s; until that is mended and reloaded, the last catalog that was sound is served", problem)
         check_port(settings, catalog)
         lock = _lock(here.lock)
-        asyncio.run(_serve(here, settings, catalog))
+        asyncio.run(_serve(here, settings, catalog, problem))
     except SupervisordGone:
         # Engines that nobody can stop must not be left over: the next proxy, under a new supervisord, ends them.
         lock.close()
@@ -90,7 +92,7 @@ def _lock(path: Path) -> TextIO:
     return file
 
 
-async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
+async def _serve(here: Layout, settings: Settings, catalog: Catalog, problem: str | None) -> None:
     """Raises: ListenError, DeviceError, SupervisorError, SupervisordGone."""
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
@@ -99,11 +101,12 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
         session = await stack.enter_async_context(engine_session())
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
-        admin = Admin(parts=parts, router=router, url=url)
+        kept = KeptCatalog(here.kept_catalog, here.root)
+        reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
+        admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         public = web_app.runner(
             web_app.public_app(Forwarder(fleet, router, session), admin, settings.max_body_mib * 2**20)
         )
-        reloader = Reloader(here=here, settings=settings, parts=parts, router=router)
         private = web_app.runner(web_app.private_app(Gate(fleet, router), admin, Reloading(reloader)))
         for runner in (public, private):
             await runner.setup()
@@ -112,6 +115,8 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog) -> None:
         await parts.programs.use(catalog.models.values())
         await fleet.adopt()
         await parts.programs.remove_strangers()
+        if problem is None:
+            await asyncio.to_thread(kept.keep, catalog)
         await web_app.listen_unix(private, here.gate_socket)
         await web_app.listen_tcp(public, settings.listen_host, settings.listen_port)
         stack.callback(fleet.close)

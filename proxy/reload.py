@@ -20,11 +20,12 @@ from proxy.adapters.launcher import missing_weights
 from proxy.adapters.supervisord import SupervisorError
 from proxy.assembly import Assembled
 from proxy.core import messages
-from proxy.core.errors import CatalogInvalid
+from proxy.core.errors import CatalogInvalid, ReloadFailed, RotaError
 from proxy.core.fits import why_too_large
 from proxy.core.routing import Router
 from proxy.core.states import ABSENT, EngineState
 from proxy.entries import Entry, entry_of
+from proxy.kept_catalog import KeptCatalog
 from proxy.reload_text import reload_lines
 from proxy.settings import Layout, Settings, check_port
 
@@ -40,6 +41,8 @@ class Step:
     keys: tuple[str, ...]
     then: str
     warnings: tuple[str, ...] = ()
+    is_up: bool = False
+    """Its engine would have to go for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +68,36 @@ class Reload:
 class Reloader:
     """Reads the catalog's folder again when it is told to. `vllm` is the executable for models that name none."""
 
-    def __init__(self, *, here: Layout, settings: Settings, parts: Assembled, router: Router) -> None:
+    def __init__(
+        self,
+        *,
+        here: Layout,
+        settings: Settings,
+        parts: Assembled,
+        router: Router,
+        kept: KeptCatalog,
+        problem: str | None,
+    ) -> None:
         self._here = here
         self._settings = settings
         self._parts = parts
         self._router = router
         self._vllm = here.root / settings.vllm
         self._one_at_a_time = asyncio.Lock()
+        self._kept = kept
+        self.problem = problem
+        """What is wrong with the catalog's folder, where its kept copy is served; for all to see."""
         self._asked: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Reloader of {self._router.catalog.folder}>"
 
-    async def reload(self, *, dry_run: bool = False) -> Reload:
+    async def reload(self, *, dry_run: bool = False, force: bool = False) -> Reload:
         """Have the files of now count, or only say what that would change.
 
-        Raises: CatalogInvalid, and nothing has changed.
+        An engine that serves is not given up for an entry that could not run here, unless `force` says so.
+
+        Raises: CatalogInvalid, ReloadFailed; then nothing has changed.
         """
         async with self._one_at_a_time:
             old = self._router.catalog
@@ -92,14 +109,20 @@ class Reloader:
             entries = {name: await self._entry(new, name) for name in new.models}
             self._check_ports(new)
             told = await self._told(found, new, entries, is_done=not dry_run)
-            if dry_run or not found:
+            if dry_run:
                 return told
-            try:
-                await self._parts.programs.use(new.models.values())
-            except (SupervisorError, OSError) as error:
-                raise CatalogInvalid(f"nothing was changed: supervisord has no program for it: {error}") from error
-            self._apply(found, new, entries)
-            log.info("the catalog was read again: %s", ", ".join(_in_short(told)) or "only what is said of it")
+            if not force:
+                _check_able(told)
+            if found:
+                try:
+                    await self._parts.programs.use(new.models.values())
+                except (SupervisorError, OSError) as error:
+                    raise ReloadFailed(f"nothing was changed: supervisord has no program for it: {error}") from error
+                self._check_ports(new)  # what is up may have changed meanwhile
+                self._apply(found, new, entries)
+                log.info("the catalog was read again: %s", ", ".join(_in_short(told)) or "only what is said of it")
+            self.problem = None
+            await asyncio.to_thread(self._kept.keep, new)
             return told
 
     def reload_soon(self) -> None:
@@ -109,7 +132,7 @@ class Reloader:
     async def _reload_and_say(self) -> None:
         try:
             told = await self.reload()
-        except CatalogInvalid as error:
+        except RotaError as error:
             log.warning("%s", error.message)
         else:
             for line in reload_lines(msgspec.to_builtins(told)):
@@ -161,9 +184,13 @@ class Reloader:
         states = {view.model: view.state for view in self._parts.fleet.view()}
         warnings = {name: await self._warnings(entries[name]) for name in (*found.added, *_names(found.changed))}
         steps = [Step(model, "new", (), "counts at once", warnings[model]) for model in found.added]
+        live = self._parts.entries.specs
         for one in found.changed:
-            then = "counts at once" if one.is_same_launch else _then(states.get(one.model))
-            steps.append(Step(one.model, "changed", one.keys, then, warnings[one.model]))
+            # What runs decides: a change that is taken back before it counted restarts nothing.
+            is_same = change(live[one.model], new.models[one.model]).is_same_launch
+            then = "counts at once" if is_same else _then(states.get(one.model))
+            is_up = not is_same and states.get(one.model, EngineState.STOPPED) not in ABSENT
+            steps.append(Step(one.model, "changed", one.keys, then, warnings[one.model], is_up))
         steps += [Step(model, "removed", (), _leaves(states.get(model))) for model in found.removed]
         budget = "memory_budget_gib counts after bin/manage_vllm.sh restart-service"
         return Reload(
@@ -180,6 +207,14 @@ class Reloader:
         too_large = why_too_large(entry.spec.name, needs, self._parts.fleet.ledger.devices)
         missing = await asyncio.to_thread(missing_weights, entry.spec)
         return tuple(error.message for error in (too_large, missing) if error is not None)
+
+
+def _check_able(told: Reload) -> None:
+    """Raises: CatalogInvalid for a model that serves and would not any more."""
+    for step in told.models:
+        if step.is_up and step.what == "changed" and step.warnings:
+            what = f"{step.model} is up, and by its new entry it could not be: {'; '.join(step.warnings)}"
+            raise CatalogInvalid(f"nothing was changed: {what}. To do it all the same: reload --force")
 
 
 def _names(changed: Iterable[ModelChange]) -> list[str]:

@@ -98,6 +98,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "var" / "state"
 
     @property
+    def kept_catalog(self) -> Path:
+        """A copy of the last catalog that counted."""
+        return self.state / "catalog"
+
+    @property
     def logs(self) -> Path:
         """One log per program."""
         return self.root / "var" / "log"

@@ -20,6 +20,8 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
     proxy = status["proxy"]
     names = {device["id"]: device["name"] for device in status["devices"]}
     yield f"proxy   {proxy['url']}  pid {proxy['pid']}, up {proxy['up_s']:.0f} s, catalog {proxy['catalog']}"
+    if proxy["catalog_problem"]:
+        yield f"        the catalog is broken, and the last that was sound is served: {proxy['catalog_problem']}"
     for device in status["devices"]:
         yield from _device(device)
     if pinned := status["host"]["pinned"]:

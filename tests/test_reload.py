@@ -194,3 +194,51 @@ def test_a_proxy_that_comes_back_to_a_changed_entry_replaces_the_engine_that_run
     assert "777" in box.served_by("a")
     assert box.it.engine("a")["pid"] != before["a"]
     assert box.it.engine("b")["pid"] == before["b"]
+
+
+def test_a_proxy_that_comes_back_to_a_broken_file_serves_the_last_catalog_that_was_sound(box: Editable) -> None:
+    before = box.it.engine("a")["pid"]
+    (box.it.catalog / "a.yaml").write_text("name: a\nport: none\n")
+    box.it.supervisorctl("restart", "proxy")
+    eventually(lambda: box.it.manage("status").returncode == 0)
+    assert box.it.chat(model="Chat").status_code == 200
+    assert box.it.engine("a")["pid"] == before
+    assert "a.yaml:2: port: " in box.it.manage("status").stdout
+    box.edit("a")
+    box.reload()
+    assert box.it.status()["proxy"]["catalog_problem"] is None
+
+
+def test_an_engine_that_serves_is_not_given_up_for_an_entry_that_could_not_run(box: Editable) -> None:
+    box.edit("a", memory_gib=99)
+    done = box.it.manage("reload")
+    assert done.returncode == 1
+    assert "a is up, and by its new entry it could not be: a needs 99.00 GiB" in done.stderr
+    assert box.it.state("a") == "ready"
+    assert box.reload("--force").endswith("done\n")
+    assert box.it.chat(model="a").status_code == 400
+
+
+def test_a_change_that_is_taken_back_before_it_counted_is_told_to_restart_nothing(box: Editable) -> None:
+    box.it.control("a", token_s=0.05)
+    before = box.it.engine("a")["pid"]
+    answer = box.stream("a", 100)
+    eventually(lambda: box.it.engine("a")["leases"] == 1)
+    box.edit("a", max_num_seqs=3)
+    box.reload()
+    box.edit("a")
+    assert "changed (max_num_seqs): counts at once" in box.reload()
+    assert answer.result(60).rstrip().endswith("data: [DONE]")
+    assert box.it.engine("a")["pid"] == before
+
+
+def test_a_removed_model_that_still_serves_can_be_looked_at_and_stopped(box: Editable) -> None:
+    box.it.control("b", token_s=0.05)
+    answer = box.stream("b", 100)
+    eventually(lambda: box.it.engine("b")["leases"] == 1)
+    box.remove("b")
+    box.reload()
+    assert "draining" in box.it.manage("why", "b").stdout or "ready" in box.it.manage("why", "b").stdout
+    assert box.it.manage("stop", "b").returncode == 0
+    assert answer.result(60).rstrip().endswith("data: [DONE]")
+    eventually(lambda: "b " not in box.it.supervisorctl("status"))

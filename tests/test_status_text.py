@@ -43,7 +43,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "reservations": {"b": GIB},
         "strangers": {"bytes": GIB, "processes": [{"pid": 7, "bytes": GIB, "command": "train.py"}]},
     }
-    proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c"}
+    proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c", "catalog_problem": None}
     host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "free_bytes": 4 * GIB}
     engines = [{**known, **engine}]
     types = [{"agent_type": "Chat", "model": "a", "fallback": None, "by": "a", "why_not": None}]
@@ -133,3 +133,10 @@ def test_an_agent_type_whose_model_cannot_be_had_is_told_with_who_answers_and_wh
         "too large",
         "Claims                   nobody answers: it has no other model than mixtral: too large",
     ]
+
+
+def test_a_catalog_that_is_broken_on_the_disk_is_told_with_what_is_served() -> None:
+    told = status()
+    told["proxy"]["catalog_problem"] = "c/a.yaml:2: port: must be"
+    [line] = [line for line in status_lines(told) if "catalog is broken" in line]
+    assert line.endswith("the last that was sound is served: c/a.yaml:2: port: must be")

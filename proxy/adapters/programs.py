@@ -17,6 +17,8 @@ from proxy.adapters.supervisord import Program, SupervisorError
 log = logging.getLogger(__name__)
 
 _PREFIX = "engine-"
+RETRY_S = 0.5
+TRIES = 60
 
 
 class Knows(Protocol):
@@ -60,16 +62,23 @@ class Programs:
             self._wanted = set(models)
 
     async def remove(self, model: str) -> None:
-        """`model` has left the catalog, and its engine is gone; not, if it has come back meanwhile."""
-        async with self._one_at_a_time:
-            if model in self._wanted:
-                return
-            try:
-                await self._supervisor.remove(model)
-            except SupervisorError as error:
-                log.warning("%s: supervisord keeps its program: %s", model, error)
-                return
-            _path(self._folder, model).unlink(missing_ok=True)
+        """`model` has left the catalog, and its engine is gone; not, if it has come back meanwhile.
+
+        A process that was sent away at the gate may take a moment to end: supervisord forgets it after that.
+        """
+        for tries_left in reversed(range(TRIES)):
+            async with self._one_at_a_time:
+                if model in self._wanted:
+                    return
+                try:
+                    await self._supervisor.remove(model)
+                except SupervisorError as error:
+                    if not tries_left:
+                        log.warning("%s: supervisord keeps its program: %s", model, error)
+                else:
+                    _path(self._folder, model).unlink(missing_ok=True)
+                    return
+            await asyncio.sleep(RETRY_S)
 
     async def remove_strangers(self) -> None:
         """Have supervisord forget what the catalog has not any more; to be called when left-over engines have ended."""

@@ -59,6 +59,13 @@ class CatalogInvalid(InvalidRequest):
     code = "catalog_invalid"
 
 
+class ReloadFailed(RotaError):
+    """The catalog is sound, and something else kept it from counting; nothing was changed."""
+
+    status = 503
+    code = "reload_failed"
+
+
 class NotFound(InvalidRequest):
     """No such path."""
 

@@ -72,6 +72,6 @@ def _send_down(here: Layout, model: str, verb: str, on_the_way: tuple[str, ...])
                 raise daemon.DaemonError(f"{model} is still {state}")
             time.sleep(daemon.POLL_S)
             models = answer(proxy.get("/models"))["data"]
-            state = next(one["state"] for one in models if one["id"] == model)
+            state = next((one["state"] for one in models if one["id"] == model), "stopped")
     print(f"{model}: {state}")
     return EXIT_DONE

@@ -14,6 +14,8 @@ from proxy.assembly import Assembled
 from proxy.core.errors import InvalidRequest
 from proxy.core.placement import MOST_PLANNED
 from proxy.core.routing import Router
+from proxy.core.states import EngineState
+from proxy.reload import Reloader
 from proxy.web.gate import peer
 from proxy.web.status import Status
 
@@ -21,11 +23,11 @@ from proxy.web.status import Status
 class Admin:
     """Shows the fleet, and passes on what a person wants of it."""
 
-    def __init__(self, *, parts: Assembled, router: Router, url: str) -> None:
+    def __init__(self, *, parts: Assembled, router: Router, url: str, reloader: Reloader) -> None:
         self._fleet = parts.fleet
         self._parts = parts
         self._router = router
-        self._status = Status(parts, router, url)
+        self._status = Status(parts, router, url, reloader)
         self._created = int(time.time())
 
     def __repr__(self) -> str:
@@ -59,7 +61,7 @@ class Admin:
         Raises: ModelNotFound.
         """
         if (model := request.query.get("explain")) is not None:
-            return _json(self._fleet.explain(self._router.named(model)))
+            return _json(self._fleet.explain(self._there(model)))
         return _json(await self._status.all())
 
     async def plan(self, request: web.Request) -> web.Response:
@@ -99,7 +101,7 @@ class Admin:
 
     async def stop(self, request: web.Request) -> web.Response:
         """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError."""
-        model = self._router.named(request.match_info["model"])
+        model = self._there(request.match_info["model"])
         self._fleet.stop(model, _who(request))
         return self._accepted(model)
 
@@ -111,8 +113,13 @@ class Admin:
         self._fleet.sleep(model, int(level), _who(request))
         return self._accepted(model)
 
+    def _there(self, model: str) -> str:
+        """`model`, also one that has left the catalog and serves to its end. Raises: ModelNotFound."""
+        return model if self._fleet.has(model) else self._router.named(model)
+
     def _accepted(self, model: str) -> web.Response:
-        state = next(view.state for view in self._fleet.view() if view.model == model)
+        states = {view.model: view.state for view in self._fleet.view()}
+        state = states.get(model, EngineState.STOPPED)  # it may have left for good
         return _json({"model": model, "state": state}, status=202)
 
 

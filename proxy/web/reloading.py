@@ -21,8 +21,16 @@ class Reloading:
         return [web.post("/reload", self.reload)]
 
     async def reload(self, request: web.Request) -> web.Response:
-        """Have the catalog's files of now count; with `?dry_run=1` only say what that changes. Raises: RotaError."""
-        if (dry_run := request.query.get("dry_run", "0")) not in ("0", "1"):
-            raise InvalidRequest(f"dry_run is '{dry_run[:20]}': 0 and 1 are allowed", param="dry_run")
-        told = await self._reloader.reload(dry_run=dry_run == "1")
+        """Have the catalog's files of now count; with `?dry_run=1` only say what that changes.
+
+        `?force=1` has an engine go even where its new entry could not run. Raises: RotaError.
+        """
+        told = await self._reloader.reload(dry_run=_flag(request, "dry_run"), force=_flag(request, "force"))
         return web.Response(body=msgspec.json.encode(told), content_type="application/json")
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    """Raises: InvalidRequest."""
+    if (given := request.query.get(name, "0")) not in ("0", "1"):
+        raise InvalidRequest(f"{name} is '{given[:20]}': 0 and 1 are allowed", param=name)
+    return given == "1"

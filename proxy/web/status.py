@@ -12,16 +12,18 @@ from proxy.assembly import Assembled
 from proxy.core.devices import Device
 from proxy.core.roster import EngineView
 from proxy.core.routing import Router
+from proxy.reload import Reloader
 
 
 class Status:
     """Looks at the fleet; looking wakes nothing."""
 
-    def __init__(self, parts: Assembled, router: Router, url: str) -> None:
+    def __init__(self, parts: Assembled, router: Router, url: str, reloader: Reloader) -> None:
         self._parts = parts
         self._fleet = parts.fleet
         self._router = router
         self._url = url
+        self._reloader = reloader
         self._started_at = time.monotonic()
 
     def __repr__(self) -> str:
@@ -60,6 +62,7 @@ class Status:
             "url": self._url,
             "up_s": round(time.monotonic() - self._started_at, 1),
             "catalog": str(self._router.catalog.folder),
+            "catalog_problem": self._reloader.problem,
         }
 
     def _device(self, device: Device) -> dict[str, object]:

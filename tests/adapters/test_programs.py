@@ -69,8 +69,9 @@ async def test_a_program_goes_when_its_engine_is_gone_and_not_if_its_model_has_c
 
 
 async def test_a_supervisord_that_refuses_a_new_program_is_told_and_what_it_keeps_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(programs, "RETRY_S", 0)
     supervisor = FakeSupervisor()
     supervisor.error = SupervisorError("no")
     known = Programs(tmp_path, supervisor, [])
@@ -85,3 +86,19 @@ async def test_what_the_catalog_has_not_any_more_when_the_proxy_comes_is_forgott
     programs.write(tmp_path, [spec("a")])
     await Programs(tmp_path, supervisor, ["c"]).remove_strangers()
     assert supervisor.known == ["proxy"]
+
+
+async def test_a_process_that_has_not_ended_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "RETRY_S", 0)
+    supervisor = FakeSupervisor()
+    programs.write(tmp_path, [spec("a")])
+    refusals = [SupervisorError("STILL_RUNNING"), SupervisorError("STILL_RUNNING"), None]
+    remove = supervisor.remove
+
+    async def refuse_twice(name: str) -> None:
+        supervisor.error = refusals.pop(0)
+        await remove(name)
+
+    monkeypatch.setattr(supervisor, "remove", refuse_twice)
+    await Programs(tmp_path, supervisor, []).remove("a")
+    assert (refusals, supervisor.known, programs.names(tmp_path)) == ([], ["proxy"], [])

@@ -25,7 +25,9 @@ WANTED = "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0"
 
 
 class FakeReloader:
-    async def reload(self, *, dry_run: bool) -> Reload:
+    problem = None
+
+    async def reload(self, *, dry_run: bool, force: bool) -> Reload:
         return Reload("catalog/x", not dry_run, (), (), ())
 
 
@@ -38,8 +40,9 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
     given = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries, stage.programs, stage.keeper)
-    admin = Admin(parts=Assembled(*given), router=router, url="http://x:1")  # type: ignore[arg-type]
-    reloading = Reloading(FakeReloader())  # type: ignore[arg-type]
+    reloader = FakeReloader()
+    admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
+    reloading = Reloading(reloader)  # type: ignore[arg-type]
     runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin, reloading))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
