@@ -1,4 +1,6 @@
-"""Send one request each as MedicalQA, Claims and Evidence through the OpenAI client, and show the ledger around them.
+"""Send requests as three agent types through the OpenAI client, and show the ledger around them.
+
+They are MedicalQA, Claims and Evidence, or the first three of a catalog that has none of these.
 
 `make run` ends with this. It is a client like any other: it knows the proxy's address and nothing else.
 """
@@ -15,6 +17,13 @@ from proxy.settings import layout
 from proxy.status_text import status_lines
 
 TIMEOUT_S = 900.0
+QUESTION = "What is aspirin used for?"
+EVIDENCE = "Aspirin lowers the risk of a second heart attack."
+QUESTIONS = {
+    "MedicalQA": QUESTION,
+    "Claims": "Name three things that every medical claim must contain.",
+    "Evidence": EVIDENCE,
+}
 
 
 def main() -> int:
@@ -22,7 +31,7 @@ def main() -> int:
     with daemon.client(layout()) as proxy:
         url = proxy.get("/status").json()["proxy"]["url"]
     listed = httpx.get(f"{url}/v1/models", trust_env=False).json()["data"]
-    served = {agent_type for model in listed for agent_type in model["agent_types"]}
+    embeds = {agent_type: model["embedder"] for model in listed for agent_type in model["agent_types"]}
     client = openai.OpenAI(
         base_url=f"{url}/v1",
         api_key="none",
@@ -48,18 +57,13 @@ def main() -> int:
 
         return ask
 
-    question, claim = "What is aspirin used for?", "Name three things that every medical claim must contain."
-    evidence = "Aspirin lowers the risk of a second heart attack."
-    asked = [
-        ("MedicalQA", question, chat("MedicalQA", question)),
-        ("Claims", claim, chat("Claims", claim)),
-        ("Evidence", evidence, embed("Evidence", evidence)),
-    ]
+    chosen = [agent_type for agent_type in QUESTIONS if agent_type in embeds] or list(embeds)[:3]
+    asked = []
+    for agent_type in chosen:
+        text = QUESTIONS.get(agent_type, EVIDENCE if embeds[agent_type] else QUESTION)
+        asked.append((agent_type, text, (embed if embeds[agent_type] else chat)(agent_type, text)))
     _show_ledger("before", url)
     for agent_type, text, ask in asked:
-        if agent_type not in served:
-            print(f"\n{agent_type}: this catalog has no such agent type\n")
-            continue
         print(f"\n{agent_type} <- {text}   (starting an engine takes about half a minute on two cores)", flush=True)
         began_at = time.monotonic()
         try:
@@ -69,11 +73,16 @@ def main() -> int:
             return 1
         print(f"{agent_type} -> {answer}\n           after {time.monotonic() - began_at:.1f} s", flush=True)
     _show_ledger("after", url)
+    talks = next((agent_type for agent_type, is_embedder in embeds.items() if not is_embedder), None)
+    example = (
+        talks
+        and f"""
+  curl -s {url}/v1/chat/completions -H 'Content-Type: application/json' \\
+       -d '{{"agent_type": "{talks}", "messages": [{{"role": "user", "content": "Good morning"}}]}}'"""
+    )
     print(
         f"""
-What to type next:
-  curl -s {url}/v1/chat/completions -H 'Content-Type: application/json' \\
-       -d '{{"agent_type": "Chat", "messages": [{{"role": "user", "content": "Good morning"}}]}}'
+What to type next:{example or ""}
   bin/manage_vllm.sh status
   .venv/bin/supervisorctl -c supervisor.d/supervisord.conf status
   make stop"""

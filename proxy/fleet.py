@@ -106,6 +106,8 @@ class Fleet:
         """
         if self._is_closing:
             raise self._going_away()
+        if self._scheduler.is_absent(model) and (missing := self._launching.why_not(model)) is not None:
+            raise missing
         ticket = next(self._ticket_numbers)
         granted = self._commands.expect_answer(ticket)
         try:

@@ -36,13 +36,19 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
 
 
 def fallback_lines(status: Mapping[str, Any]) -> Iterator[str]:
-    """The agent types whose own model cannot be had now: who answers in its place, and why."""
+    """Who answers in the place of models that cannot be had now, a line for each such model; and why, if it is new."""
+    told = {line for engine in status["engines"] for warning in engine["warnings"] for line in warning.split("\n")}
+    groups: dict[tuple[str, str | None, str | None, str], list[str]] = {}
     for one in status["agent_types"]:
         if one["by"] != one["model"]:
-            who = f"{one['by']} answers in place of" if one["by"] else "nobody answers: it has no other model than"
-            if one["fallback"] and not one["by"]:
-                who = f"nobody answers: its fallback {one['fallback']} cannot be had either, in place of"
-            yield f"{one['agent_type']:<24} {who} {one['model']}: {one['why_not']}"
+            key = (one["model"], one["fallback"], one["by"], one["why_not"])
+            groups.setdefault(key, []).append(one["agent_type"])
+    for (model, fallback, by, why_not), agent_types in groups.items():
+        who = f"{by} answers in place of {model}"
+        if by is None:
+            nor = f", nor can its fallback {fallback}" if fallback else ""
+            who = f"nobody answers: {model} cannot be had{nor}"
+        yield f"{', '.join(agent_types)}: {who}" + ("" if why_not in told else f": {why_not}")
 
 
 def _device(device: Mapping[str, Any]) -> Iterator[str]:

@@ -38,6 +38,7 @@ class FakeLifecycle:
         self.done: list[str] = []
         self.start_error: EngineStartFailed | None = None
         self.launch_error: EngineStartFailed | None = None
+        self.missing: EngineStartFailed | None = None
         self.found: list[messages.EngineFound] = []
         self.prepared = asyncio.Event()
         self.prepared.set()
@@ -54,6 +55,9 @@ class FakeLifecycle:
     async def check_asker(self, model: str, pid: int) -> None:
         if pid < 0:
             raise GateRefused("not supervisord's")
+
+    def why_not(self, model: str) -> EngineStartFailed | None:
+        return self.missing
 
     async def preparation(self, model: str) -> Preparation:
         if self.launch_error:

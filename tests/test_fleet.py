@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.core import messages
-from proxy.core.errors import CannotSleep, EngineStartFailed, GateRefused, ShuttingDown, StoppedByHand
+from proxy.core.errors import CannotSleep, EngineStartFailed, GateRefused, ShuttingDown, StoppedByHand, WeightsMissing
 from proxy.core.states import EngineState
 from tests.fleet_stage import LAUNCH, Stage
 
@@ -279,3 +279,15 @@ async def test_what_the_watch_sees_is_fed_at_once_when_it_gives_notice(stage: St
     await stage.until("a", EngineState.STOPPED)
     assert stage.lifecycle.done == ["stop a at once"]
     running.cancel()
+
+
+async def test_nobody_makes_room_for_a_model_that_has_no_weights(stage: Stage) -> None:
+    await stage.found("a")
+    await stage.until("a", EngineState.READY)
+    stage.lifecycle.missing = WeightsMissing("b's weights are missing")
+    with pytest.raises(WeightsMissing):
+        async with stage.fleet.lease("b"):
+            pass
+    assert stage.scheduler.states()["a"] is EngineState.READY
+    async with stage.fleet.lease("a"):  # it is up: what it was started from is not asked for again
+        pass

@@ -126,13 +126,20 @@ def test_an_engine_that_runs_by_an_entry_of_the_past_is_told() -> None:
 def test_an_agent_type_whose_model_cannot_be_had_is_told_with_who_answers_and_why() -> None:
     told = status()
     claims = {"agent_type": "Claims", "model": "mixtral", "fallback": "qwen", "by": "qwen", "why_not": "too large"}
-    told["agent_types"] = [claims, {**claims, "by": None}, {**claims, "by": None, "fallback": None}]
+    told["agent_types"] = [claims, {**claims, "agent_type": "Billing"}]
+    assert list(fallback_lines(told)) == ["Claims, Billing: qwen answers in place of mixtral: too large"]
+    told["agent_types"] = [{**claims, "by": None}, {**claims, "agent_type": "Chat", "by": None, "fallback": None}]
     assert list(fallback_lines(told)) == [
-        "Claims                   qwen answers in place of mixtral: too large",
-        "Claims                   nobody answers: its fallback qwen cannot be had either, in place of mixtral: "
-        "too large",
-        "Claims                   nobody answers: it has no other model than mixtral: too large",
+        "Claims: nobody answers: mixtral cannot be had, nor can its fallback qwen: too large",
+        "Chat: nobody answers: mixtral cannot be had: too large",
     ]
+
+
+def test_a_reason_that_is_a_warning_already_is_not_said_twice() -> None:
+    told = status(warnings=["too large"])
+    claims = {"agent_type": "Claims", "model": "mixtral", "fallback": "qwen", "by": "qwen", "why_not": "too large"}
+    told["agent_types"] = [claims]
+    assert list(fallback_lines(told)) == ["Claims: qwen answers in place of mixtral"]
 
 
 def test_a_catalog_that_is_broken_on_the_disk_is_told_with_what_is_served() -> None:

@@ -86,6 +86,10 @@ class Launcher:
     def __repr__(self) -> str:
         return f"<Launcher {self._vllm}>"
 
+    def missing_weights(self, spec: ModelSpec) -> WeightsMissing | None:
+        """The error if `spec`'s place holds no model."""
+        return missing_weights(spec)
+
     def prepare(
         self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_cache_bytes: int | None
     ) -> Launch:

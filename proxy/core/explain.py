@@ -8,7 +8,7 @@ from proxy.core.fits import holders_of
 from proxy.core.journal import Told
 from proxy.core.reasons import why_held_off, why_wanted
 from proxy.core.roster import Engine
-from proxy.core.states import EngineState
+from proxy.core.states import ABSENT, EngineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,13 @@ def _waits_for(board: Board, engine: Engine) -> str | None:
             devices = ", ".join(board.ledger.devices[one].name for one in covered.devices)
             return f"{wanted}; it is next on {devices}, where one engine at a time starts, sleeps or stops"
     residents = [one.model for one in board.holders() if one.needs.terms.min_residence_s and one is not engine]
-    if engine.model in board.wanted and engine.state is not EngineState.READY:
+    if engine.model in board.outdated:
+        return "it runs by an entry that the catalog has not any more: it goes first"
+    if engine.model in board.wanted and (engine.state in ABSENT or engine.state is EngineState.ASLEEP):
         if residents:
             return f"{', '.join(residents)} may stay for min_residence_s; {holders_of(board, engine)}"
         return f"others come first, or change where it would go: {holders_of(board, engine)}"
-    if engine.queue:
+    if engine.queue and engine.state is EngineState.READY:
         return f"it serves {len(engine.leases)} requests at once, which is all that it takes (concurrency)"
     return None
 

@@ -33,7 +33,7 @@ from proxy.core.may_sleep import why_not_sleep
 from proxy.core.messages import Command, Event
 from proxy.core.record import record
 from proxy.core.roster import Engine, EngineNeeds, EngineView
-from proxy.core.states import EngineState
+from proxy.core.states import ABSENT, EngineState
 from proxy.core.whatif import WhatIf, what_if
 
 LEARNED_BY = frozenset({EngineState.READY, EngineState.ASLEEP, EngineState.STOPPED})
@@ -80,6 +80,12 @@ class Scheduler:
     def states(self) -> dict[str, EngineState]:
         """The state of every engine, by model."""
         return {model: engine.state for model, engine in self._board.engines.items()}
+
+    def is_absent(self, model: str) -> bool:
+        """Whether `model`'s engine would have to be started. Raises: KeyError, but for one that has just left."""
+        if model in self._board.gone:
+            return False
+        return self._board.engines[model].state in ABSENT
 
     def moves(self) -> list[Move]:
         """The changes of state that the last event led to."""

@@ -13,7 +13,7 @@ from catalog.spec import ModelSpec
 from proxy.adapters import processes
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Program, SupervisorError
-from proxy.core.errors import GateRefused
+from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
@@ -33,6 +33,9 @@ class Launches(Protocol):
         self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_cache_bytes: int | None
     ) -> Launch:
         """What the engine's process is to become. Raises: RotaError."""
+
+    def missing_weights(self, spec: ModelSpec) -> EngineStartFailed | None:
+        """The error if it has none."""
 
     def preparation(self, spec: ModelSpec) -> Preparation:
         """What it may do before that. Raises: RotaError."""
@@ -64,6 +67,10 @@ class Launching:
 
     def __repr__(self) -> str:
         return f"<Launching {self._groups!r}>"
+
+    def why_not(self, model: str) -> EngineStartFailed | None:
+        """The error if `model` has no weights: found before anybody makes room for it."""
+        return self._launches.missing_weights(self._specs[model])
 
     async def preparation(self, model: str) -> Preparation:
         """What `model`'s process may do before it has leave. Raises: RotaError if its start is bound to fail."""

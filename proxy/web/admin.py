@@ -86,6 +86,7 @@ class Admin:
                     "state": view.state,
                     "agent_types": self._router.catalog.agent_types_of(spec.name),
                     "aliases": list(spec.aliases),
+                    "embedder": spec.embedder,
                     "description": spec.description,
                     "max_model_len": spec.max_model_len,
                     "memory_bytes": int(spec.memory_bytes),

@@ -39,6 +39,7 @@ CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHan
 """For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
 queue: another engine would have to come up for it, where time is short already."""
 
+JSON = "application/json"
 CONNECT_TIMEOUT_S = 5.0
 IDLE_CONNECTION_S = 4.0
 """vLLM closes idle connections after 5 s: ours must go first, or a request meets a connection that is being closed."""
@@ -73,6 +74,7 @@ class Forwarder:
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Forward one request. Raises: RotaError."""
+        _check_type(request)
         body = JsonBody(await _read(request))
         route = self._router.route(
             model=body.text("model"),
@@ -173,6 +175,13 @@ async def _read(request: web.Request) -> bytes:
         return await request.read()
     except web.RequestPayloadError as error:
         raise InvalidRequest(f"the body cannot be read: {error}") from error
+
+
+def _check_type(request: web.Request) -> None:
+    """Refuse what vLLM would refuse after a swap of engines. Raises: InvalidRequest."""
+    if request.content_type != JSON:
+        what = f"the body is {request.content_type}, by its Content-Type: send JSON, with Content-Type: {JSON}"
+        raise InvalidRequest(what)
 
 
 def _agent_type(request: web.Request) -> str | None:

@@ -2,9 +2,18 @@
 
 import re
 
-from proxy.core.messages import EngineReady, EngineStopped, GateAsked, GateReached, RequestArrived, RequestEnded
+from proxy.core.costs import Costs
+from proxy.core.messages import (
+    EngineReady,
+    EngineStopped,
+    GateAsked,
+    GateReached,
+    ModelSet,
+    RequestArrived,
+    RequestEnded,
+)
 from proxy.core.states import EngineState
-from tests.core.world import SlowWorld
+from tests.core.world import CARD, SlowWorld, World, amounts, needs
 
 
 def busy_world() -> SlowWorld:
@@ -74,3 +83,17 @@ def test_one_that_serves_as_many_as_it_can_says_so() -> None:
     world.feed(RequestArrived(2, "a"))
     why = world.scheduler.explain("a", world.now).waits_for
     assert why == "it serves 1 requests at once, which is all that it takes (concurrency)"
+
+
+def test_a_start_that_is_under_way_waits_for_nobody() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"))
+    assert world.scheduler.explain("a", world.now).waits_for is None
+
+
+def test_an_engine_whose_entry_has_changed_is_said_to_go_first() -> None:
+    world = World(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), EngineReady("a"))
+    world.feed(ModelSet("a", needs(amounts(20), {CARD: 40}), Costs(), is_same_launch=False), RequestArrived(2, "a"))
+    waits_for = world.scheduler.explain("a", world.now).waits_for
+    assert waits_for == "it runs by an entry that the catalog has not any more: it goes first"

@@ -15,6 +15,7 @@ from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core.devices import Amounts, Device, DeviceError, DeviceKind, DeviceUse, Process
+from proxy.core.errors import WeightsMissing
 from proxy.core.figures import Learned
 from proxy.core.probe import Answer
 from proxy.lifecycle.acts import Lifecycle
@@ -110,6 +111,9 @@ class FakeLaunches:
     def prepare(self, spec: ModelSpec, devices: tuple[str, ...], awake_bytes: int, kv_bytes: int | None) -> Launch:
         self.asked.append((spec.name, devices, awake_bytes, kv_bytes))
         return Launch([spec.name], {})
+
+    def missing_weights(self, spec: ModelSpec) -> WeightsMissing | None:
+        return WeightsMissing("none") if spec.name == "b" else None
 
     def preparation(self, spec: ModelSpec) -> Preparation:
         return Preparation(f"/{spec.name}", {})

@@ -44,3 +44,8 @@ async def test_a_launch_is_kept_for_the_next_proxy_before_the_process_has_its_an
 
 async def test_what_may_be_prepared_is_what_the_launcher_says(stage: Stage) -> None:
     assert await stage.launching.preparation("a") == Preparation("/a", {})
+
+
+def test_a_model_without_weights_is_known_before_room_is_made(stage: Stage) -> None:
+    assert stage.launching.why_not("a") is None
+    assert stage.launching.why_not("b") is not None

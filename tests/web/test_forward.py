@@ -18,6 +18,8 @@ from tests.web.conftest import DataPlane
 
 CHAT = {"model": "a", "messages": []}
 
+JSON = ("Content-Type", "application/json")
+
 
 async def post(plane: DataPlane, path: str = "/v1/chat/completions", **more: object) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -220,16 +222,18 @@ async def test_a_compressed_request_body_is_understood_and_sent_on_plain(plane: 
 @pytest.mark.parametrize(
     ("content", "headers", "says"),
     [
-        (b'{"a":' * 200_000, {}, "nested too deeply"),
-        (b"no gzip", {"Content-Encoding": "gzip"}, "cannot be read"),
-        (b'{"model": "a"}', [("X-Agent-Type", "Chat"), ("X-Agent-Type", "Claims")], "differ"),
+        (b'{"a":' * 200_000, [JSON], "nested too deeply"),
+        (b"no gzip", [JSON, ("Content-Encoding", "gzip")], "cannot be read"),
+        (b'{"model": "a"}', [JSON, ("X-Agent-Type", "Chat"), ("X-Agent-Type", "Claims")], "differ"),
+        (b'{"model": "a"}', [], "send JSON, with Content-Type: application/json"),
+        (b'{"model": "a"}', [("Content-Type", "text/plain")], "the body is text/plain"),
     ],
 )
 async def test_a_clients_fault_is_a_400_that_says_which(
     plane: DataPlane, content: bytes, headers: object, says: str
 ) -> None:
     got = await post(plane, json=None, content=content, headers=headers)
-    assert got.status_code == 400
+    assert (got.status_code, plane.fleet.asked) == (400, [])
     assert says in got.json()["error"]["message"]
 
 
@@ -241,7 +245,7 @@ async def test_a_target_in_absolute_form_is_the_same_request(plane: DataPlane) -
     reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.url.rpartition(":")[2]))
     body = b'{"model": "a"}'
     writer.write(b"POST http://somewhere/v1/completions?x=1 HTTP/1.1\r\nHost: somewhere\r\nConnection: close\r\n")
-    writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    writer.write(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     assert (await reader.read()).endswith(b"/v1/completions?x=1")
     writer.close()
     await writer.wait_closed()
