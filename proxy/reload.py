@@ -7,14 +7,13 @@ counts; then all of it counts within one step of the event loop, so that no requ
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from catalog.diff import Changes, ModelChange, change, changes
 from catalog.load import load
-from catalog.spec import AgentRoute, Catalog
+from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy.adapters.launcher import missing_weights
 from proxy.adapters.supervisord import SupervisorError
@@ -26,43 +25,11 @@ from proxy.core.routing import Router
 from proxy.core.states import ABSENT, EngineState
 from proxy.entries import Entry, entry_of
 from proxy.kept_catalog import KeptCatalog
+from proxy.reload_steps import Reload, Rerouted, Step, check_able, how_it_leaves, in_short, route_in_words, then_of
 from proxy.reload_text import reload_lines
 from proxy.settings import Layout, Settings, check_port
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What becomes of one model: `what` is new, changed or removed, `keys` those of its file that differ."""
-
-    model: str
-    what: str
-    keys: tuple[str, ...]
-    then: str
-    warnings: tuple[str, ...] = ()
-    is_up: bool = False
-    """Its engine would have to go for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rerouted:
-    """An agent type that is routed otherwise: `old` and `new` in words, None where it is new or gone."""
-
-    agent_type: str
-    old: str | None
-    new: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """What a reload changes, or would change if `is_done` is false."""
-
-    catalog: str
-    is_done: bool
-    models: tuple[Step, ...]
-    routes: tuple[Rerouted, ...]
-    notes: tuple[str, ...]
 
 
 class Reloader:
@@ -112,7 +79,7 @@ class Reloader:
             if dry_run:
                 return told
             if not force:
-                _check_able(told)
+                check_able(told)
             if found:
                 try:
                     await self._parts.programs.use(new.models.values())
@@ -120,7 +87,7 @@ class Reloader:
                     raise ReloadFailed(f"nothing was changed: supervisord has no program for it: {error}") from error
                 self._check_ports(new)  # what is up may have changed meanwhile
                 self._apply(found, new, entries)
-                log.info("the catalog was read again: %s", ", ".join(_in_short(told)) or "only what is said of it")
+                log.info("the catalog was read again: %s", ", ".join(in_short(told)) or "only what is said of it")
             self.problem = None
             await asyncio.to_thread(self._kept.keep, new)
             return told
@@ -188,16 +155,18 @@ class Reloader:
         for one in found.changed:
             # What runs decides: a change that is taken back before it counted restarts nothing.
             is_same = change(live[one.model], new.models[one.model]).is_same_launch
-            then = "counts at once" if is_same else _then(states.get(one.model))
+            then = "counts at once" if is_same else then_of(states.get(one.model))
             is_up = not is_same and states.get(one.model, EngineState.STOPPED) not in ABSENT
             steps.append(Step(one.model, "changed", one.keys, then, warnings[one.model], is_up))
-        steps += [Step(model, "removed", (), _leaves(states.get(model))) for model in found.removed]
+        steps += [Step(model, "removed", (), how_it_leaves(states.get(model))) for model in found.removed]
         budget = "memory_budget_gib counts after bin/manage_vllm.sh restart-service"
         return Reload(
             catalog=str(new.folder),
             is_done=is_done,
             models=tuple(sorted(steps, key=lambda step: step.model)),
-            routes=tuple(Rerouted(one.agent_type, _route(one.old), _route(one.new)) for one in found.routes),
+            routes=tuple(
+                Rerouted(one.agent_type, route_in_words(one.old), route_in_words(one.new)) for one in found.routes
+            ),
             notes=(budget,) if found.budget else (),
         )
 
@@ -209,46 +178,5 @@ class Reloader:
         return tuple(error.message for error in (too_large, missing) if error is not None)
 
 
-def _check_able(told: Reload) -> None:
-    """Raises: CatalogInvalid for a model that serves and would not any more."""
-    for step in told.models:
-        if step.is_up and step.what == "changed" and step.warnings:
-            what = f"{step.model} is up, and by its new entry it could not be: {'; '.join(step.warnings)}"
-            raise CatalogInvalid(f"nothing was changed: {what}. To do it all the same: reload --force")
-
-
 def _names(changed: Iterable[ModelChange]) -> list[str]:
     return [one.model for one in changed]
-
-
-def _then(state: EngineState | None) -> str:
-    """What becomes of an engine that would be launched otherwise."""
-    match state:
-        case None | EngineState.STOPPED | EngineState.FAILED:
-            return "counts from its next start"
-        case EngineState.READY | EngineState.DRAINING:
-            return f"is {state}: drains, goes, and starts anew for the next request"
-        case _:
-            return f"is {state}: goes, and starts anew for the next request"
-
-
-def _leaves(state: EngineState | None) -> str:
-    if state in (None, EngineState.STOPPED, EngineState.FAILED):
-        return "is not there any more"
-    return f"is {state}: serves those who came before, and goes"
-
-
-def _route(route: AgentRoute | None) -> str | None:
-    if route is None:
-        return None
-    told = [route.model, f"fallback {route.fallback}" if route.fallback else ""]
-    told += [f"priority {route.priority:g}" if route.priority != 1 else ""]
-    told += [f"{key} {getattr(route, key)}" for key in _TREATED if getattr(route, key) not in (None, False)]
-    return ", ".join(filter(None, told))
-
-
-_TREATED = ("pinned", "preload", "min_residence_s", "idle_sleep_s", "idle_stop_s")
-
-
-def _in_short(told: Reload) -> list[str]:
-    return [f"{step.model} {step.what}" for step in told.models] + [f"{one.agent_type} rerouted" for one in told.routes]

@@ -14,7 +14,7 @@ from proxy.core.errors import EngineStartFailed
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.lifecycle.groups import Groups
-from proxy.reload import Reload
+from proxy.reload_steps import Reload
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.gate import Gate
