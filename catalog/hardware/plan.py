@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.estimate.estimate import Estimate
-from catalog.hardware.fit import Answer, Candidate, Fit, answers, fit, with_fallbacks
+from catalog.hardware.candidate import Candidate
+from catalog.hardware.fit import Answer, Fit, answers, fit, with_fallbacks
 from catalog.hardware.places import VLLM_SHARE, Place
 from catalog.hardware.together import Sets, sets_of
 from catalog.spec import GIB, AgentRoute

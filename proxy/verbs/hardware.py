@@ -3,7 +3,8 @@
 from catalog.estimate.checkpoint import read_checkpoint
 from catalog.estimate.flags import flags_of
 from catalog.estimate.tensors import CheckpointError
-from catalog.hardware.fit import Candidate, fit
+from catalog.hardware.candidate import Candidate
+from catalog.hardware.fit import fit
 from catalog.hardware.places import Place
 from catalog.spec import Catalog, ModelSpec
 from proxy import daemon
