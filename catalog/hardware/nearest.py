@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from catalog.estimate.division import divisors, why_not_divided
 from catalog.estimate.estimate import Estimate
 from catalog.hardware.candidate import Candidate, estimate_on
 from catalog.hardware.places import Place, card_for
@@ -17,6 +18,8 @@ _STEP = 256
 def reason_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place], reserved_bytes: int) -> str | None:
     """Why it cannot run here, or None."""
     spec = candidate.spec
+    if told is not None and (undivided := why_not_divided(told.architecture, spec.device_count)) is not None:
+        return undivided
     if len(best) < spec.device_count:
         return f"it wants {spec.device_count} devices (device_count), and there are {len(best)}"
     if told is not None and told.max_positions is not None and spec.max_model_len > told.max_positions:
@@ -40,45 +43,87 @@ def reason_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place]
 
 
 def options_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place], reserve_bytes: int) -> list[str]:
-    """What would run, the nearest first: less context, more devices, another card.
+    """What would run, the nearest first: fewer of these devices, less context, more devices, another card.
 
     Where not all that it takes is counted, only what its file declares says anything: less than that is no answer.
     """
     spec, words = candidate.spec, list[str]()
-    if told is None or not (told.is_known and told.has_kv):
-        if told is not None and told.max_positions is not None and told.max_positions < spec.max_model_len:
-            words.append(f"max_model_len: {told.max_positions}")
-        needed = max(int(spec.memory_bytes), 0 if told is None or not told.is_known else told.need_bytes)
-        card = card_for(needed, reserve_bytes) if all(place.is_gpu for place in best) else None
-        return words if card is None else [*words, _card(*card)]
     room = min(place.capacity_bytes for place in best)
-    limit = told.max_positions or spec.max_model_len
-    shorter = min(told.longest(room), limit)
-    if shorter < spec.max_model_len and shorter >= _SHORTEST:
-        words.append(f"max_model_len: {shorter if shorter == limit else shorter - shorter % _STEP}")
-    elif told.need_bytes <= room < spec.memory_bytes:
-        words.append(f"memory_gib: {-(-told.need_bytes * 4 // GIB) / 4:g}")
+    is_counted = told is not None and told.is_known and told.has_kv
+    limit = None if told is None else told.max_positions
+    is_wrong_count = len(best) < spec.device_count or _is_undivided(told, spec.device_count)
+    if is_wrong_count:
+        words += _counts(candidate, told, best, room)
+    elif told is not None and is_counted:
+        shorter = min(told.longest(room), limit or spec.max_model_len)
+        if _SHORTEST <= shorter < spec.max_model_len:
+            words.append(f"max_model_len: {shorter if shorter == limit else shorter - shorter % _STEP}")
+        elif told.need_bytes <= room < spec.memory_bytes:
+            words.append(f"memory_gib: {_quarters(told.need_bytes)}")
+    elif limit is not None and limit < spec.max_model_len:
+        words.append(f"max_model_len: {limit}")
     if not all(place.is_gpu for place in best):
         least = min(best, key=lambda place: place.total_bytes)
-        if spec.memory_bytes <= least.total_bytes:  # by itself Rota takes half of the host's memory
-            return [*words, f"device_memory_gib: {_whole_gib(spec.memory_bytes)} in the settings"]
-    elif told.need_bytes > room or len(best) < spec.device_count:
-        for count in (2, 4, 8):
-            more = estimate_on(candidate, best, device_count=count)
-            if count > spec.device_count and more is not None and more.need_bytes <= room:
-                words.append(f"device_count: {count}, on {count} such devices ({gib(more.need_bytes)} on each)")
-                break
-        if (card := card_for(max(told.need_bytes, told.startup_peak_bytes), reserve_bytes)) is not None:
-            words.append(_card(*card))
-    return words
+        # By itself Rota takes half of the host's memory.
+        if least.capacity_bytes < spec.memory_bytes <= least.total_bytes:
+            words.append(f"device_memory_gib: {_whole_gib(spec.memory_bytes)} in the settings")
+        return words
+    if told is not None and is_counted and told.need_bytes > room and not is_wrong_count:
+        words += _counts(candidate, told, best, room, more_than=spec.device_count)
+    return [*words, *_card(candidate, told, best, room, reserve_bytes)]
+
+
+def _is_undivided(told: Estimate | None, count: int) -> bool:
+    return told is not None and why_not_divided(told.architecture, count) is not None
+
+
+def _counts(
+    candidate: Candidate, told: Estimate | None, best: Sequence[Place], room: int, more_than: int = 0
+) -> list[str]:
+    """The nearest number of such devices on which it fits: the most that are there, or else the fewest that do.
+
+    Only numbers that it divides by.
+    """
+    if told is None or not (told.is_known and told.has_kv):
+        return []
+    counts = [count for count in divisors(told.architecture) if count > more_than]
+    here = [count for count in reversed(counts) if count <= len(best)]
+    for count in [*here, *(count for count in counts if count > len(best))]:
+        each = estimate_on(candidate, best, device_count=count)
+        if each is None or max(each.need_bytes, each.startup_peak_bytes) > room:
+            continue
+        is_declared_well = each.need_bytes <= candidate.spec.memory_bytes <= room
+        amount = "" if is_declared_well else f" and memory_gib: {_quarters(each.need_bytes)}"
+        if count > len(best):
+            return [f"device_count: {count}{amount}, on {count} such devices ({gib(each.need_bytes)} on each)"]
+        return [f"device_count: {count}{amount}"]
+    return []
+
+
+def _card(
+    candidate: Candidate, told: Estimate | None, best: Sequence[Place], room: int, reserve_bytes: int
+) -> list[str]:
+    """The smallest single card on which all of it fits, if it does not fit on one of these."""
+    spec, one = candidate.spec, estimate_on(candidate, best, device_count=1)
+    if one is None or told is None or not (one.is_known and one.has_kv):
+        # What is declared is of each of its devices: of one device instead of several nothing is known.
+        needed = max(int(spec.memory_bytes), one.need_bytes if one is not None and one.is_known else 0)
+        card = card_for(needed, reserve_bytes) if spec.device_count == 1 else None
+    else:
+        needed = max(one.need_bytes, one.startup_peak_bytes)
+        card = card_for(needed, reserve_bytes)
+    if card is None or needed <= room:
+        return []
+    return [f"one GPU of {card[1]} GB ({card[0]})" + (", device_count: 1" if spec.device_count > 1 else "")]
+
+
+def _quarters(size_bytes: int) -> str:
+    """GiB, rounded up to a quarter."""
+    return f"{-(-size_bytes * 4 // GIB) / 4:g}"
 
 
 def _whole_gib(size_bytes: int) -> int:
     return -(-size_bytes // GIB)
-
-
-def _card(name: str, gib: int) -> str:
-    return f"one GPU of {gib} GB ({name})"
 
 
 def gib(size_bytes: float) -> str:

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from catalog.hardware.fit import fit
-from tests.catalog.estimate.configurations import LLAMA_8B
+from catalog.hardware.places import named_places
+from tests.catalog.estimate.configurations import AWQ, LLAMA_8B, MIXTRAL, QWEN_14B
 from tests.catalog.hardware.plans import RESERVE_BYTES, RTX_3090, candidate, place
 
 MAMBA = {"architectures": ["MambaForCausalLM"], "model_type": "mamba", "d_model": 4096, "n_layer": 64}
@@ -42,3 +43,43 @@ def test_a_need_without_keys_and_values_is_no_advice_to_declare_less() -> None:
     assert "would do" not in told.reason
     assert told.options == ("one GPU of 32 GB (RTX 5090)",)
     assert "its need is more than what is counted: weights without keys and values" in told.notes
+
+
+def test_a_number_of_devices_that_it_does_not_divide_by_is_refused_and_the_nearest_that_it_does_named() -> None:
+    cards = named_places(["3x RTX 3090:24"], RESERVE_BYTES)
+    told = fit(candidate("qwen", {**QWEN_14B, **AWQ}, 13, 8192, device_count=3), cards, RESERVE_BYTES)
+    assert told.reason == "its 40 attention heads do not divide by 3 devices (device_count)"
+    assert told.options == ("device_count: 2",)
+    assert fit(candidate("qwen", {**QWEN_14B, **AWQ}, 13, 8192, device_count=2), cards, RESERVE_BYTES).fits
+
+
+def test_only_numbers_of_devices_that_it_divides_by_are_suggested() -> None:
+    """By 8 the 40 heads divide, and the MLP's groups do not."""
+    whole = candidate("qwen", QWEN_14B, 30, 8192)
+    told = fit(whole, [place("small", 6)], RESERVE_BYTES)
+    assert told.options[0].startswith("device_count: 8 and memory_gib: ")
+    quantised = fit(candidate("qwen", {**QWEN_14B, **AWQ}, 13, 8192), [place("tiny", 2)], RESERVE_BYTES)
+    assert not any("device_count" in option for option in quantised.options)
+
+
+def test_fewer_devices_are_the_nearest_where_there_are_fewer_and_it_fits_on_them() -> None:
+    wants_two = candidate("llama", LLAMA_8B, 18, 8192, device_count=2)
+    told = fit(wants_two, RTX_3090, RESERVE_BYTES)
+    assert told.reason == "it wants 2 devices (device_count), and there are 1"
+    assert told.options == ("device_count: 1",)
+    assert fit(candidate("llama", LLAMA_8B, 18, 8192), RTX_3090, RESERVE_BYTES).fits
+    declares_half = fit(candidate("llama", LLAMA_8B, 10, 8192, device_count=2), RTX_3090, RESERVE_BYTES)
+    assert declares_half.instead == "device_count: 1 and memory_gib: 17.25"
+
+
+def test_where_one_is_too_small_as_many_as_it_wants_is_what_it_is_told_again() -> None:
+    told = fit(candidate("mixtral", {**MIXTRAL, **AWQ}, 15, 8192, device_count=2), RTX_3090, RESERVE_BYTES)
+    assert told.options[0].startswith("device_count: 2, on 2 such devices (")
+    assert told.options[1:] == ("one GPU of 32 GB (RTX 5090), device_count: 1",)
+
+
+def test_more_devices_take_another_declaration_where_the_old_one_is_too_large_for_each() -> None:
+    told = fit(candidate("mixtral", {**MIXTRAL, **AWQ}, 27, 8192), RTX_3090, RESERVE_BYTES)
+    assert told.options[0].startswith("device_count: 2 and memory_gib: 13.75, on 2 such devices (")
+    two = candidate("mixtral", {**MIXTRAL, **AWQ}, 13.75, 8192, device_count=2)
+    assert fit(two, named_places(["2x RTX 3090:24"], RESERVE_BYTES), RESERVE_BYTES).fits
