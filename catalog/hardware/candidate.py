@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from catalog.estimate.architecture import architecture_of
 from catalog.estimate.checkpoint import Checkpoint
 from catalog.estimate.estimate import Estimate, estimate
 from catalog.estimate.flags import Flags
+from catalog.hardware.capability import Demand, demands_of
 from catalog.hardware.places import Place
 from catalog.spec import ModelSpec
 
@@ -27,3 +29,12 @@ def estimate_on(candidate: Candidate, places: Sequence[Place], **changes: int) -
     largest = max(places, key=lambda place: place.total_bytes)
     flags = replace(candidate.flags, **changes)  # type: ignore[arg-type]  # only flags that are numbers are changed
     return estimate(candidate.checkpoint, flags, largest.total_bytes, is_gpu=largest.is_gpu)
+
+
+def demands_on_gpu(candidate: Candidate) -> tuple[Demand, ...]:
+    """What `candidate` asks of a GPU beside memory."""
+    flags = candidate.flags
+    if candidate.checkpoint is None:
+        return demands_of(flags.dtype, flags.quantization)
+    arch = architecture_of(candidate.checkpoint.config, flags.hf_overrides)
+    return demands_of(flags.dtype, flags.quantization, arch.quantisation, arch.model_type)

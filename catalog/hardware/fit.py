@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from catalog.answers import Answering, answering
 from catalog.estimate.estimate import Estimate
-from catalog.hardware.candidate import Candidate, estimate_on
-from catalog.hardware.nearest import gib, options_of, reason_of
+from catalog.hardware.candidate import Candidate, demands_on_gpu, estimate_on
+from catalog.hardware.capability import BUILT_FOR, dotted, unmet
+from catalog.hardware.nearest import Lack, gib, options_of, reason_of
 from catalog.hardware.places import VLLM_SHARE, Place
 from catalog.spec import AgentRoute, ModelSpec
 
@@ -69,6 +70,8 @@ def fit(candidate: Candidate, places: Sequence[Place], reserve_bytes: int) -> Fi
     if spec.devices and not wanted:
         wanted = list(places)
         notes.append(f"its file names {', '.join(spec.devices)}, which is none of these: all were tried")
+    wanted, lack, looked_at = _able(candidate, wanted)
+    notes += looked_at
     taken_bytes = 0 if told is None else max(told.need_bytes, told.planned_bytes)
     # Of the host's memory what an engine takes is only roughly known: there what its file declares stands.
     is_gpu = all(place.is_gpu for place in wanted)
@@ -78,7 +81,7 @@ def fit(candidate: Candidate, places: Sequence[Place], reserve_bytes: int) -> Fi
     best = sorted(wanted, key=lambda place: -place.capacity_bytes)[: spec.device_count]
     room = min(place.capacity_bytes for place in best)
     on = tuple(place.name for place in wanted if place.capacity_bytes >= reserved_bytes)
-    reason = reason_of(candidate, asked, best, reserved_bytes)
+    reason = reason_of(candidate, asked, best, reserved_bytes, lack)
     per_token = 0 if told is None or not is_gpu else told.kv_bytes_per_token
     counted = told if told is not None and told.has_kv else None
     alone = None
@@ -95,9 +98,31 @@ def fit(candidate: Candidate, places: Sequence[Place], reserve_bytes: int) -> Fi
         alone_bytes=alone,
         alone_tokens=None if alone is None else alone // per_token,
         reason=reason,
-        options=() if reason is None else tuple(options_of(candidate, asked, best, reserve_bytes)),
+        options=() if reason is None else tuple(options_of(candidate, asked, best, reserve_bytes, lack)),
         notes=tuple(notes),
     )
+
+
+def _able(candidate: Candidate, wanted: list[Place]) -> tuple[list[Place], Lack | None, list[str]]:
+    """Those of `wanted` that can what it asks for; if they are too few, all, and what one of them lacks; with notes."""
+    demands = demands_on_gpu(candidate)
+    lacking = [Lack(one, place) for place in wanted if (one := unmet(demands, place.capability)) is not None]
+    notes = [
+        f"vLLM's own builds are for compute capability {dotted(BUILT_FOR)} and up, and {place.name} has "
+        f"{dotted(place.capability)}: it takes one that is built for it"
+        for place in wanted
+        if place.capability is not None and place.capability < BUILT_FOR
+    ]
+    notes += [
+        f"the compute capability of '{place.name}' is not known here: whether it can do {one.what} was not looked at"
+        for place in wanted
+        for one in demands
+        if place.capability is None and place.sold_gib is not None
+    ]
+    able = [place for place in wanted if place not in [one.place for one in lacking]]
+    if lacking and len(able) < candidate.spec.device_count:
+        return wanted, lacking[0], notes
+    return able, None, notes
 
 
 def with_fallbacks(fits: Sequence[Fit], routes: Mapping[str, AgentRoute]) -> tuple[Fit, ...]:

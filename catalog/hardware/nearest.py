@@ -1,10 +1,12 @@
 """Decides why a model cannot run on some devices, and what the nearest things are that can. Pure; bytes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from catalog.estimate.division import divisors, why_not_divided
 from catalog.estimate.estimate import Estimate
 from catalog.hardware.candidate import Candidate, estimate_on
+from catalog.hardware.capability import Demand
 from catalog.hardware.places import Place, card_for
 from catalog.spec import GIB
 
@@ -15,8 +17,18 @@ _STEP = 256
 """Contexts that are suggested are multiples of this."""
 
 
-def reason_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place], reserved_bytes: int) -> str | None:
-    """Why it cannot run here, or None."""
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a device cannot do that a model asks for."""
+
+    demand: Demand
+    place: Place
+
+
+def reason_of(
+    candidate: Candidate, told: Estimate | None, best: Sequence[Place], reserved_bytes: int, lack: Lack | None = None
+) -> str | None:
+    """Why it cannot run here, or None. `lack` is what too many of its devices cannot do."""
     spec = candidate.spec
     if told is not None and (undivided := why_not_divided(told.architecture, spec.device_count)) is not None:
         return undivided
@@ -24,6 +36,8 @@ def reason_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place]
         return f"it wants {spec.device_count} devices (device_count), and there are {len(best)}"
     if told is not None and told.max_positions is not None and spec.max_model_len > told.max_positions:
         return f"max_model_len {spec.max_model_len} is above the model's own limit of {told.max_positions} tokens"
+    if lack is not None and lack.place.capability is not None:
+        return lack.demand.reason(lack.place.name, lack.place.capability)
     least = min(best, key=lambda place: place.capacity_bytes)
     room = f"{least.name} has {gib(least.capacity_bytes)} for models"
     if not least.is_gpu or (told is not None and not told.is_known):
@@ -42,13 +56,23 @@ def reason_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place]
     return None
 
 
-def options_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place], reserve_bytes: int) -> list[str]:
+def options_of(
+    candidate: Candidate,
+    told: Estimate | None,
+    best: Sequence[Place],
+    reserve_bytes: int,
+    lack: Lack | None = None,
+) -> list[str]:
     """What would run, the nearest first: fewer of these devices, less context, more devices, another card.
 
     Where not all that it takes is counted, only what its file declares says anything: less than that is no answer.
     """
     spec, words = candidate.spec, list[str]()
     room = min(place.capacity_bytes for place in best)
+    if lack is not None:
+        if lack.demand.remedy is None:
+            return _card(candidate, told, best, room, reserve_bytes, lack)
+        words.append(lack.demand.remedy)
     is_counted = told is not None and told.is_known and told.has_kv
     limit = None if told is None else told.max_positions
     is_wrong_count = len(best) < spec.device_count or _is_undivided(told, spec.device_count)
@@ -70,7 +94,7 @@ def options_of(candidate: Candidate, told: Estimate | None, best: Sequence[Place
         return words
     if told is not None and is_counted and told.need_bytes > room and not is_wrong_count:
         words += _counts(candidate, told, best, room, more_than=spec.device_count)
-    return [*words, *_card(candidate, told, best, room, reserve_bytes)]
+    return [*words, *_card(candidate, told, best, room, reserve_bytes, lack)]
 
 
 def _is_undivided(told: Estimate | None, count: int) -> bool:
@@ -101,18 +125,24 @@ def _counts(
 
 
 def _card(
-    candidate: Candidate, told: Estimate | None, best: Sequence[Place], room: int, reserve_bytes: int
+    candidate: Candidate,
+    told: Estimate | None,
+    best: Sequence[Place],
+    room: int,
+    reserve_bytes: int,
+    lack: Lack | None,
 ) -> list[str]:
-    """The smallest single card on which all of it fits, if it does not fit on one of these."""
+    """The smallest single card on which all of it fits and that lacks nothing, if one of these will not do."""
+    capability = (0, 0) if lack is None else lack.demand.least
     spec, one = candidate.spec, estimate_on(candidate, best, device_count=1)
     if one is None or told is None or not (one.is_known and one.has_kv):
         # What is declared is of each of its devices: of one device instead of several nothing is known.
         needed = max(int(spec.memory_bytes), one.need_bytes if one is not None and one.is_known else 0)
-        card = card_for(needed, reserve_bytes) if spec.device_count == 1 else None
+        card = card_for(needed, reserve_bytes, capability) if spec.device_count == 1 else None
     else:
         needed = max(one.need_bytes, one.startup_peak_bytes)
-        card = card_for(needed, reserve_bytes)
-    if card is None or needed <= room:
+        card = card_for(needed, reserve_bytes, capability)
+    if card is None or (needed <= room and lack is None):
         return []
     return [f"one GPU of {card[1]} GB ({card[0]})" + (", device_count: 1" if spec.device_count > 1 else "")]
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from catalog.hardware.capability import Capability, capability_of
 from catalog.spec import GIB
 
 SHOWN_SHARE = 23.69 / 24
@@ -34,7 +35,10 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One device: what its driver shows, and what models together may use of it. `is_gpu` is false of the host."""
+    """One device: what its driver shows, and what models together may use of it. `is_gpu` is false of the host.
+
+    `capability` is its compute capability, None where it has none, or a name says nothing of it.
+    """
 
     name: str
     total_bytes: int
@@ -42,6 +46,7 @@ class Place:
     is_gpu: bool = True
     sold_gib: float | None = None
     ids: tuple[str, ...] = ()
+    capability: Capability | None = None
 
 
 def named_places(texts: Sequence[str], reserve_bytes: int, budget_bytes: int | None = None) -> tuple[Place, ...]:
@@ -62,10 +67,14 @@ def named_places(texts: Sequence[str], reserve_bytes: int, budget_bytes: int | N
     )
 
 
-def card_for(need_bytes: int, reserve_bytes: int) -> tuple[str, int] | None:
-    """The smallest known card on which `need_bytes` fit, and its GiB as sold; None where none is large enough."""
+def card_for(need_bytes: int, reserve_bytes: int, least: Capability = (0, 0)) -> tuple[str, int] | None:
+    """The smallest known card of compute capability `least` on which `need_bytes` fit, and its GiB as sold.
+
+    None where none is large enough.
+    """
     for name, gib in KNOWN:
-        if _named(name, gib, reserve_bytes, None).capacity_bytes >= need_bytes:
+        card = _named(name, gib, reserve_bytes, None)
+        if card.capacity_bytes >= need_bytes and card.capability is not None and card.capability >= least:
             return name, gib
     return None
 
@@ -79,4 +88,4 @@ def _numbered(wanted: Sequence[tuple[str, float]], index: int) -> str:
 def _named(name: str, gib: float, reserve_bytes: int, budget_bytes: int | None) -> Place:
     total_bytes = int(gib * SHOWN_SHARE * GIB)
     capacity_bytes = max(0, min([total_bytes - reserve_bytes, *([] if budget_bytes is None else [budget_bytes])]))
-    return Place(name, total_bytes, capacity_bytes, sold_gib=gib)
+    return Place(name, total_bytes, capacity_bytes, sold_gib=gib, capability=capability_of(name.partition(" #")[0]))

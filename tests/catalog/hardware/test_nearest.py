@@ -5,7 +5,7 @@ import pytest
 from catalog.hardware.fit import fit
 from catalog.hardware.places import named_places
 from tests.catalog.estimate.configurations import AWQ, LLAMA_8B, MIXTRAL, QWEN_14B
-from tests.catalog.hardware.plans import RESERVE_BYTES, RTX_3090, candidate, place
+from tests.catalog.hardware.plans import MIXTRAL_8X7B, QWEN_14B_4BIT, RESERVE_BYTES, RTX_3090, candidate, place
 
 MAMBA = {"architectures": ["MambaForCausalLM"], "model_type": "mamba", "d_model": 4096, "n_layer": 64}
 
@@ -83,3 +83,35 @@ def test_more_devices_take_another_declaration_where_the_old_one_is_too_large_fo
     assert told.options[0].startswith("device_count: 2 and memory_gib: 13.75, on 2 such devices (")
     two = candidate("mixtral", {**MIXTRAL, **AWQ}, 13.75, 8192, device_count=2)
     assert fit(two, named_places(["2x RTX 3090:24"], RESERVE_BYTES), RESERVE_BYTES).fits
+
+
+@pytest.mark.parametrize(("card", "has"), [("Tesla V100:32", "7.0"), ("P40:24", "6.1")])
+def test_a_quantisation_that_a_card_cannot_do_names_one_that_can(card: str, has: str) -> None:
+    cards = named_places([card], RESERVE_BYTES)
+    told = fit(QWEN_14B_4BIT, cards, RESERVE_BYTES)
+    assert told.reason == f"awq needs a GPU of compute capability 7.5, and {cards[0].name} has {has}"
+    assert told.options == ("one GPU of 16 GB (RTX 4060 Ti 16GB)",)
+    assert any("it takes one that is built for it" in note for note in told.notes)
+    assert fit(MIXTRAL_8X7B, cards, RESERVE_BYTES).options == ("one GPU of 32 GB (RTX 5090)",)
+
+
+def test_bfloat16_that_a_card_cannot_do_is_float16() -> None:
+    cards = named_places(["RTX 2080 Ti:22"], RESERVE_BYTES)
+    told = fit(candidate("llama", LLAMA_8B, 18, 8192, dtype="bfloat16"), cards, RESERVE_BYTES)
+    assert told.reason == "bfloat16 needs a GPU of compute capability 8.0, and RTX 2080 Ti has 7.5"
+    assert told.instead == "dtype: float16"
+    assert fit(candidate("llama", LLAMA_8B, 18, 8192, dtype="float16"), cards, RESERVE_BYTES).fits
+    assert fit(candidate("llama", LLAMA_8B, 18, 8192), cards, RESERVE_BYTES).fits, "auto is float16 there"
+
+
+def test_of_several_cards_those_that_can_are_taken() -> None:
+    cards = named_places(["V100:32", "RTX 3090:24"], RESERVE_BYTES)
+    assert fit(QWEN_14B_4BIT, cards, RESERVE_BYTES).on == ("RTX 3090",)
+
+
+def test_of_a_card_that_is_not_known_it_is_said_that_nobody_looked() -> None:
+    told = fit(QWEN_14B_4BIT, named_places(["Rocket 9:24"], RESERVE_BYTES), RESERVE_BYTES)
+    assert told.fits
+    assert (
+        "the compute capability of 'Rocket 9' is not known here: whether it can do awq was not looked at" in told.notes
+    )
