@@ -104,6 +104,8 @@ def estimate(
     loading_bytes = loaded_bytes + max(weights.repacked_bytes, peak.bytes) + process.bytes
     kv_bytes = max(one, flags.kv_cache_bytes or 0) if kv.bytes_per_token else 0
     assumed = [*weights.assumed, *kv.assumed]
+    if arch.has_cross_attention:
+        assumed.append("it has an encoder and a decoder: keys and values of cross attention are not counted")
     if flags.kv_cache_bytes is not None and flags.kv_cache_bytes < one:  # an encoder's one is 0
         assumed.append("kv_cache_gib is less than one full request takes: vLLM will refuse to start")
     return Estimate(
