@@ -78,6 +78,9 @@ def fit(candidate: Candidate, places: Sequence[Place], reserve_bytes: int) -> Fi
     reserved_bytes = max(int(spec.memory_bytes), taken_bytes) if is_gpu else int(spec.memory_bytes)
     if taken_bytes > spec.memory_bytes and is_gpu:
         notes.append(f"its file declares {gib(spec.memory_bytes)}, less than the estimate of {gib(taken_bytes)}")
+    if taken_bytes > spec.memory_bytes and not is_gpu:
+        rough = "of the host's memory that is only roughly known, and what is declared counts"
+        notes.append(f"its file declares {gib(spec.memory_bytes)}, and the estimate is {gib(taken_bytes)}: {rough}")
     best = sorted(wanted, key=lambda place: -place.capacity_bytes)[: spec.device_count]
     room = min(place.capacity_bytes for place in best)
     on = tuple(place.name for place in wanted if place.capacity_bytes >= reserved_bytes)
