@@ -29,9 +29,9 @@ def _devices(devices: list[Mapping[str, Any]]) -> Iterator[str]:
         sold = "" if device["sold_gib"] is None else f"sold as {device['sold_gib']:g} GB; a driver shows "
         shown = f"{device['total_gib']:.2f} GiB"
         yield from _wrapped(f"{device['name']}: {sold}{shown}; models together may use {device['for_models_gib']:.2f}")
-    named = any(device["sold_gib"] is not None for device in devices)
-    if named:
-        yield "(what a driver shows is reckoned as of an RTX 3090: 23.69 of 24)"
+    if reckoned := [device["name"] for device in devices if device["total_is_reckoned"]]:
+        what = f"what a driver shows of {', '.join(reckoned)} is reckoned in proportion to an RTX 3090's, 23.69 of 24"
+        yield from _wrapped(f"({what})", hang=1)
 
 
 def _table(models: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,3 +1,4 @@
+from catalog.hardware.places import named_places
 from catalog.hardware.plan import as_json, plan_of
 from proxy.hardware_text import WIDTH, hardware_lines
 from tests.catalog.hardware.plans import ALL, MIXTRAL_8X7B, RESERVE_BYTES, ROUTES, RTX_3090, candidate, place
@@ -12,8 +13,8 @@ def test_no_line_is_wider_than_a_terminal() -> None:
 def test_it_says_what_the_card_is_what_fits_and_what_does_not() -> None:
     lines = list(hardware_lines(PLAN))
     assert lines[0] == "RTX 3090: sold as 24 GB; a driver shows 23.69 GiB; models together may use 23.19"
-    assert lines[3] == "MODEL        NEEDS  DECLARES  FITS  CONTEXT  LONGEST  AT ONCE     ALONE"
-    rows = {line.split()[0]: line.split()[1:] for line in lines[4:10]}
+    assert lines[2] == "MODEL        NEEDS  DECLARES  FITS  CONTEXT  LONGEST  AT ONCE     ALONE"
+    rows = {line.split()[0]: line.split()[1:] for line in lines[3:9]}
     assert rows["mixtral"][1:4] == ["26.00", "NO", "8192"]
     assert rows["qwen"][1:6] == ["13.00", "yes", "8192", "32768", "8"]
     text = "\n".join(lines)
@@ -55,3 +56,9 @@ def test_where_nothing_fits_there_is_nothing_at_once() -> None:
     lines = list(hardware_lines(as_json(plan_of([MIXTRAL_8X7B], [place("small", 2)], {}, RESERVE_BYTES))))
     assert "Awake at once:" not in lines
     assert "Who answers:" not in lines
+
+
+def test_what_is_only_reckoned_of_a_card_is_said() -> None:
+    cards = named_places(["A100:80", "RTX 3090:24"], RESERVE_BYTES)
+    lines = list(hardware_lines(as_json(plan_of([MIXTRAL_8X7B], cards, {}, RESERVE_BYTES))))
+    assert lines[2] == "(what a driver shows of A100 is reckoned in proportion to an RTX 3090's, 23.69 of 24)"

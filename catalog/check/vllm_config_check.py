@@ -39,7 +39,11 @@ def config_faults(case: Case, arguments: argparse.Namespace) -> list[Fault]:
     if model.runner_type == "pooling" and not case.embedder:
         what = f"{model.architectures[0]} embeds and writes no text"
         return [Fault(model=case.model, aspect=Aspect.EMBEDDER, what=what, remedy="set embedder: true")]
-    return [*_dtype_faults(case, model.dtype, quantisation), *_capability_faults(case, model, quantisation)]
+    return [
+        *_division_faults(case, model, arguments.tensor_parallel_size),
+        *_dtype_faults(case, model.dtype, quantisation),
+        *_capability_faults(case, model, quantisation),
+    ]
 
 
 def _unsupported(case: Case, arguments: argparse.Namespace) -> Fault | None:
@@ -79,6 +83,29 @@ def _refused_config(case: Case, error: Exception) -> Fault:
     known = [(aspect, remedy) for word, aspect, remedy in _REFUSALS if word in what]
     aspect, remedy = known[0] if known else (Aspect.CONFIG, None)
     return Fault(model=case.model, aspect=aspect, what=what, remedy=remedy)
+
+
+def _division_faults(case: Case, model: Any, devices: int) -> list[Fault]:
+    """Whether vLLM divides the model by so many devices; the engine would end at its start.
+
+    Heads of keys and values are the model classes' own assertion (vLLM 0.32, `models/llama.py` LlamaAttention).
+    """
+    from vllm.config import ParallelConfig
+
+    try:
+        # By itself it looks for the devices, which need not be here.
+        model.verify_with_parallel_config(
+            ParallelConfig(tensor_parallel_size=devices, distributed_executor_backend="mp")
+        )
+    except Exception as error:  # its errors have no common base
+        what = one_line(error)
+    else:
+        heads = 0 if model.use_mla else int(model.get_total_num_kv_heads())
+        if not heads or not max(heads, devices) % min(heads, devices):
+            return []
+        what = f"Total number of KV heads ({heads}) and tensor parallel size ({devices}) do not divide"
+    remedy = "set device_count to a number that divides them"
+    return [Fault(model=case.model, aspect=Aspect.CONFIG, what=what, remedy=remedy)]
 
 
 def _dtype_faults(case: Case, dtype: Any, quantisation: Any) -> list[Fault]:

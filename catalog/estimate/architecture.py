@@ -10,6 +10,7 @@ from typing import Any
 
 from catalog.estimate.context_limit import context_limit
 from catalog.estimate.dimensions import count, merged, text_of
+from catalog.estimate.pattern import RECURRENT, is_regular, kinds_of
 from catalog.estimate.tower import Tower, tower_of
 
 MLA_TYPES = frozenset({"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm_moe_dsa"}) | {
@@ -26,7 +27,18 @@ _PLAIN_MLP = frozenset({"gpt2", "opt", "gpt_neox", "falcon", "bloom", "phi", "gp
 _PATTERNS = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4, "gpt_oss": 2}
 """model_types that look back without a limit in every so manieth layer only, where layer_types do not say."""
 
-_RECURRENT = frozenset({"linear_attention", "mamba", "recurrent", "conv", "ssm"})
+TIED = frozenset(
+    {"gpt2", "gpt-sw3", "gpt_bigcode", "gpt_neo", "openai-gpt", "opt", "bloom", "xglm", "mpt", "falcon"}
+) | {
+    *("cohere", "cohere2", "cohere2_moe", "starcoder2", "smollm3", "minicpm3", "ernie4_5", "ernie4_5_moe", "jetmoe"),
+    *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "vaultgemma"),
+    *("recurrent_gemma", "lfm2", "lfm2_moe", "mamba", "falcon_mamba", "zamba", "zamba2", "granite_swa", "biogpt"),
+    *("bart", "mbart", "t5", "mt5", "umt5", "whisper", "m2m_100", "marian", "pegasus"),
+}
+"""model_types whose head is the embedding where a config does not say (Transformers 5.19, tie_word_embeddings)."""
+
+_TWO_STACKS = frozenset({"t5", "mt5", "umt5", "bart", "mbart", "whisper", "m2m_100", "marian", "pegasus"})
+"""model_types of an encoder and a decoder, where a config does not say (is_encoder_decoder)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,11 @@ class Latent:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The dimensions of a model. `max_positions` is the longest context it can have (None: not said)."""
+    """The dimensions of a model. `max_positions` is the longest context it can have (None: not said).
+
+    `has_cross_attention` is of an encoder and a decoder; `is_regular` is that all layers are attention with an MLP, so
+    that parameters can be counted.
+    """
 
     name: str
     model_type: str
@@ -77,6 +93,8 @@ class Architecture:
     tower: Tower | None
     dtype: str
     quantisation: Mapping[str, Any]
+    has_cross_attention: bool
+    is_regular: bool
 
     @property
     def is_known(self) -> bool:
@@ -94,6 +112,8 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     kv_heads = 1 if text.get("multi_query") else count(text, "num_key_value_heads", heads)
     has_positions = kind in {"gpt2", "opt", "bert", "roberta", "xlm-roberta", "gpt_bigcode", "camembert"}
     max_positions, _ = context_limit(whole, {}, None)
+    kinds = kinds_of(text, kind, count(text, "num_hidden_layers"))
+    has_cross_attention = bool(whole.get("is_encoder_decoder", kind in _TWO_STACKS))
     return Architecture(
         name=str(names[0]),
         model_type=kind,
@@ -101,12 +121,12 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         heads=heads,
         kv_heads=kv_heads,
         head_dim=count(text, "head_dim") or (hidden // heads if heads else 0),
-        layers=_layers(text, kind),
+        layers=tuple(_layer(text, kind, index, kinds) for index in range(len(kinds))),
         vocab=count(text, "vocab_size"),
         positions=count(text, "max_position_embeddings") if has_positions else 0,
         token_types=count(text, "type_vocab_size") if kind in ENCODER_TYPES else 0,
         max_positions=max_positions,
-        is_tied=bool(text.get("tie_word_embeddings", kind in {"gemma", "gemma2", "gemma3_text", "cohere2"})),
+        is_tied=bool(text.get("tie_word_embeddings", kind in TIED)),
         is_encoder=kind in ENCODER_TYPES,
         is_gated=kind not in _PLAIN_MLP,
         has_bias=kind in {"gpt2", "bert", "roberta", "xlm-roberta", "opt", "gpt_neox", "gpt_oss", "starcoder2"},
@@ -115,6 +135,8 @@ def architecture_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         tower=tower_of(whole),
         dtype=_dtype(whole, text),
         quantisation=_quantisation(whole, text),
+        has_cross_attention=has_cross_attention,
+        is_regular=is_regular(kinds) and not has_cross_attention,
     )
 
 
@@ -122,29 +144,28 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _layers(text: Mapping[str, Any], kind: str) -> tuple[Layer, ...]:
-    total = count(text, "num_hidden_layers")
-    return tuple(_layer(text, kind, index, total) for index in range(total))
-
-
-def _layer(text: Mapping[str, Any], kind: str, index: int, total: int) -> Layer:
-    types = text.get("layer_types")
-    named = str(types[index]) if isinstance(types, list) and index < len(types) else None
+def _layer(text: Mapping[str, Any], kind: str, index: int, kinds: tuple[str | None, ...]) -> Layer:
+    named, total = kinds[index], len(kinds)
     experts = count(text, "num_experts")
     ffn = count(text, "intermediate_size") or 4 * count(text, "hidden_size")
     expert_ffn = count(text, "moe_intermediate_size") or ffn
     if kind == "phimoe":
         expert_ffn = ffn
     shared = count(text, "shared_expert_intermediate_size") or count(text, "n_shared_experts") * expert_ffn
+    step = count(text, "decoder_sparse_step", 1)
+    if kind == "llama4_text":
+        # Every so manieth layer has experts and a shared one as wide as they are; the others have an MLP of another
+        # width (Transformers 5.19, Llama4TextConfig, Llama4TextDecoderLayer).
+        step, shared, ffn = count(text, "interleave_moe_layer_step", 1), ffn, count(text, "intermediate_size_mlp", ffn)
     is_dense = (
         experts == 0
         or index < count(text, "first_k_dense_replace")
         or index in _listed(text.get("mlp_only_layers"))
-        or (index + 1) % max(count(text, "decoder_sparse_step", 1), 1) != 0
+        or (index + 1) % max(step, 1) != 0
         or index % max(count(text, "moe_layer_freq", 1), 1) != 0
     )
     window = _window(text, kind, index, total, named)
-    is_recurrent = named in _RECURRENT
+    is_recurrent = named in RECURRENT
     return Layer(window, is_recurrent, 0, ffn) if is_dense else Layer(window, is_recurrent, experts, expert_ffn, shared)
 
 
@@ -153,7 +174,7 @@ def _window(text: Mapping[str, Any], kind: str, index: int, total: int, named: s
     if named == "chunked_attention":
         return count(text, "attention_chunk_size") or None
     if named is not None:
-        return window or None if named == "sliding_attention" else None
+        return window or None if named in ("sliding_attention", "attention") else None
     if not window or text.get("use_sliding_window") is False:
         return None
     if kind.startswith("qwen"):

@@ -20,6 +20,8 @@ class Estimate:
 
     `kv_asked_bytes` are those for max_num_seqs requests of full length, `startup_peak_bytes` the most that is held
     before the engine serves, `max_positions` the longest context that the model itself allows (None: not said).
+    `is_known` is whether weights could be told at all, `has_kv` whether keys and values could: without them
+    `need_bytes` is only the least, and nothing may be built on what seems to be left.
     """
 
     architecture: Architecture
@@ -37,6 +39,8 @@ class Estimate:
     need_bytes: int
     startup_peak_bytes: int
     max_positions: int | None
+    is_known: bool
+    has_kv: bool
     origin: str
     assumed: tuple[str, ...]
 
@@ -50,11 +54,6 @@ class Estimate:
         """What it takes with the KV cache that its file asks for, if that is more; without vLLM's margin."""
         kv_bytes = 0 if self.architecture.is_encoder else self.flags.kv_cache_bytes or 0
         return self.fixed_bytes + max(self.kv_one_request_bytes, kv_bytes) - self.margin_bytes
-
-    @property
-    def is_known(self) -> bool:
-        """Whether weights could be told at all."""
-        return self.weights_bytes > 0
 
     def kv_bytes(self, tokens: int, requests: int = 1) -> int:
         """What so many requests of so many tokens hold."""
@@ -105,6 +104,8 @@ def estimate(
     loading_bytes = loaded_bytes + max(weights.repacked_bytes, peak.bytes) + process.bytes
     kv_bytes = max(one, flags.kv_cache_bytes or 0) if kv.bytes_per_token else 0
     assumed = [*weights.assumed, *kv.assumed]
+    if arch.has_cross_attention:
+        assumed.append("it has an encoder and a decoder: keys and values of cross attention are not counted")
     if flags.kv_cache_bytes is not None and flags.kv_cache_bytes < one:  # an encoder's one is 0
         assumed.append("kv_cache_gib is less than one full request takes: vLLM will refuse to start")
     return Estimate(
@@ -123,6 +124,8 @@ def estimate(
         need_bytes=need_bytes,
         startup_peak_bytes=max(loading_bytes, need_bytes - one + kv_bytes),
         max_positions=None if flags.allow_long_max_model_len else arch.max_positions,
+        is_known=weights.bytes > 0,
+        has_kv=arch.is_encoder or arch.is_known,
         origin=checkpoint.origin,
         assumed=tuple(assumed),
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from catalog.estimate.architecture import Architecture
 from catalog.estimate.checkpoint import Checkpoint
@@ -10,6 +10,7 @@ from catalog.estimate.flags import Flags
 from catalog.estimate.matrices import Matrix, Part, is_loaded, matrices_of, part_of
 from catalog.estimate.quantisation import Scheme, online_scheme, scheme_of
 from catalog.estimate.tensors import Tensor
+from catalog.spec import GIB
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _REPACKED = frozenset({Part.LINEAR, Part.KEY_VALUE, Part.LATENT, Part.EXPERT})
@@ -17,6 +18,9 @@ _REPACKED = frozenset({Part.LINEAR, Part.KEY_VALUE, Part.LATENT, Part.EXPERT})
 
 _SIDE = re.compile(r"scale|absmax|quant_map")
 """Tensors beside quantised weights that stay in 32 bits."""
+
+_ALIKE = 0.05
+"""How far a count may be from the files' size without a word."""
 
 _REPLICATED = frozenset({Part.VECTOR, Part.ROUTER, Part.LATENT})
 """Parts that every device of a tensor-parallel engine has whole."""
@@ -48,15 +52,19 @@ def weights_of(checkpoint: Checkpoint, arch: Architecture, flags: Flags) -> Weig
     online = online_scheme(flags.quantization or "") if not arch.quantisation else None
     if checkpoint.tensors:
         return _from_tensors(checkpoint.tensors, arch, flags, online)
-    if arch.is_known and not _is_opaque(arch):
-        return _from_dimensions(arch, flags, online)
+    if arch.is_known and arch.is_regular:
+        counted = _from_dimensions(arch, flags, online)
+        return replace(counted, assumed=(*counted.assumed, *_disagreement(arch, checkpoint.total_bytes)))
     if checkpoint.total_bytes:
         halved = checkpoint.total_bytes // 2 if arch.dtype == "float32" and not arch.quantisation else None
         total_bytes = (halved or checkpoint.total_bytes) // flags.device_count
         words = "all files of weights" + (", cast from 32 to 16 bits" if halved else "")
         assumed = (f"{arch.name} is not known here: weights as large as their files",)
         return Weights(total_bytes, 0, words, "the files' sizes", assumed)
-    return Weights(0, 0, "nothing is known", "", ("neither dimensions nor files are known: weights are not counted",))
+    why = "neither dimensions nor files are known: weights are not counted"
+    if arch.is_known:
+        why = f"{arch.name} has more than attention and an MLP: weights are not counted before its files are known"
+    return Weights(0, 0, "nothing is known", "", (why,))
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], arch: Architecture, flags: Flags, online: Scheme | None) -> Weights:
@@ -107,9 +115,18 @@ def _from_dimensions(arch: Architecture, flags: Flags, online: Scheme | None) ->
     return Weights(round(total), repacked // flags.device_count, words, source, tuple(assumed))
 
 
-def _is_opaque(arch: Architecture) -> bool:
-    """Whether counting would be a guess: layers of other kinds than attention with an MLP."""
-    return any(layer.is_recurrent for layer in arch.layers)
+def _disagreement(arch: Architecture, total_bytes: int | None) -> tuple[str, ...]:
+    """In words, if the files' size is another than what config.json gives: then one of them is not what it seems."""
+    if not total_bytes:
+        return ()
+    counted = _from_dimensions(arch, Flags(max_model_len=1), None).bytes
+    # Unquantised weights may be stored in 32 bits; a config that does not say it may mean either.
+    widths = {"float32": (2,), "": (1, 2)}.get(arch.dtype, (1,)) if not arch.quantisation else (1,)
+    nearest = min((counted * width for width in widths), key=lambda size: abs(total_bytes - size))
+    if abs(total_bytes - nearest) <= _ALIKE * total_bytes:
+        return ()
+    sizes = f"its files are {total_bytes / GIB:.2f} GiB, and what config.json gives is {nearest / GIB:.2f}"
+    return (f"{sizes}: the count is off by {nearest / total_bytes - 1:+.0%}, or not all files are its weights",)
 
 
 def _is_kept(name: str, part: Part, arch: Architecture, flags: Flags, stored: Scheme | None) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.estimate.estimate import Estimate
-from catalog.hardware.fit import Answer, Candidate, Fit, answers, fit, with_fallbacks
+from catalog.hardware.candidate import Candidate
+from catalog.hardware.capability import dotted
+from catalog.hardware.fit import Answer, Fit, answers, fit, with_fallbacks
 from catalog.hardware.places import VLLM_SHARE, Place
 from catalog.hardware.together import Sets, sets_of
 from catalog.spec import GIB, AgentRoute
@@ -75,10 +77,12 @@ def _device(place: Place, reserve_bytes: int) -> dict[str, Any]:
         "name": place.name,
         "sold_gib": place.sold_gib,
         "total_gib": _gib(place.total_bytes),
+        "total_is_reckoned": place.is_reckoned,
         "for_models_gib": _gib(place.capacity_bytes),
         "reserve_gib": _gib(reserve_bytes),
         "vllm_share": VLLM_SHARE,
         "is_gpu": place.is_gpu,
+        "compute_capability": None if place.capability is None else dotted(place.capability),
     }
 
 

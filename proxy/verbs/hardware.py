@@ -3,10 +3,12 @@
 from catalog.estimate.checkpoint import read_checkpoint
 from catalog.estimate.flags import flags_of
 from catalog.estimate.tensors import CheckpointError
-from catalog.hardware.fit import Candidate, fit
+from catalog.hardware.candidate import Candidate
+from catalog.hardware.fit import fit
 from catalog.hardware.places import Place
 from catalog.spec import Catalog, ModelSpec
 from proxy import daemon
+from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
 from proxy.core.devices import DeviceError, DeviceKind
 from proxy.settings import Layout, Settings
@@ -20,10 +22,19 @@ def places_here(settings: Settings, catalog: Catalog) -> tuple[Place, ...]:
             reserve_bytes=settings.device_reserve_bytes,
             budget_bytes=catalog.agents.memory_budget_bytes,
         )
+        is_nvidia = any(one.kind in (DeviceKind.NVIDIA, DeviceKind.MIG) for one in opened.devices)
+        capabilities = nvml.compute_capabilities() if is_nvidia else {}
     except DeviceError as error:
         raise daemon.DaemonError(str(error)) from error
     return tuple(
-        Place(one.name, one.total_bytes, one.capacity_bytes, one.kind is not DeviceKind.CPU, ids=(one.id,))
+        Place(
+            one.name,
+            one.total_bytes,
+            one.capacity_bytes,
+            one.kind is not DeviceKind.CPU,
+            ids=(one.id,),
+            capability=capabilities.get(one.id),
+        )
         for one in opened.devices
     )
 

@@ -6,11 +6,15 @@ The first needs the service and the second does not: it reads configs and header
 import argparse
 import json
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 
 from catalog.hardware.places import Place, named_places
 from catalog.hardware.plan import as_json, plan_of
 from catalog.spec import Catalog, ModelSpec
 from catalog.suggest import nearest
+from catalog.yaml_file import CatalogError
+from proxy.daemon import DaemonError
 from proxy.hardware_text import hardware_lines
 from proxy.plan_text import plan_lines
 from proxy.settings import Layout, Settings, load_settings
@@ -31,7 +35,8 @@ def add_to(verbs: Verbs) -> None:
     sub = verbs.add("plan", plan, what)
     sub.description = _WHAT
     names = ", ".join(verbs.models)
-    sub.add_argument("models", metavar="MODEL", nargs="*", help=f"one of {names}, or of {PRODUCTION}")
+    what = f"one of {names}, or of {PRODUCTION}; an alias and an agent type stand for their model"
+    sub.add_argument("models", metavar="MODEL", nargs="*", help=what)
     what = 'a GPU to plan for, by what it is sold as: "RTX 3090:24", "2x RTX 3090:24"; may be given several times'
     sub.add_argument("--gpu", metavar="NAME:GIB", action="append", default=[], help=what)
     sub.add_argument("--explain", action="store_true", help="each part of an estimate, its formula and its source")
@@ -49,6 +54,8 @@ def plan(here: Layout, arguments: argparse.Namespace) -> int:
 
 def _of_proxy(here: Layout, arguments: argparse.Namespace) -> int:
     """What it would take to have these up."""
+    with suppress(CatalogError):  # the running proxy has its own
+        arguments.models = _meant(arguments.models, [catalog_of(here)])
     for name in arguments.models:
         if name not in arguments.known:
             known = ", ".join(map(repr, arguments.known)) or "nothing: there is no catalog"
@@ -66,7 +73,13 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     # Somebody who names a GPU asks about the models that need one, and not about the demo's.
     is_production = arguments.gpu and arguments.catalog is None and not is_catalog_set(here)
     catalog = catalog_of(here, PRODUCTION if is_production else arguments.catalog)
-    specs = picked(here, catalog, arguments.models)
+    catalogs = [catalog]
+    if any(name not in catalog.models for name in arguments.models) and (here.root / PRODUCTION).is_dir():
+        catalogs.append(catalog_of(here, PRODUCTION))
+    try:
+        specs = picked(here, catalog, _meant(arguments.models, catalogs))
+    except DaemonError as error:
+        arguments.parser.error(f"argument MODEL: {error}")
     places = _places(settings, catalog, arguments)
     candidates = [candidate_of(here, spec) for spec in _with_stand_ins(catalog, specs)]
     shown = {spec.name for spec in specs}
@@ -75,6 +88,16 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     for line in [json.dumps(answer, indent=2)] if arguments.json else hardware_lines(answer, explain=arguments.explain):
         print(line)
     return EXIT_DONE if told.is_served else EXIT_FAILED
+
+
+def _meant(names: list[str], catalogs: Sequence[Catalog]) -> list[str]:
+    """`names` with the model of each agent type and alias in its place; what is neither stays as it is."""
+    meant: dict[str, str] = {}
+    for catalog in reversed(catalogs):
+        meant |= {agent_type: route.model for agent_type, route in catalog.agents.agent_types.items()}
+        meant |= {alias: spec.name for spec in catalog.models.values() for alias in spec.aliases}
+        meant |= {name: name for name in catalog.models}
+    return [meant.get(name, name) for name in names]
 
 
 def _places(settings: Settings, catalog: Catalog, arguments: argparse.Namespace) -> tuple[Place, ...]:

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from catalog.spec import GIB, AgentRoute, Agents, Catalog, Gib, ModelSpec
+from proxy.adapters import nvml
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, Settings
@@ -34,12 +35,16 @@ def llama(tmp_path: Path) -> ModelSpec:
 
 def on(monkeypatch: pytest.MonkeyPatch, kind: DeviceKind, gib: int) -> None:
     monkeypatch.setattr(hardware, "open_devices", lambda **_limits: Opened(kind, gib))
+    monkeypatch.setattr(nvml, "compute_capabilities", lambda: {"GPU-1": (7, 0)})
 
 
 def test_the_hardware_is_what_the_proxy_would_use(monkeypatch: pytest.MonkeyPatch, llama: ModelSpec) -> None:
     on(monkeypatch, DeviceKind.NVIDIA, 24)
     [place] = places_here(Settings(), catalog(llama))
     assert (place.name, place.total_bytes, place.is_gpu, place.ids) == ("gpu0", 24 * GIB, True, ("GPU-1",))
+    assert place.capability == (7, 0)
+    on(monkeypatch, DeviceKind.CPU, 24)
+    assert places_here(Settings(), catalog(llama))[0].capability is None
 
 
 def test_devices_that_cannot_be_read_are_an_error_in_words(monkeypatch: pytest.MonkeyPatch, llama: ModelSpec) -> None:
@@ -64,6 +69,16 @@ def test_one_that_does_not_is_told_with_the_nearest_that_would(
     assert said is not None
     assert said.startswith("it does not fit: its weights alone take 14.96 GiB, and gpu0 has 11.50 GiB for models")
     assert "nearest: device_count: 2" in said
+
+
+def test_what_its_gpu_cannot_do_is_told_before_anything_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, llama: ModelSpec
+) -> None:
+    on(monkeypatch, DeviceKind.NVIDIA, 24)
+    wanting = msgspec.structs.replace(llama, dtype="bfloat16")
+    assert Advice(Layout(tmp_path), Settings(), catalog(wanting)).why_not(wanting) == (
+        "it does not fit: bfloat16 needs a GPU of compute capability 8.0, and gpu0 has 7.0; nearest: dtype: float16"
+    )
 
 
 def test_without_a_gpu_nothing_is_advised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, llama: ModelSpec) -> None:

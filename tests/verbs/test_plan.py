@@ -81,8 +81,19 @@ def test_names_limit_the_plan_and_their_fallbacks_still_answer(root: Path, capsy
         {"agent_type": "Claims", "model": "mixtral", "answered_by": "qwen", "why": "mixtral does not fit; qwen answers"}
     ]
     assert status == 0
-    assert cli.main(["plan", "mixtra", *CARD]) == 1
-    assert "there is no model 'mixtra'. Did you mean 'mixtral'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", "mixtra", *CARD])
+    assert caught.value.code == 2
+    assert "argument MODEL: there is no model 'mixtra'. Did you mean 'mixtral'?" in capsys.readouterr().err
+
+
+def test_an_agent_type_and_an_alias_stand_for_their_model(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = {"name": "other", "port": 8110, "memory_gib": 2, "max_model_len": 512, "aliases": ["Org/Other"]}
+    write(root / PRODUCTION, [other], {"Claims": {"model": "mixtral", "fallback": "qwen"}})
+    for name, model in (("Claims", "mixtral"), ("Org/Other", "other")):
+        assert [one["model"] for one in told(capsys, name, *CARD)[1]["models"]] == [model]
+        _, plan = told(capsys, name, *CARD, "--catalog", "catalog/demo")
+        assert [one["model"] for one in plan["models"]] == [model], "also where it is the production catalog's"
 
 
 def test_what_does_not_fit_and_has_nobody_in_its_place_is_exit_status_1(
@@ -114,7 +125,7 @@ def test_a_reserve_that_takes_all_of_a_device_is_said(
     assert "has no memory left for models" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("gpu", ["24", "RTX 3090", "RTX 3090:much", "99x L4:24"])
+@pytest.mark.parametrize("gpu", ["24", "Rocket 9", "RTX 3090:much", "99x L4:24"])
 def test_a_gpu_that_is_none_is_a_wrong_argument(root: Path, capsys: pytest.CaptureFixture[str], gpu: str) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["plan", "--gpu", gpu])
@@ -134,6 +145,7 @@ def test_of_models_alone_the_running_proxy_is_asked(service: Installation) -> No
     assert done.returncode == 0, done.stderr
     assert "it fits" in done.stdout
     assert json.loads(service.manage("plan", "a", "b", "--json").stdout)["fits"] in (True, False)
+    assert "it fits" in service.manage("plan", "Chat").stdout
     done = service.manage("plan", "aa")
     assert done.returncode == 2
     assert "there is no 'aa'. Did you mean 'a'?" in done.stderr

@@ -1,10 +1,13 @@
+import json
+import subprocess
 from typing import Any
 
 import pytest
 
-from catalog.estimate.architecture import Architecture, architecture_of
+from catalog.estimate.architecture import TIED, Architecture, architecture_of
 from tests.catalog.estimate.asked import BERT, DEEPSEEK
 from tests.catalog.estimate.configurations import BIMEDIX2, BIOMEDLM, LLAMA_8B, MIXTRAL, QWEN3_MOE, QWEN_14B, llama
+from tests.installation import CHECKOUT
 
 
 def of(config: dict[str, Any], **overrides: Any) -> Architecture:
@@ -107,3 +110,37 @@ def test_the_quantisation_may_stand_in_the_text_config() -> None:
     told = of({"model_type": "llava", "text_config": {**LLAMA_8B, "quantization_config": {"quant_method": "awq"}}})
     assert told.quantisation == {"quant_method": "awq"}
     assert told.dtype == "bfloat16"
+
+
+def test_experts_and_a_mlp_may_take_turns() -> None:
+    """Llama-4-Maverick: every other layer has experts, and one of their width that all share."""
+    text = {"model_type": "llama4_text", "num_hidden_layers": 2, "interleave_moe_layer_step": 2, "num_local_experts": 8}
+    dense, sparse = of({**text, "intermediate_size": 8192, "intermediate_size_mlp": 16384}).layers
+    assert (dense.experts, dense.ffn) == (0, 16384)
+    assert (sparse.experts, sparse.ffn, sparse.shared_ffn) == (8, 8192, 8192)
+
+
+@pytest.mark.vllm
+def test_which_heads_are_tied_by_default_is_as_transformers_has_it() -> None:
+    untied = {
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "phi3",
+        "gpt_neox",
+        "gptj",
+        "glm4",
+        "deepseek_v3",
+        "jamba",
+        "gpt_oss",
+    }
+    code = (
+        "import json, sys; from transformers import AutoConfig;"
+        "kinds = json.load(sys.stdin);"
+        "print(json.dumps([k for k in kinds if AutoConfig.for_model(k).tie_word_embeddings]))"
+    )
+    python = CHECKOUT / ".venv-vllm/bin/python"
+    asked = json.dumps(sorted(TIED | untied))
+    done = subprocess.run([python, "-c", code], input=asked, capture_output=True, text=True, check=True, timeout=100)
+    assert set(json.loads(done.stdout.splitlines()[-1])) == TIED

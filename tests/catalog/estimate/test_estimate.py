@@ -198,3 +198,11 @@ def test_a_config_with_a_wrong_value_gives_some_estimate_and_no_crash(config: di
             told = estimated({**config, key: wrong}, 512)
             assert told.longest(16 * GIB) >= 0
             assert told.need_bytes == sum(piece.bytes for piece in told.pieces)
+
+
+def test_cross_attention_is_said_not_to_be_counted() -> None:
+    assert (
+        "keys and values of cross attention are not counted"
+        in estimated({**LLAMA_8B, "model_type": "t5"}, 64).assumed[-1]
+    )
+    assert not any("cross attention" in one for one in estimated(LLAMA_8B, 64).assumed)

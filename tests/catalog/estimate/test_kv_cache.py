@@ -101,3 +101,12 @@ def test_recurrent_layers_are_left_out_and_that_is_said() -> None:
 def test_the_words_are_the_formula() -> None:
     assert keep(LLAMA_8B).words == "2 x 32 layers x 8 KV heads x 128 x 2 B"
     assert "look back 64 tokens only" in keep(windowed(2, 10)).words
+
+
+def test_a_layer_that_is_recurrent_by_its_classs_pattern_keeps_no_keys_and_values() -> None:
+    """Qwen3-Next-80B: every fourth of 48 layers has attention."""
+    next_80b = llama(2048, 5120, 48, 16, 2, 151936, head_dim=256, model_type="qwen3_next", full_attention_interval=4)
+    assert keep(next_80b).bytes_per_token == 24576
+    assert keep(next_80b).assumed == ("the states of 36 recurrent layers are not counted",)
+    jamba = llama(4096, 14336, 32, 32, 8, 65536, model_type="jamba", attn_layer_period=8, attn_layer_offset=4)
+    assert keep(jamba).bytes_per_token == 2 * 4 * 8 * 128 * 2

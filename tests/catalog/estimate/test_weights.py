@@ -119,3 +119,75 @@ def test_what_is_repacked_is_a_layers_worth_of_quantised_matrices() -> None:
     assert weigh({**MIXTRAL, **AWQ}, tensors).repacked_bytes == 64 * 16 * 4 * 8 * 2
     tensors = {"model.layers.0.mlp.up_proj.qweight": Tensor("I32", (64, 16))}
     assert weigh({**TINY, **AWQ}, tensors, device_count=2).repacked_bytes == 64 * 16 * 4 // 2
+
+
+def gpt(kind: str, hidden: int, layers: int, vocab: int, **more: Any) -> dict[str, Any]:
+    """A model that leaves out what its class has by default."""
+    return {
+        "architectures": [kind],
+        "model_type": kind,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": hidden // 64,
+        "vocab_size": vocab,
+        "torch_dtype": "float16",
+        **more,
+    }
+
+
+OPT = gpt("opt", 768, 12, 50272, ffn_dim=3072, max_position_embeddings=2048)
+BLOOM = {**gpt("bloom", 0, 24, 250880, n_embed=1024, n_layer=24, num_attention_heads=16), "hidden_size": None}
+COMMAND_R = gpt("cohere", 8192, 40, 256000, num_attention_heads=64, num_key_value_heads=64, intermediate_size=22528)
+STARCODER = gpt("starcoder2", 3072, 30, 49152, num_attention_heads=24, num_key_value_heads=2, intermediate_size=12288)
+SCOUT = {
+    "architectures": ["Llama4ForConditionalGeneration"],
+    "model_type": "llama4",
+    "text_config": {
+        "model_type": "llama4_text",
+        "hidden_size": 5120,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 8192,
+        "intermediate_size_mlp": 16384,
+        "interleave_moe_layer_step": 1,
+        "num_local_experts": 16,
+        "num_experts_per_tok": 1,
+        "vocab_size": 202048,
+    },
+    "torch_dtype": "bfloat16",
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [(OPT, 0.1252), (BLOOM, 0.5592), (COMMAND_R, 34.98), (STARCODER, 3.03), (SCOUT, 107.77)],
+    ids=["opt-125m", "bloom-560m", "command-r", "starcoder2-3b", "llama-4-scout"],
+)
+def test_a_config_that_leaves_out_what_its_class_has_by_default_is_counted_right(
+    config: dict[str, Any], billions: float
+) -> None:
+    """The counts of their model cards; the head is the embedding, and experts stand beside a shared one."""
+    assert weigh(config).bytes / 2e9 == pytest.approx(billions, rel=0.01)
+
+
+def test_files_that_are_of_another_size_than_the_count_are_said() -> None:
+    stored = weigh(OPT).bytes
+    assert len(weigh(OPT, total_bytes=stored).assumed) == 1
+    assert len(weigh({**OPT, "torch_dtype": "float32"}, total_bytes=2 * stored).assumed) == 1
+    assert len(weigh({**OPT, "torch_dtype": None}, total_bytes=2 * stored).assumed) == 1
+    said = weigh(OPT, total_bytes=round(stored * 1.25)).assumed
+    assert "its files are 0.29 GiB, and what config.json gives is 0.23: the count is off by -20%" in said[1]
+    assert len(weigh({**OPT, **AWQ}, total_bytes=weigh({**OPT, **AWQ}).bytes).assumed) == 1
+
+
+def test_layers_of_other_kinds_are_not_counted_before_their_files_are_known() -> None:
+    hybrid = {**LLAMA_8B, "model_type": "jamba", "architectures": ["JambaForCausalLM"]}
+    told = weigh(hybrid)
+    assert told.bytes == 0
+    assert told.assumed == (
+        "JambaForCausalLM has more than attention and an MLP: weights are not counted before its files are known",
+    )
+    assert weigh(hybrid, total_bytes=10**9).bytes == 10**9
+    assert weigh({**LLAMA_8B, "is_encoder_decoder": True}).bytes == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 from catalog.estimate.checkpoint import Checkpoint
 from catalog.estimate.flags import flags_of
-from catalog.hardware.fit import Candidate
+from catalog.hardware.candidate import Candidate
 from catalog.hardware.places import Place, named_places
 from catalog.spec import GIB, AgentRoute, Gib, ModelSpec
 from tests.catalog.estimate.asked import BERT
@@ -15,15 +15,21 @@ RTX_3090 = named_places(["RTX 3090:24"], RESERVE_BYTES)
 
 
 def candidate(
-    name: str, config: dict[str, Any] | None, memory_gib: float, max_model_len: int, **more: Any
+    name: str,
+    config: dict[str, Any] | None,
+    memory_gib: float,
+    max_model_len: int,
+    *,
+    total_bytes: int | None = None,
+    **more: Any,
 ) -> Candidate:
-    """A model with these facts; None are none."""
+    """A model with these facts; None are none. `total_bytes` are its files'."""
     spec = ModelSpec(
         name=name, weights="w", port=8101, memory_bytes=Gib(memory_gib * GIB), max_model_len=max_model_len, **more
     )
     if config is None:
         return Candidate(spec, flags_of(spec), None, "nothing is known of this checkpoint")
-    return Candidate(spec, flags_of(spec), Checkpoint(config, None, None, "from a test"))
+    return Candidate(spec, flags_of(spec), Checkpoint(config, None, total_bytes, "from a test"))
 
 
 BIMEDIX2_8B = candidate("bimedix2", BIMEDIX2, 18.5, 8192)

@@ -107,6 +107,8 @@ def test_a_model_of_which_nothing_is_known_is_placed_by_what_it_declares() -> No
 def test_on_the_host_what_a_file_declares_stands() -> None:
     told = fit(candidate("llama", LLAMA_8B, 10, 8192), [place("cpu0", 12, is_gpu=False)], RESERVE_BYTES)
     assert (told.fits, told.alone_bytes, told.reserved_bytes) == (True, None, 10 * 2**30)
+    assert told.notes[-1].startswith("its file declares 10.00 GiB, and the estimate is 1")
+    assert told.notes[-1].endswith("only roughly known, and what is declared counts")
 
 
 def test_figures_say_how_far_and_how_often_a_model_fits() -> None:

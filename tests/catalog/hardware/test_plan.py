@@ -12,10 +12,12 @@ def test_the_json_has_what_others_read_from_it() -> None:
             "name": "RTX 3090",
             "sold_gib": 24.0,
             "total_gib": 23.69,
+            "total_is_reckoned": False,
             "for_models_gib": 23.19,
             "reserve_gib": 0.5,
             "vllm_share": 0.92,
             "is_gpu": True,
+            "compute_capability": "8.6",
         }
     ]
     models = {one["model"]: one for one in told["models"]}
