@@ -5,9 +5,11 @@ person should know and may want so is a note. What only vLLM can tell is asked o
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from catalog.estimate.context_limit import context_limit
@@ -18,6 +20,8 @@ from catalog.spec import GIB, ModelSpec
 TOO_MUCH = 1.25
 """How much more than the estimate may be declared before it is worth a note: the estimate is right to some 10%."""
 TOO_LITTLE = 0.97
+DOWNLOAD = "bin/manage_vllm.sh download"
+CONVERT = ".venv-vllm/bin/python -m catalog.convert"
 WRONG_PLACE = "is this the right repository, and the right 'path' in it?"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -65,8 +69,9 @@ class Facts:
     `config` is the first config.json that was found, `origin` where, in words. `is_there` is whether the weights are:
     then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known,
     `has_fast_tokenizer` whether there is a tokenizer.json, which loads whatever its class was called.
-    `wrong_files` are its files that are missing or not what was downloaded, in words; `unfinished_bytes` what lies
-    there of a download that has not ended. `repo` and `commit` are what was downloaded.
+    `wrong_files` are its files that are missing or not what was downloaded, in words, `has_manifest` whether what they
+    must be was written down; `unfinished_bytes` what lies there of a download that has not ended. `repo` and `commit`
+    are what was downloaded.
     """
 
     config: Mapping[str, Any] | None = None
@@ -79,6 +84,7 @@ class Facts:
     has_fast_tokenizer: bool = False
     is_template_there: bool = True
     wrong_files: tuple[str, ...] = ()
+    has_manifest: bool = False
     unfinished_bytes: int | None = None
     repo: str | None = None
     commit: str | None = None
@@ -102,11 +108,14 @@ def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Fi
 
 
 def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
-    fetch = f"manage_vllm.sh download {spec.name}"
-    wrong = [Finding(spec.name, Aspect.FILES, what, fetch) for what in facts.wrong_files]
+    fetch = f"{DOWNLOAD} {spec.name}"
+    wrong = [Finding(spec.name, Aspect.FILES, what, _repair(spec, facts)) for what in facts.wrong_files]
     if facts.is_there and not facts.has_tokenizer:
         what = f"there is no tokenizer in {spec.weights}"
-        wrong.append(Finding(spec.name, Aspect.FILES, what, "name another's: source.tokenizer_repo, then download"))
+        remedy = f"name another's in source.tokenizer_repo, then {_anew(spec)}"
+        if spec.source is None or spec.source.repo is None:
+            remedy = "put one there, or name another's with vllm_args.tokenizer"
+        wrong.append(Finding(spec.name, Aspect.FILES, what, remedy))
     if facts.is_there or wrong:
         return wrong
     if facts.unfinished_bytes is not None:
@@ -122,17 +131,41 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
     return [Finding(spec.name, Aspect.DOWNLOAD, what, fetch, is_fault=False)]
 
 
+def _repair(spec: ModelSpec, facts: Facts) -> str:
+    """The remedy that works for files that are wrong: `download` mends what has a manifest of the catalog's source."""
+    if spec.source is None:
+        return "put it there again: the catalog names no source for it"
+    is_of_another = spec.source.repo is not None and facts.repo is not None and facts.repo != spec.source.repo
+    if facts.has_manifest and not is_of_another:
+        return f"{DOWNLOAD} {spec.name} --repair"
+    return _anew(spec)
+
+
+def _anew(spec: ModelSpec) -> str:
+    return f"move {_folder(spec)} away, then {DOWNLOAD} {spec.name}"
+
+
+def _folder(spec: ModelSpec) -> str:
+    return str(PurePath(spec.weights).parent) if spec.weights.endswith(".gguf") else spec.weights
+
+
+def _convert(spec: ModelSpec) -> str:
+    """The remedy for a checkpoint that was put in place as it is: `download` would find it there."""
+    at, original = shlex.quote(spec.weights), shlex.quote(f"{spec.weights}.original")
+    return f"in the project folder: mv {at} {original} && {CONVERT} {original} {at}"
+
+
 def _revision(spec: ModelSpec, facts: Facts) -> list[Finding]:
-    source, fetch = spec.source, f"manage_vllm.sh download {spec.name}"
+    source = spec.source
     if source is None or source.repo is None:
         return []
     if facts.is_there and facts.repo is not None and facts.repo != source.repo:
         what = f"its weights are those of {facts.repo}, and the catalog names {source.repo}"
-        return [Finding(spec.name, Aspect.REVISION, what, f"move {spec.weights} away, then {fetch}")]
+        return [Finding(spec.name, Aspect.REVISION, what, _anew(spec))]
     is_pinned = _COMMIT.fullmatch(source.revision) is not None
     if facts.is_there and is_pinned and facts.commit is not None and facts.commit != source.revision:
         what = f"its weights are of commit {facts.commit}, and the catalog names {source.revision}"
-        return [Finding(spec.name, Aspect.REVISION, what, f"move {spec.weights} away, then {fetch}")]
+        return [Finding(spec.name, Aspect.REVISION, what, _anew(spec))]
     if is_pinned:
         return []
     what = f"its revision '{source.revision}' is no commit: what it stands for may change"
@@ -189,11 +222,11 @@ def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> l
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, "use a repository in Transformers' layout (NAME-hf)")]
     if facts.is_there and names[0].startswith("GPT2") and config.get("scale_attn_by_inverse_layer_idx"):
         what = "its attention is scaled by layer (scale_attn_by_inverse_layer_idx), which vLLM's GPT-2 refuses"
-        remedy = f"manage_vllm.sh download {spec.name} folds the scale into the weights"
-        return [Finding(spec.name, Aspect.ARCHITECTURE, what, remedy)]
+        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"have it folded into the weights, {_convert(spec)}")]
     if facts.is_there and facts.tokenizer.get("tokenizer_class") == "LLaMATokenizer" and not facts.has_fast_tokenizer:
         what = "its tokenizer is a LLaMATokenizer, a name of 2023 that Transformers does not have any more"
-        return [Finding(spec.name, Aspect.ARCHITECTURE, what, "take another's: source.tokenizer_repo")]
+        remedy = f"have it made anew from its tokenizer.model, {_convert(spec)}"
+        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"{remedy} (or --tokenizer FOLDER, with another's)")]
     return []
 
 

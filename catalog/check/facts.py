@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.check.check import Facts
-from catalog.check.files import wrong_files
+from catalog.check.files import against_manifest, wrong_files
 from catalog.download.manifest import read_manifest
 from catalog.download.place import folder_of, is_there, staging_of, what_is_in_the_way
 from catalog.estimate.checkpoint import read_checkpoint
@@ -22,10 +22,13 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
     weights, folder = Path(spec.weights), folder_of(spec)
     there, is_gguf, staging = is_there(spec), weights.suffix == ".gguf", staging_of(folder)
     config, origin, wrong = None, "nothing of it", list[str]()
-    if there and not is_gguf:
+    manifest = read_manifest(folder)
+    if is_gguf and there:
+        wrong = against_manifest(folder, with_hashes=with_hashes)[0]
+    elif there or (manifest is not None and not is_gguf):
         needs_weights = spec.vllm_args.get("load-format") != "dummy"
         wrong = wrong_files(folder, with_hashes=with_hashes, needs_weights=needs_weights)
-    elif not there and (in_the_way := what_is_in_the_way(weights)) is not None:
+    elif (in_the_way := what_is_in_the_way(weights)) is not None:
         wrong = [in_the_way]
     try:
         checkpoint = read_checkpoint(spec, root)
@@ -36,7 +39,6 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
     tokenizer = _json(folder / "tokenizer_config.json")
     # A GGUF file carries its own, and the flag names another.
     has_own_tokenizer = there and not is_gguf and not {"tokenizer", "skip-tokenizer-init"} & set(spec.vllm_args)
-    manifest = read_manifest(folder) if there else None
     return Facts(
         config=config,
         origin=origin,
@@ -48,6 +50,7 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
         has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
         is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
         wrong_files=tuple(wrong),
+        has_manifest=manifest is not None,
         unfinished_bytes=_size_of(staging) if staging.is_dir() else None,
         repo=None if manifest is None else manifest.source,
         commit=None if manifest is None else manifest.commit,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from catalog.download.manifest import Manifest, records_of, write_manifest
 from catalog.download.place import amount, free_bytes, staging_of
+from catalog.download.repair import put_in_place
 from catalog.spec import Source
 
 GGUF_GROWS = 4
@@ -56,7 +57,7 @@ def from_file(source: Source, target: Path, root: Path, say: Callable[[str], Non
         why = "vLLM reads it as safetensors"
         manifest = Manifest(source=str(file), downloaded_at=now, files=records_of(converted), converted=why)
         write_manifest(converted, manifest)
-        converted.rename(target)
+        put_in_place(converted, target, scratch / "replaced")
 
 
 def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock: int | None = None) -> None:

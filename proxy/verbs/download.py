@@ -36,6 +36,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     many.add_argument("--sequential", action="store_true", help="one at a time, as without it")
     many.add_argument("--parallel", type=_count, metavar="N", help="so many at a time", default=1)
     add_catalog(sub)
+    what = "compare the hashes of what is there too, not only the sizes: reads all of it, and fetches what is damaged"
+    sub.add_argument("--repair", action="store_true", help=what)
     sub.add_argument("--dry-run", action="store_true", help="fetch the small files only, and say what would be done")
 
 
@@ -45,9 +47,10 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
         print("name models, or say --all for every model of the catalog; not both", file=sys.stderr)
         return EXIT_USAGE
     # Here, since huggingface_hub takes a third of a second to import, which no other verb shall wait for.
-    from catalog.download.download import Downloads, Stop, origin_of
+    from catalog.download.download import Downloads, origin_of
     from catalog.download.outcome import Came
     from catalog.download.progress import Progress
+    from catalog.download.stop import Stop
 
     settings = load_settings(here.root, os.environ)
     catalog = catalog_of(here, arguments.catalog or _running_catalog(here))
@@ -60,7 +63,11 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
     try:
         with _ended_by_sigterm():
             outcomes = downloads.run(
-                specs, are_named=not arguments.all, at_once=arguments.parallel, dry_run=arguments.dry_run
+                specs,
+                are_named=not arguments.all,
+                at_once=arguments.parallel,
+                dry_run=arguments.dry_run,
+                repair=arguments.repair,
             )
     except (KeyboardInterrupt, _Terminated) as end:
         progress.say("interrupted; what was downloaded stays, and the same command goes on from there")

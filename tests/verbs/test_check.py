@@ -118,7 +118,7 @@ def test_each_fault_is_a_line_with_its_remedy_before_the_notes_and_fails(
     assert house.check() == 1
     assert lines(capsys)[:4] == [
         "absent: this vLLM has no flag 'x'; take it out",
-        "note: absent: is not downloaded yet (o/m): nothing is known of it; manage_vllm.sh download absent",
+        "note: absent: is not downloaded yet (o/m): nothing is known of it; bin/manage_vllm.sh download absent",
         "long: kv_cache_gib is 1, and one request of max_model_len takes 2; set kv_cache_gib to 2 or more, or lower "
         "max_model_len",
         "long: max_model_len 4096 is above the model's own limit of 2048 (max_position_embeddings); set max_model_len "

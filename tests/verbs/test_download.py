@@ -154,3 +154,17 @@ def test_an_interrupt_keeps_what_is_there_and_the_next_run_goes_on(
     assert done.returncode == 0, done.stderr
     assert project.lies("m") > WANTED
     assert project.hub.sent_bytes() < before + 6 * MIB
+
+
+def test_what_check_says_of_a_damaged_model_is_the_command_that_mends_it(project: Project) -> None:
+    assert project.download("m").returncode == 0
+    shard = project.root / "var" / "models" / "m" / "model-00002-of-00003.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    checked = project.call([sys.executable, "-m", "proxy.cli", "check", "--quick", "--hashes", "m"])
+    assert checked.returncode == 1
+    [line] = [line for line in checked.stdout.splitlines() if "has another content" in line]
+    command = line.rpartition("; ")[2].split()
+    assert command[:2] == ["bin/manage_vllm.sh", "download"]
+    done = project.download(*command[2:])
+    assert (done.returncode, shard.read_bytes()) == (0, whole), done.stderr

@@ -10,6 +10,7 @@ from catalog.check.facts import facts_of
 from catalog.download.manifest import Manifest, records_of, write_manifest
 from catalog.download.place import staging_of
 from catalog.spec import GIB, Gib, ModelSpec, Source
+from tests.catalog.estimate.test_gguf import FACTS, TENSORS, write_gguf
 
 HEADER = json.dumps({"t": {"dtype": "F16", "shape": [4], "data_offsets": [0, 8]}}).encode()
 WHOLE = len(HEADER).to_bytes(8, "little") + HEADER + b"8 bytes."
@@ -113,3 +114,23 @@ def test_a_template_of_the_catalog_is_looked_for(tmp_path: Path, folder: Path) -
     assert not facts_of(spec, tmp_path).is_template_there
     (tmp_path / "t.jinja").write_text("")
     assert facts_of(spec, tmp_path).is_template_there
+
+
+def test_a_model_that_lost_its_config_is_known_by_its_manifest(tmp_path: Path, folder: Path) -> None:
+    write_manifest(folder, Manifest(source="o/m", downloaded_at="2026-01-01T00:00:00Z", files=records_of(folder)))
+    (folder / "config.json").unlink()
+    facts = facts_of(spec_of(tmp_path), tmp_path)
+    assert (facts.is_there, facts.has_manifest, facts.wrong_files) == (False, True, ("config.json is missing",))
+
+
+def test_a_gguf_file_that_was_downloaded_is_compared_with_its_manifest_too(tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    weights = write_gguf(tmp_path / "g" / "m.gguf", FACTS, TENSORS)
+    files = records_of(weights.parent)
+    write_manifest(weights.parent, Manifest(source="o/m", downloaded_at="2026-01-01T00:00:00Z", files=files))
+    spec = spec_of(tmp_path, weights=str(weights))
+    assert facts_of(spec, tmp_path).wrong_files == ()
+    with weights.open("ab") as file:
+        file.write(b"!")
+    [line] = facts_of(spec, tmp_path).wrong_files
+    assert line.startswith("m.gguf has ")

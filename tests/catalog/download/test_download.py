@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from catalog.download import download as module, staging
-from catalog.download.download import Downloads, Stop, Stopped, in_order, origin_of
+from catalog.download.download import Downloads, in_order, origin_of
 from catalog.download.fetch import FetchError
 from catalog.download.hub import Hub
 from catalog.download.manifest import MANIFEST_FILE, Manifest
@@ -18,6 +18,7 @@ from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.place import lock, lock_of
 from catalog.download.progress import Progress
+from catalog.download.stop import Stop
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import WANTED, client, files_below, model, quiet, repository
 from tests.fake_hub import FakeHub
@@ -248,14 +249,6 @@ def test_a_bug_is_no_failed_download(stage: Stage, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "look", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         stage.downloads().run([stage.model("a")])
-
-
-def test_who_waits_is_told_to_stop() -> None:
-    stop = Stop()
-    stop.wait(0)
-    stop.now()
-    with pytest.raises(Stopped):
-        stop.wait(600)
 
 
 def test_repositories_come_from_a_folder_if_one_is_named_else_from_a_hub(tmp_path: Path) -> None:

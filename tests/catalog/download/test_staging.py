@@ -26,7 +26,8 @@ MIB = 2**20
 BRING = """
 import sys
 from pathlib import Path
-from catalog.download.download import Downloads, Stop
+from catalog.download.download import Downloads
+from catalog.download.stop import Stop
 from catalog.download.hub import Hub
 from catalog.download.progress import Progress
 from tests.catalog.download.hub_stage import model
