@@ -70,8 +70,9 @@ class Facts:
     then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known,
     `has_fast_tokenizer` whether there is a tokenizer.json, which loads whatever its class was called.
     `wrong_files` are its files that are missing or not what was downloaded, in words, `has_manifest` whether what they
-    must be was written down; `unfinished_bytes` what lies there of a download that has not ended. `repo` and `commit`
-    are what was downloaded.
+    must be was written down; `unreadable` is what is wrong with the config that stands in for weights that are not
+    there; `unfinished_bytes` what lies there of a download that has not ended. `repo` and `commit` are what was
+    downloaded.
     """
 
     config: Mapping[str, Any] | None = None
@@ -85,6 +86,7 @@ class Facts:
     is_template_there: bool = True
     wrong_files: tuple[str, ...] = ()
     has_manifest: bool = False
+    unreadable: str | None = None
     unfinished_bytes: int | None = None
     repo: str | None = None
     commit: str | None = None
@@ -102,6 +104,8 @@ def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Fi
     """All that is wrong with `spec` or worth knowing."""
     found = [*_download(spec, facts), *_revision(spec, facts), *_licence(spec), *_memory(spec, need)]
     found += _template(spec, facts)
+    if facts.unreadable is not None:
+        found.append(Finding(spec.name, Aspect.CONFIG, facts.unreadable, "mend it, or remove it"))
     if facts.config is not None:
         found += [*_architecture(spec, facts, facts.config), *_context(spec, facts, facts.config)]
     return found

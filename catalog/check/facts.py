@@ -8,7 +8,7 @@ from catalog.check.check import Facts
 from catalog.check.files import against_manifest, wrong_files
 from catalog.download.manifest import read_manifest
 from catalog.download.place import folder_of, is_there, staging_of, what_is_in_the_way
-from catalog.estimate.checkpoint import read_checkpoint
+from catalog.estimate.checkpoint import NothingKnown, read_checkpoint
 from catalog.estimate.tensors import CheckpointError, read_json
 from catalog.spec import ModelSpec
 
@@ -17,12 +17,15 @@ _TOKENIZERS = ("tokenizer.json", "*.model", "*.tiktoken", "tekken.json", "vocab.
 """Files of which a tokenizer has at least one, whatever its kind."""
 
 
-def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts:
-    """What is known of `spec`; `root` is the project folder, `with_hashes` reads all of each file."""
+def facts_of(spec: ModelSpec, root: Path, catalog: Path, *, with_hashes: bool = False) -> Facts:
+    """What is known of `spec`, of the catalog in the folder `catalog`; `root` is the project folder.
+
+    `with_hashes` reads all of each file.
+    """
     weights, folder = Path(spec.weights), folder_of(spec)
     there, is_gguf, staging = is_there(spec), weights.suffix == ".gguf", staging_of(folder)
     config, origin, wrong = None, "nothing of it", list[str]()
-    manifest = read_manifest(folder)
+    manifest, unreadable = read_manifest(folder), None
     if is_gguf and there:
         wrong = against_manifest(folder, with_hashes=with_hashes)[0]
     elif there or (manifest is not None and not is_gguf):
@@ -31,10 +34,14 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
     elif (in_the_way := what_is_in_the_way(weights)) is not None:
         wrong = [in_the_way]
     try:
-        checkpoint = read_checkpoint(spec, root)
+        checkpoint = read_checkpoint(spec, root, catalog)
         config, origin = checkpoint.config, checkpoint.origin.removeprefix("from ")
+    except NothingKnown:
+        pass
     except CheckpointError as error:
-        if there and not wrong:
+        if not there:
+            unreadable = str(error)
+        elif not wrong:
             wrong.append(str(error))
     tokenizer = _json(folder / "tokenizer_config.json")
     # A GGUF file carries its own, and the flag names another.
@@ -50,6 +57,7 @@ def facts_of(spec: ModelSpec, root: Path, *, with_hashes: bool = False) -> Facts
         has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
         is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
         wrong_files=tuple(wrong),
+        unreadable=unreadable,
         has_manifest=manifest is not None,
         unfinished_bytes=_size_of(staging) if staging.is_dir() else None,
         repo=None if manifest is None else manifest.source,

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from catalog.load import load
 from catalog.spec import Catalog, ModelSpec
@@ -47,3 +48,8 @@ def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
             what = f"there is no model '{name}'.{nearest(name, list(known))} Models: {', '.join(known)}"
             raise daemon.DaemonError(what)
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def catalog_folder(here: Layout, catalog: Catalog, spec: ModelSpec) -> Path:
+    """The folder of the catalog that `spec`, one of those `picked`, is from."""
+    return catalog.folder if catalog.models.get(spec.name) == spec else here.root / PRODUCTION

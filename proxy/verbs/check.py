@@ -27,7 +27,7 @@ from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import add_catalog, catalog_of, picked
+from proxy.verbs.catalogs import add_catalog, catalog_folder, catalog_of, picked
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
 
 ASKED_WITHIN_S = 600.0
@@ -56,10 +56,15 @@ def add_to(verbs: Verbs) -> None:
 
 def check(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
-    specs = picked(here, catalog_of(here, arguments.catalog), arguments.models)
+    catalog = catalog_of(here, arguments.catalog)
+    specs = picked(here, catalog, arguments.models)
     gpus = _gpus()
-    facts = {spec.name: facts_of(spec, here.root, with_hashes=arguments.hashes) for spec in specs}
-    found = [one for spec in specs for one in findings(spec, facts[spec.name], _need(spec, here.root, gpus))]
+    facts: dict[str, Facts] = {}
+    found: list[Finding] = []
+    for spec in specs:
+        folder = catalog_folder(here, catalog, spec)
+        facts[spec.name] = facts_of(spec, here.root, folder, with_hashes=arguments.hashes)
+        found += findings(spec, facts[spec.name], _need(spec, here.root, folder, gpus))
     asked: list[str] = []
     if not arguments.quick:
         told, asked = _of_vllm(here, specs, facts, gpus)
@@ -76,11 +81,11 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
     return EXIT_FAILED if faults else EXIT_DONE
 
 
-def _need(spec: ModelSpec, root: Path, gpus: list[Gpu]) -> Need | None:
+def _need(spec: ModelSpec, root: Path, catalog: Path, gpus: list[Gpu]) -> Need | None:
     """What the estimator says. What an engine takes of the host's memory is too uncertain to call a figure wrong."""
     total_bytes = _total_bytes(spec, gpus)
     try:
-        told = estimate(read_checkpoint(spec, root), flags_of(spec), total_bytes)
+        told = estimate(read_checkpoint(spec, root, catalog), flags_of(spec), total_bytes)
     except (CheckpointError, ValueError):
         return None  # told elsewhere
     if not told.is_known:

@@ -68,7 +68,7 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     catalog = catalog_of(here, PRODUCTION if is_production else arguments.catalog)
     specs = picked(here, catalog, arguments.models)
     places = _places(settings, catalog, arguments)
-    candidates = [candidate_of(here, spec) for spec in _with_stand_ins(catalog, specs)]
+    candidates = [candidate_of(here, spec, catalog) for spec in _with_stand_ins(catalog, specs)]
     shown = {spec.name for spec in specs}
     told = plan_of(candidates, places, catalog.agents.agent_types, int(settings.device_reserve_bytes), shown)
     answer = as_json(told)

@@ -199,3 +199,8 @@ def test_flags_that_cannot_be_read_are_a_fault_also_without_vllm() -> None:
     found = one(spec_of(vllm_args={"hf-overrides": "{no"}), there())
     assert (found.aspect, found.is_fault) == (Aspect.FLAGS, True)
     assert "hf-overrides" in found.what
+
+
+def test_a_config_that_cannot_be_read_is_a_fault() -> None:
+    found = findings(spec_of(), Facts(unreadable="configs/m.json: is not JSON"))
+    assert [(one.aspect, one.what) for one in found if one.is_fault] == [(Aspect.CONFIG, "configs/m.json: is not JSON")]
