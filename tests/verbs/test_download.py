@@ -168,3 +168,13 @@ def test_what_check_says_of_a_damaged_model_is_the_command_that_mends_it(project
     assert command[:2] == ["bin/manage_vllm.sh", "download"]
     done = project.download(*command[2:])
     assert (done.returncode, shard.read_bytes()) == (0, whole), done.stderr
+
+
+def test_after_a_dry_run_check_knows_that_there_is_no_chat_template(project: Project) -> None:
+    check = [sys.executable, "-m", "proxy.cli", "check", "--quick", "m"]
+    assert "chat template" not in project.call(check).stdout
+    assert project.download("m", "--dry-run").returncode == 0
+    assert "m: its tokenizer has no chat template" in project.call(check).stdout
+    (project.hub.repositories["o/m"] / "chat_template.jinja").write_text("{{ messages }}")
+    assert project.download("m", "--dry-run").returncode == 0
+    assert "chat template" not in project.call(check).stdout

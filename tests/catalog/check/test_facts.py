@@ -142,3 +142,36 @@ def test_a_config_of_the_catalog_that_cannot_be_read_is_no_config_that_nobody_kn
     (tmp_path / "c" / "configs" / "m.json").write_text("{no")
     facts = facts_of(spec_of(tmp_path), tmp_path, tmp_path / "c")
     assert "m.json: is not JSON" in (facts.unreadable or "")
+
+
+@pytest.mark.parametrize(
+    ("names", "tokenizer", "source", "has_template"),
+    [
+        (["model.safetensors"], {}, {}, False),
+        (["model.safetensors", "chat_template.jinja"], {}, {}, True),
+        (["model.safetensors", "additional_chat_templates/rag.jinja"], {}, {}, True),
+        (["model.safetensors"], {"chat_template": "{{ x }}"}, {}, True),
+        (["model.gguf"], {}, {}, None),
+        (["model.safetensors"], {}, {"tokenizer_repo": "o/t"}, None),
+    ],
+)
+def test_before_the_download_its_small_files_tell_of_the_template(
+    tmp_path: Path, names: list[str], tokenizer: dict[str, str], source: dict[str, str], has_template: bool | None
+) -> None:
+    small = tmp_path / "var" / "state" / "checkpoints" / "m"
+    small.mkdir(parents=True)
+    files = [{"origin": 0, "path": name, "record": {"path": name, "size_bytes": 1}} for name in names]
+    told = {"repo": "o/m", "revision": "main", "path": "", "tokenizer": None, "files": files}
+    (small / "files.json").write_text(json.dumps(told))
+    (small / "config.json").write_text(json.dumps(CONFIG))
+    (small / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    facts = facts_of(spec_of(tmp_path, source=Source(repo="o/m", **source)), tmp_path, tmp_path / "c")
+    assert (facts.is_there, facts.has_template, facts.tokenizer) == (False, has_template, tokenizer)
+
+
+def test_a_list_of_small_files_that_is_none_is_told(tmp_path: Path) -> None:
+    small = tmp_path / "var" / "state" / "checkpoints" / "m"
+    small.mkdir(parents=True)
+    (small / "files.json").write_text("{no")
+    facts = facts_of(spec_of(tmp_path), tmp_path, tmp_path / "c")
+    assert "files.json: is not JSON" in (facts.unreadable or "")
