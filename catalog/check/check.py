@@ -20,6 +20,7 @@ from catalog.spec import GIB, ModelSpec
 TOO_MUCH = 1.25
 """How much more than the estimate may be declared before it is worth a note: the estimate is right to some 10%."""
 TOO_LITTLE = 0.97
+WEIGHTS_AT_LEAST = 0.95
 DOWNLOAD = "bin/manage_vllm.sh download"
 CONVERT = ".venv-vllm/bin/python -m catalog.convert"
 WRONG_PLACE = "is this the right repository, and the right 'path' in it?"
@@ -69,6 +70,7 @@ class Facts:
     `config` is the first config.json that was found, `origin` where, in words. `is_there` is whether the weights are:
     then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known,
     `has_fast_tokenizer` whether there is a tokenizer.json, which loads whatever its class was called.
+    `has_vllm` is whether the vLLM that its file names is there, `has_source_file` the GGUF file that it is made from.
     `wrong_files` are its files that are missing or not what was downloaded, in words, `has_manifest` whether what they
     must be was written down; `unreadable` is what is wrong with the config that stands in for weights that are not
     there; `unfinished_bytes` what lies there of a download that has not ended. `repo` and `commit` are what was
@@ -84,6 +86,8 @@ class Facts:
     has_tokenizer: bool = True
     has_fast_tokenizer: bool = False
     is_template_there: bool = True
+    has_vllm: bool = True
+    has_source_file: bool = True
     wrong_files: tuple[str, ...] = ()
     has_manifest: bool = False
     unreadable: str | None = None
@@ -94,16 +98,23 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What the estimator says that a model needs on each device: in all (None: not known here), and for one request."""
+    """What the estimator says that a model needs on each device: in all (None: not known here), and for one request.
+
+    `weights_bytes` is the part of it that is known to some 5% everywhere.
+    """
 
     all_bytes: int | None
     kv_one_request_bytes: int
+    weights_bytes: int = 0
 
 
 def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Finding]:
     """All that is wrong with `spec` or worth knowing."""
     found = [*_download(spec, facts), *_revision(spec, facts), *_licence(spec), *_memory(spec, need)]
     found += _template(spec, facts)
+    if not facts.has_vllm:
+        what = f"its vllm {spec.vllm} is not there, or cannot be run"
+        found.append(Finding(spec.name, Aspect.FLAGS, what, "install vLLM there, or change 'vllm' in its file"))
     if facts.unreadable is not None:
         found.append(Finding(spec.name, Aspect.CONFIG, facts.unreadable, "mend it, or remove it"))
     if facts.config is not None:
@@ -128,6 +139,9 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
     if spec.source is None:
         what = f"there are no weights at {spec.weights}, and the catalog names no source"
         return [Finding(spec.name, Aspect.FILES, what, "put them there, or add 'source'")]
+    if not facts.has_source_file:
+        what = f"{spec.source.file}, of which it is made, is not there"
+        return [Finding(spec.name, Aspect.DOWNLOAD, what, "bring it, or change source.file in the model's file")]
     size = f", {spec.source.size_bytes / GIB:.1f} GiB" if spec.source.size_bytes else ""
     where = spec.source.repo or spec.source.pypi or spec.source.file
     known = "nothing is known of it" if facts.config is None else f"it was checked by {facts.origin}"
@@ -196,7 +210,10 @@ def _memory(spec: ModelSpec, need: Need | None) -> list[Finding]:
         remedy = f"set kv_cache_gib to {wanted} or more, or lower max_model_len"
         return [Finding(spec.name, Aspect.MEMORY, what, remedy)]
     if need.all_bytes is None:
-        return []
+        if need.weights_bytes * WEIGHTS_AT_LEAST <= spec.memory_bytes:
+            return []
+        what = f"memory_gib is {spec.memory_bytes / GIB:.4g}, and its weights alone take {need.weights_bytes / GIB:.1f}"
+        return [Finding(spec.name, Aspect.MEMORY, what, "raise memory_gib")]
     what = f"memory_gib is {spec.memory_bytes / GIB:.4g}, and it needs about {need.all_bytes / GIB:.1f}"
     if spec.memory_bytes < need.all_bytes * TOO_LITTLE:
         return [Finding(spec.name, Aspect.MEMORY, what, "raise memory_gib")]

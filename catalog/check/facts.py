@@ -1,5 +1,6 @@
 """Gathers what the disk tells of a model, for `catalog.check.check`: config, tokenizer, files, what was downloaded."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def facts_of(spec: ModelSpec, root: Path, catalog: Path, *, with_hashes: bool = 
         has_tokenizer=not has_own_tokenizer or any(path for name in _TOKENIZERS for path in folder.glob(name)),
         has_fast_tokenizer=(folder / "tokenizer.json").is_file(),
         is_template_there=spec.chat_template is None or Path(spec.chat_template).is_file(),
+        has_vllm=spec.vllm is None or os.access(spec.vllm, os.X_OK),
+        has_source_file=spec.source is None or spec.source.file is None or Path(spec.source.file).is_file(),
         wrong_files=tuple(wrong),
         unreadable=unreadable,
         has_manifest=manifest is not None,

@@ -215,6 +215,9 @@ class Downloads:
 
     def _from_elsewhere(self, spec: ModelSpec, source: Source, wish: _Wish) -> Outcome:
         """A package or a file. Raises: FetchError, Stopped."""
+        if source.file is not None and not (self._root / source.file).is_file():
+            what = f"{self._root / source.file} is not there: bring it, or change source.file in the model's file"
+            return Outcome(spec.name, Came.FAILED, what)
         if wish.dry_run:
             return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
         target = folder_of(spec)

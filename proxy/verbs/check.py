@@ -91,7 +91,8 @@ def _need(spec: ModelSpec, root: Path, catalog: Path, gpus: list[Gpu]) -> Need |
     if not told.is_known:
         return None
     kv_bytes = max(told.kv_one_request_bytes, spec.kv_cache_bytes or 0)
-    return Need(None if total_bytes is None else told.fixed_bytes + kv_bytes, told.kv_one_request_bytes)
+    all_bytes = None if total_bytes is None else told.fixed_bytes + kv_bytes
+    return Need(all_bytes, told.kv_one_request_bytes, told.weights_bytes)
 
 
 def _of_vllm(

@@ -190,6 +190,7 @@ def test_a_model_that_cannot_be_started_without_a_gpu_is_a_fault(
 def test_a_model_with_a_vllm_of_its_own_is_put_to_that_one(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     other = house.environment("other")
     house.answer(of=other)
+    (other / "vllm").touch(0o755)
     house.model("a")
     house.model("b", vllm="other/bin/vllm")
     assert house.check() == 0
@@ -203,6 +204,21 @@ def test_where_vllm_is_not_installed_it_says_who_was_not_asked_about(
     (house.vllm / "python").unlink()
     assert house.check() == 0
     assert f"note: {house.vllm / 'python'} is not there: vLLM was not asked about good" in lines(capsys)
+
+
+def test_a_vllm_of_a_models_own_that_is_not_there_is_a_fault(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.model("good", vllm="/nonexistent")
+    for how in ([], ["--quick"]):
+        assert house.check(*how) == 1
+        assert lines(capsys)[0].startswith("good: its vllm /nonexistent is not there")
+
+
+def test_weights_that_memory_gib_cannot_hold_are_a_fault_also_without_a_gpu(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.model("good", memory_gib=10)
+    assert house.check() == 1
+    assert lines(capsys)[0] == "good: memory_gib is 10, and its weights alone take 12.6; raise memory_gib"
 
 
 def test_a_vllm_that_cannot_be_asked_is_an_error_with_its_last_line(house: House) -> None:

