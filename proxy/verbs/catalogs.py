@@ -4,9 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
-from catalog.load import load
+from catalog.load import load, survey
 from catalog.spec import Catalog, ModelSpec
 from catalog.suggest import nearest
+from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.settings import Layout, Settings, check_port, load_settings
 
@@ -25,6 +26,17 @@ def catalog_of(here: Layout, folder: str | None = None) -> Catalog:
     catalog = load(here.root / (folder or settings.catalog), here.root)
     check_port(settings, catalog)
     return catalog
+
+
+def surveyed(here: Layout, folder: str | None = None) -> tuple[Catalog, list[CatalogError]]:
+    """What of that catalog is sound, and all that is wrong with it. Raises: CatalogError where there is none."""
+    settings = load_settings(here.root, os.environ)
+    catalog, errors = survey(here.root / (folder or settings.catalog), here.root)
+    try:
+        check_port(settings, catalog)
+    except CatalogError as error:
+        errors.append(error)
+    return catalog, errors
 
 
 def is_catalog_set(here: Layout) -> bool:

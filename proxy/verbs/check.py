@@ -22,12 +22,13 @@ from catalog.estimate.flags import flags_of
 from catalog.estimate.tensors import CheckpointError
 from catalog.render import Seat, launch
 from catalog.spec import ModelSpec
+from catalog.yaml_file import CatalogError
 from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import add_catalog, catalog_folder, catalog_of, picked
+from proxy.verbs.catalogs import add_catalog, catalog_folder, picked, surveyed
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
 
 ASKED_WITHIN_S = 600.0
@@ -56,8 +57,10 @@ def add_to(verbs: Verbs) -> None:
 
 def check(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
-    catalog = catalog_of(here, arguments.catalog)
-    specs = picked(here, catalog, arguments.models)
+    catalog, errors = surveyed(here, arguments.catalog)
+    broken = {error.path.stem for error in errors}
+    names = [name for name in arguments.models if name not in broken]
+    specs = [] if arguments.models and not names else picked(here, catalog, names)
     gpus = _gpus()
     facts: dict[str, Facts] = {}
     found: list[Finding] = []
@@ -72,10 +75,12 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
         found += [one for one in told if (one.model, one.aspect) not in known]
     order = [spec.name for spec in specs]
     found.sort(key=lambda one: (order.index(one.model), not one.is_fault))
-    faults = sum(one.is_fault for one in found)
+    faults = len(errors) + sum(one.is_fault for one in found)
     if arguments.json:
-        print(json.dumps(_as_json(specs, facts, found, asked), indent=2))
+        print(json.dumps(_as_json(specs, facts, found, asked, errors), indent=2))
     else:
+        for error in errors:
+            print(error)
         _print(found, facts.values(), arguments, asked)
         print(f"checked {_count(len(specs), 'model')}: {_count(faults, 'fault')}")
     return EXIT_FAILED if faults else EXIT_DONE
@@ -186,7 +191,9 @@ def _print(found: list[Finding], facts: Iterable[Facts], arguments: argparse.Nam
         print("note: of large files only the size was compared; --hashes reads all of them")
 
 
-def _as_json(specs: list[ModelSpec], facts: dict[str, Facts], found: list[Finding], asked: list[str]) -> dict[str, Any]:
+def _as_json(
+    specs: list[ModelSpec], facts: dict[str, Facts], found: list[Finding], asked: list[str], errors: list[CatalogError]
+) -> dict[str, Any]:
     def told(one: Finding) -> dict[str, Any]:
         return {"aspect": one.aspect, "is_fault": one.is_fault, "what": one.what, "remedy": one.remedy}
 
@@ -199,7 +206,9 @@ def _as_json(specs: list[ModelSpec], facts: dict[str, Facts], found: list[Findin
         }
         for spec in specs
     ]
-    return {"models": models, "vllm": asked, "checked": len(specs), "faults": sum(one.is_fault for one in found)}
+    faults = len(errors) + sum(one.is_fault for one in found)
+    told_of_files = [str(error) for error in errors]
+    return {"models": models, "files": told_of_files, "vllm": asked, "checked": len(specs), "faults": faults}
 
 
 def _count(number: int, what: str) -> str:

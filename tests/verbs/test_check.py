@@ -250,6 +250,32 @@ def test_only_the_models_that_are_named_are_checked(house: House, capsys: pytest
         house.check("c")
 
 
+def test_every_file_that_is_broken_is_told_and_the_sound_models_are_checked(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.model("good", licence=None)
+    for name in ("bad", "worse"):
+        (house.catalog / f"{name}.yaml").write_text("nonsense: 1")
+    assert house.check("--quick") == 1
+    told = lines(capsys)
+    assert [line.split(":")[0] for line in told[:2]] == [
+        str(house.catalog / f"{name}.yaml") for name in ("bad", "worse")
+    ]
+    assert told[2].startswith("good: no licence is noted")
+    assert told[-1] == "checked 1 model: 3 faults"
+    assert house.check("--quick", "--json", "bad") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (len(answer["files"]), answer["models"], answer["faults"]) == (2, [], 2)
+    assert "nonsense: is not a known key" in answer["files"][0]
+
+
+def test_a_model_on_the_proxys_own_port_is_told_with_the_rest(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.model("good")
+    (house.here.root / "settings.yaml").write_text("listen_port: 8200\n")
+    assert house.check("--quick") == 1
+    assert "8200 is the proxy's own port" in lines(capsys)[0]
+
+
 def test_for_programs_it_is_json(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     house.model("good")
     house.model("worse", licence=None)
