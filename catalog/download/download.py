@@ -5,6 +5,7 @@ what fits no device is left out. One model that fails does not keep the others f
 and is not what was downloaded is repaired (`catalog.download.repair`).
 """
 
+import contextlib
 import queue
 import shutil
 import threading
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from catalog.download.fetch import FetchError, end_children, from_file, from_package
+from catalog.download.fetch import FetchError, check_file, from_file, from_package
 from catalog.download.hub import Hub, Origin
 from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome, what_is_there
@@ -30,13 +31,11 @@ from catalog.download.place import (
 )
 from catalog.download.progress import Progress, duration
 from catalog.download.repair import Damage, damage_of, why_not_repaired
-from catalog.download.snapshot import keep_small_files, look
+from catalog.download.room import Room, verdict
+from catalog.download.snapshot import Seen, keep_small_files, look
 from catalog.download.staging import Staging
-from catalog.download.stop import Stop, Stopped, Watch
+from catalog.download.stop import Stop, Watch, in_threads
 from catalog.spec import ModelSpec, Source
-
-DRAW_EVERY_S = 0.2
-ENDS_WITHIN_S = 2.0
 
 Advise = Callable[[ModelSpec], str | None]
 """Why a model fits no device of this machine, by its small files, which are there; None if it does, or nobody knows."""
@@ -64,6 +63,7 @@ class Downloads:
         self._advise = advise
         self._room = threading.Lock()
         self._promised: dict[str, Staging] = {}
+        self._looked: dict[str, Seen | FetchError] = {}
 
     def __repr__(self) -> str:
         return f"<Downloads {self._root} {self._origin!r}>"
@@ -79,50 +79,80 @@ class Downloads:
     ) -> list[Outcome]:
         """Bring them, each folder once, `at_once` at a time; tell of each when it is done. Call it in the main thread.
 
-        Of what is there the sizes are compared, with `repair` also the hashes.
+        Of what is there the sizes are compared, with `repair` also the hashes. Of several nothing is begun unless the
+        disks have room for all; the model `all` then says what is lacking.
 
         Raises: what is raised in the main thread meanwhile (KeyboardInterrupt), after all has ended.
         """
         asked, wish = list(specs), _Wish(are_named, dry_run, repair)
+        order, rooms, outcomes = in_order(asked), list[Room](), list[Outcome]()
         waiting: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
-        for spec in in_order(asked):
-            waiting.put(spec)
-        outcomes: list[Outcome] = []
-        bugs: list[BaseException] = []
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            failed = outcome.came in {Came.FAILED, Came.MISSING}
+            (self._progress.say if failed else self._progress.tell)(str(outcome))
+
+        def look_over() -> None:
+            rooms.extend(room for spec in order for room in self._room_of(spec, wish))
 
         def work() -> None:
-            try:
+            with contextlib.suppress(queue.Empty):
                 while True:
                     self._stop.wait(0)
                     spec = waiting.get_nowait()
                     outcome = self._one(spec, wish)
                     for other in [outcome, *_of_sharers(spec, outcome, asked)]:
-                        outcomes.append(other)
-                        failed = other.came in {Came.FAILED, Came.MISSING}
-                        (self._progress.say if failed else self._progress.tell)(str(other))
-            except (queue.Empty, Stopped):
-                return
-            except BaseException as error:  # it is raised in the main thread
-                bugs.append(error)
+                        tell(other)
 
-        # Daemons: one that hangs in a read must not keep the program from ending; what it has written is safe.
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads):
-                threads[0].join(DRAW_EVERY_S) if threads[0].is_alive() else time.sleep(DRAW_EVERY_S)
-                self._progress.draw()
-        except BaseException:
-            self._stop.now()
-            end_children()
-            ends_at = time.monotonic() + ENDS_WITHIN_S
-            for thread in threads:
-                thread.join(max(0.0, ends_at - time.monotonic()))
-            raise
-        if bugs:
-            raise bugs[0]
+        together = None
+        if len(order) > 1:
+            in_threads(look_over, 1, self._progress, self._stop)
+            together = verdict(rooms, at_once)
+            if not together.fits and not dry_run:
+                tell(Outcome("all", Came.FAILED, f"nothing was begun: {together.text}"))
+                return outcomes
+        for spec in order:
+            waiting.put(spec)
+        in_threads(work, at_once, self._progress, self._stop)
+        if together is not None and dry_run:
+            tell(Outcome("all", Came.PLANNED if together.fits else Came.FAILED, together.text))
         return outcomes
+
+    def _room_of(self, spec: ModelSpec, wish: _Wish) -> list[Room]:
+        """What it will take, if anything; what fails here is told in its turn. Raises: Stopped."""
+        self._stop.wait(0)
+        target, source = folder_of(spec), spec.source
+        damage = damage_of(target, with_hashes=False)
+        if source is None or (is_there(spec) and damage is None):
+            return []
+        if what_is_in_the_way(target) if damage is None else why_not_repaired(spec, self._root):
+            return []
+        try:
+            if source.file is not None:
+                return [Room(target, check_file(self._root / source.file, target))]
+            if source.repo is None:
+                return [Room(target, source.size_bytes or 0)]
+            self._looked[spec.name] = seen = self._look(spec, source)
+            staging = Staging(spec, seen, self._origin, () if damage is None else damage.stays)
+            is_skipped = not wish.is_named and self._advise(spec) is not None
+            return [] if is_skipped else [staging.room()]
+        except FetchError as error:
+            self._looked[spec.name] = error
+            return []
+        finally:
+            self._progress.end(spec.name)
+
+    def _look(self, spec: ModelSpec, source: Source) -> Seen:
+        """What is wanted of its repository; its small files are there afterwards. Raises: FetchError."""
+        looked = self._looked.pop(spec.name, None)
+        if isinstance(looked, FetchError):
+            raise looked
+        if looked is None:
+            self._progress.doing(spec.name, "reading what there is")
+            looked = look(spec, source, self._origin)
+            keep_small_files(looked, self._origin, self._root / "var" / "state" / "checkpoints" / spec.name)
+        return looked
 
     def _say(self, model: str, text: str) -> None:
         self._progress.say(f"{model}: {text}")
@@ -171,10 +201,7 @@ class Downloads:
     def _from_repository(self, spec: ModelSpec, source: Source, wish: _Wish, damage: Damage | None) -> Outcome:
         """The small files, what they tell, then the weights. Raises: FetchError, Stopped."""
         name = spec.name
-        self._progress.doing(name, "reading what there is")
-        seen = look(spec, source, self._origin)
-        small_files = self._root / "var" / "state" / "checkpoints" / name
-        keep_small_files(seen, self._origin, small_files)
+        seen = self._look(spec, source)
         staging = Staging(spec, seen, self._origin, () if damage is None else damage.stays)
         where = f"{source.repo} at {seen.snapshot.commit[:8]}"
         advice = self._advise(spec)
@@ -185,6 +212,7 @@ class Downloads:
         size = f"{amount(seen.snapshot.total_bytes)} in {len(seen.snapshot.files)} files"
         room = f"needs {amount(staging.room_bytes())} on the disk, {amount(free_bytes(staging.target))} are free"
         if wish.dry_run:
+            staging.check_room()
             return Outcome(name, Came.PLANNED, f"{size} from {where}; {room}")
         self._progress.say(f"{name}: {size} from {where}; {room}")
         began_at = time.monotonic()
@@ -215,9 +243,8 @@ class Downloads:
 
     def _from_elsewhere(self, spec: ModelSpec, source: Source, wish: _Wish) -> Outcome:
         """A package or a file. Raises: FetchError, Stopped."""
-        if source.file is not None and not (self._root / source.file).is_file():
-            what = f"{self._root / source.file} is not there: bring it, or change source.file in the model's file"
-            return Outcome(spec.name, Came.FAILED, what)
+        if source.file is not None:
+            check_file(self._root / source.file, folder_of(spec))
         if wish.dry_run:
             return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
         target = folder_of(spec)

@@ -43,12 +43,7 @@ def from_package(source: Source, target: Path, root: Path, say: Callable[[str], 
 def from_file(source: Source, target: Path, root: Path, say: Callable[[str], None], lock: int | None = None) -> None:
     """Make the folder `target` from the GGUF file on this machine in `source`, likewise. Raises: FetchError."""
     file = root / (source.file or "")
-    if not file.is_file():
-        raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
-    needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
-    if needed > free:
-        what = f"{file.name}: converting it needs about {amount(needed)} on the disk"
-        raise FetchError(f"{what}, and {amount(free)} are free at {target.parent}")
+    check_file(file, target)
     with _scratch(target) as scratch:
         say(f"converting {file.name} for vLLM")
         converted = scratch / "converted"
@@ -58,6 +53,17 @@ def from_file(source: Source, target: Path, root: Path, say: Callable[[str], Non
         manifest = Manifest(source=str(file), downloaded_at=now, files=records_of(converted), converted=why)
         write_manifest(converted, manifest)
         put_in_place(converted, target, scratch / "replaced")
+
+
+def check_file(file: Path, target: Path) -> int:
+    """What the GGUF file `file` will take at `target`, about. Raises: FetchError if it is not there, or has no room."""
+    if not file.is_file():
+        raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
+    needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
+    if needed > free:
+        what = f"{file.name}: converting it needs about {amount(needed)} on the disk"
+        raise FetchError(f"{what}, and {amount(free)} are free at {target.parent}")
+    return needed
 
 
 def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock: int | None = None) -> None:

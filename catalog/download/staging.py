@@ -17,12 +17,13 @@ import shutil
 import threading
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from catalog.convert import convert as converting
+from catalog.convert import convert as converting, gpt2
 from catalog.download.choice import tokenizer_of
 from catalog.download.fetch import GGUF_GROWS, FetchError, convert
 from catalog.download.hub import Origin
@@ -38,7 +39,8 @@ from catalog.download.manifest import (
 )
 from catalog.download.place import amount, folder_of, free_bytes, staging_of
 from catalog.download.repair import own_files, put_in_place
-from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted
+from catalog.download.room import Room
+from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted, config_of
 from catalog.spec import ModelSpec
 
 _OWN_FILE = "own.json"
@@ -94,10 +96,29 @@ class Staging:
 
     def room_bytes(self) -> int:
         """What the disk must have free for the rest, with what the converter will write."""
-        room = self.snapshot.total_bytes - self.done_bytes() if self._origin.takes_room(self.target.parent) else 0
+        return self._left_bytes() + self.converted_bytes
+
+    def room(self) -> Room:
+        """The same, by what of it stays: where it is converted, the raw files go."""
+        if self.converted_bytes:
+            return Room(self.target, self.converted_bytes, self._left_bytes())
+        return Room(self.target, self._left_bytes())
+
+    def _left_bytes(self) -> int:
+        return self.snapshot.total_bytes - self.done_bytes() if self._origin.takes_room(self.target.parent) else 0
+
+    @cached_property
+    def converted_bytes(self) -> int:
+        """What the converter will write, at most. Raises: FetchError.
+
+        It writes anew what are pickles, and weights that something is folded into; else it links them.
+        """
         if self._gguf is not None:
-            return room + self.snapshot.weights_bytes * GGUF_GROWS
-        return room + (self.snapshot.weights_bytes if self.snapshot.is_pickled and not self._serves_gguf else 0)
+            return self.snapshot.weights_bytes * GGUF_GROWS
+        is_written = not self._serves_gguf and (
+            self.snapshot.is_pickled or bool(gpt2.reasons(config_of(self._seen, self._origin)))
+        )
+        return self.snapshot.weights_bytes if is_written else 0
 
     def check_room(self, promised_bytes: int = 0) -> None:
         """Raises: FetchError if the disk has too little free, beside what is promised to others."""

@@ -1,8 +1,14 @@
 """How those who wait or receive are told that the user wants no more of it."""
 
 import threading
+import time
+from collections.abc import Callable
 
+from catalog.download.fetch import end_children
 from catalog.download.progress import Progress
+
+DRAW_EVERY_S = 0.2
+ENDS_WITHIN_S = 2.0
 
 
 class Stopped(Exception):
@@ -48,3 +54,37 @@ class Watch:
         """As staging's `Watch`. Raises: Stopped."""
         self._progress.doing(self._model, what)
         self._stop.wait(0)
+
+
+def in_threads(act: Callable[[], None], count: int, progress: Progress, stop: Stop) -> None:
+    """Let `count` threads `act` until all have ended, and draw `progress` meanwhile. Call it in the main thread.
+
+    Raises: what is raised there, but Stopped; what is raised here (KeyboardInterrupt), after all were told to stop.
+    """
+    bugs: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            act()
+        except Stopped:
+            return
+        except BaseException as error:  # it is raised in the main thread
+            bugs.append(error)
+
+    # Daemons: one that hangs in a read must not keep the program from ending; what it has written is safe.
+    threads = [threading.Thread(target=guarded, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        while any(thread.is_alive() for thread in threads):
+            threads[0].join(DRAW_EVERY_S) if threads[0].is_alive() else time.sleep(DRAW_EVERY_S)
+            progress.draw()
+    except BaseException:
+        stop.now()
+        end_children()
+        ends_at = time.monotonic() + ENDS_WITHIN_S
+        for thread in threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        raise
+    if bugs:
+        raise bugs[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from catalog.download import download as module, staging
+from catalog.download import download as module, room, staging, stop as stopping
 from catalog.download.download import Downloads, in_order, origin_of
 from catalog.download.fetch import FetchError
 from catalog.download.hub import Hub
@@ -202,6 +202,30 @@ def test_two_at_once_do_not_count_on_the_same_room(stage: Stage, monkeypatch: py
     assert "MiB on the disk" in stage.err.getvalue()
 
 
+def test_nothing_is_begun_unless_the_disk_has_room_for_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [stage.model("a"), stage.model("b", "o/n"), stage.model("there")]
+    stage.downloads().run(specs[2:])
+    total = sum((stage.hub.repositories["o/m"] / name).stat().st_size for name in WANTED)
+    monkeypatch.setattr(room, "free_bytes", lambda _: 2 * total - 1)
+    [outcome] = stage.downloads().run(specs)
+    assert (outcome.model, outcome.came) == ("all", Came.FAILED)
+    assert outcome.text.startswith("nothing was begun: needs 0.0 MiB on the disk in all, and 0.0 MiB are free at ")
+    assert "name fewer models, or set 'weights' to a place on another disk" in outcome.text
+    assert not list((stage.root / "models").glob("[ab]*"))
+    assert came(stage.downloads().run(specs, dry_run=True))[-1] == ("all", Came.FAILED)
+    assert came(stage.downloads(lambda _spec: "too large").run(specs, are_named=False))[0] == ("a", Came.SKIPPED)
+    monkeypatch.setattr(room, "free_bytes", lambda _: 2 * total)
+    assert came(stage.downloads().run(specs, dry_run=True))[-1] == ("all", Came.PLANNED)
+    before = len(stage.hub.requests)
+    assert came(stage.downloads().run(specs)) == [("a", Came.READY), ("b", Came.READY), ("there", Came.THERE)]
+    assert sum(request.startswith("GET /api/") for request in stage.hub.requests[before:]) == 2
+
+
+def test_a_dry_run_of_one_that_has_no_room_fails(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 1)
+    assert came(stage.downloads().run([stage.model("a")], dry_run=True)) == [("a", Came.FAILED)]
+
+
 def test_an_interrupt_ends_all_soon_and_what_is_there_stays(stage: Stage) -> None:
     stage.hub.stall_at(12_000)  # in a shard: each was read for its header before
 
@@ -241,7 +265,7 @@ def test_after_an_interrupt_nothing_else_begins_and_what_was_ended_did_not_fail(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "from_package", bring)
-    monkeypatch.setattr(module, "end_children", ended.set)
+    monkeypatch.setattr(stopping, "end_children", ended.set)
     stage.progress.draw = draw  # type: ignore[method-assign]
     packages = [model(stage.root, name, Source(pypi=f"{name}==1", path="x")) for name in ("p", "q")]
     with pytest.raises(KeyboardInterrupt):
