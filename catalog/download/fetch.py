@@ -4,6 +4,7 @@ Rule: a folder of weights is there whole or not at all. It is made beside its pl
 """
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -139,17 +140,27 @@ def end_children() -> None:
 
 
 def _call(argv: list[str], root: Path, *keep_open: int) -> None:
-    """Run a program to its end. Raises: FetchError."""
+    """Run a program to its end; what it prints is passed on.
+
+    Raises: FetchError, with what the program gives as its error, if it does.
+    """
     try:
         with _starting:  # none starts that is not known when all are ended
-            child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+            child = subprocess.Popen(  # noqa: S603  # no shell
+                argv, cwd=root, stdout=_STDERR, stderr=subprocess.PIPE, pass_fds=keep_open
+            )
             _children.add(child)
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
+    why = None
     try:
-        status = child.wait()
+        with child:  # which waits for it
+            for line in child.stderr or ():
+                os.write(_STDERR, line)
+                if line.lower().startswith(b"error:"):  # as the converter and pip end
+                    why = line[len(b"error:") :].decode(errors="replace").strip()
     finally:
         with _starting:
             _children.discard(child)
-    if status != 0:
-        raise FetchError(f"{' '.join(argv)} failed with {status}; why is above")
+    if child.returncode != 0:
+        raise FetchError(why or f"{' '.join(argv)} failed with {child.returncode}; why is above")

@@ -15,6 +15,10 @@ PRODUCTION = "catalog/models"
 """The catalog that a GPU is for; the default setting is the demo's, which runs anywhere."""
 
 
+class NoSuchModel(daemon.DaemonError):
+    """No catalog has a model of that name; the message names the nearest and all that there are."""
+
+
 def add_catalog(sub: argparse.ArgumentParser) -> None:
     """Let `sub` take --catalog."""
     sub.add_argument("--catalog", metavar="FOLDER", help="another catalog than that of the settings")
@@ -47,7 +51,7 @@ def is_catalog_set(here: Layout) -> bool:
 def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
     """The models of `names`, all if there are none; one that `catalog` lacks is looked for in the production catalog.
 
-    Raises: DaemonError, with the nearest and all that there are, for a name that neither has; CatalogError.
+    Raises: NoSuchModel for a name that neither has; CatalogError.
     """
     if not names:
         return list(catalog.models.values())
@@ -58,7 +62,7 @@ def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
     for name in names:
         if name not in known:
             what = f"there is no model '{name}'.{nearest(name, list(known))} Models: {', '.join(known)}"
-            raise daemon.DaemonError(what)
+            raise NoSuchModel(what)
     return [known[name] for name in dict.fromkeys(names)]
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,8 @@ from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import add_catalog, catalog_folder, picked, surveyed
-from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
+from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_folder, picked, surveyed
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Verbs
 
 ASKED_WITHIN_S = 600.0
 _CODE = Path(vllm_question.__file__).parents[2]
@@ -60,7 +61,11 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
     catalog, errors = surveyed(here, arguments.catalog)
     broken = {error.path.stem for error in errors}
     names = [name for name in arguments.models if name not in broken]
-    specs = [] if arguments.models and not names else picked(here, catalog, names)
+    try:
+        specs = [] if arguments.models and not names else picked(here, catalog, names)
+    except NoSuchModel as unknown:
+        print(unknown, file=sys.stderr)
+        return EXIT_USAGE
     gpus = _gpus()
     facts: dict[str, Facts] = {}
     found: list[Finding] = []
@@ -80,7 +85,7 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
         print(json.dumps(_as_json(specs, facts, found, asked, errors), indent=2))
     else:
         for error in errors:
-            print(error)
+            print(" ".join(str(error).split()))
         _print(found, facts.values(), arguments, asked)
         print(f"checked {_count(len(specs), 'model')}: {_count(faults, 'fault')}")
     return EXIT_FAILED if faults else EXIT_DONE

@@ -96,7 +96,7 @@ def test_a_model_of_the_production_catalog_needs_no_setting(project: Project) ->
         (["m", "--all"], 2, "not both"),
         (["--all", "--parallel", "0"], 2, "'0' is no number from 1 to 32"),
         (["--all", "--parallel", "2", "--sequential"], 2, "not allowed with argument"),
-        (["mm"], 1, "there is no model 'mm'. Did you mean 'm'?"),
+        (["mm"], 2, "there is no model 'mm'. Did you mean 'm'?"),
         (["--all", "--catalog", "nowhere"], 1, "there is no such folder"),
     ],
 )
