@@ -5,13 +5,12 @@ person should know and may want so is a note. What only vLLM can tell is asked o
 """
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Any
 
+from catalog.check.remedies import again, anew, convert, download
 from catalog.estimate.context_limit import context_limit
 from catalog.estimate.dimensions import merged
 from catalog.estimate.flags import flags_of
@@ -21,8 +20,6 @@ TOO_MUCH = 1.25
 """How much more than the estimate may be declared before it is worth a note: the estimate is right to some 10%."""
 TOO_LITTLE = 0.97
 WEIGHTS_AT_LEAST = 0.95
-DOWNLOAD = "bin/manage_vllm.sh download"
-CONVERT = ".venv-vllm/bin/python -m catalog.convert"
 WRONG_PLACE = "is this the right repository, and the right 'path' in it?"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -123,11 +120,14 @@ def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Fi
 
 
 def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
-    fetch = f"{DOWNLOAD} {spec.name}"
-    wrong = [Finding(spec.name, Aspect.FILES, what, _repair(spec, facts)) for what in facts.wrong_files]
+    fetch = download(spec)
+    wrong = [
+        Finding(spec.name, Aspect.FILES, what, again(spec, has_manifest=facts.has_manifest, repo=facts.repo))
+        for what in facts.wrong_files
+    ]
     if facts.is_there and not facts.has_tokenizer:
         what = f"there is no tokenizer in {spec.weights}"
-        remedy = f"name another's in source.tokenizer_repo, then {_anew(spec)}"
+        remedy = f"name another's in source.tokenizer_repo, then {anew(spec)}"
         if spec.source is None or spec.source.repo is None:
             remedy = "put one there, or name another's with vllm_args.tokenizer"
         wrong.append(Finding(spec.name, Aspect.FILES, what, remedy))
@@ -149,41 +149,17 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
     return [Finding(spec.name, Aspect.DOWNLOAD, what, fetch, is_fault=False)]
 
 
-def _repair(spec: ModelSpec, facts: Facts) -> str:
-    """The remedy that works for files that are wrong: `download` mends what has a manifest of the catalog's source."""
-    if spec.source is None:
-        return "put it there again: the catalog names no source for it"
-    is_of_another = spec.source.repo is not None and facts.repo is not None and facts.repo != spec.source.repo
-    if facts.has_manifest and not is_of_another:
-        return f"{DOWNLOAD} {spec.name} --repair"
-    return _anew(spec)
-
-
-def _anew(spec: ModelSpec) -> str:
-    return f"move {_folder(spec)} away, then {DOWNLOAD} {spec.name}"
-
-
-def _folder(spec: ModelSpec) -> str:
-    return str(PurePath(spec.weights).parent) if spec.weights.endswith(".gguf") else spec.weights
-
-
-def _convert(spec: ModelSpec) -> str:
-    """The remedy for a checkpoint that was put in place as it is: `download` would find it there."""
-    at, original = shlex.quote(spec.weights), shlex.quote(f"{spec.weights}.original")
-    return f"in the project folder: mv {at} {original} && {CONVERT} {original} {at}"
-
-
 def _revision(spec: ModelSpec, facts: Facts) -> list[Finding]:
     source = spec.source
     if source is None or source.repo is None:
         return []
     if facts.is_there and facts.repo is not None and facts.repo != source.repo:
         what = f"its weights are those of {facts.repo}, and the catalog names {source.repo}"
-        return [Finding(spec.name, Aspect.REVISION, what, _anew(spec))]
+        return [Finding(spec.name, Aspect.REVISION, what, anew(spec))]
     is_pinned = _COMMIT.fullmatch(source.revision) is not None
     if facts.is_there and is_pinned and facts.commit is not None and facts.commit != source.revision:
         what = f"its weights are of commit {facts.commit}, and the catalog names {source.revision}"
-        return [Finding(spec.name, Aspect.REVISION, what, _anew(spec))]
+        return [Finding(spec.name, Aspect.REVISION, what, anew(spec))]
     if is_pinned:
         return []
     what = f"its revision '{source.revision}' is no commit: what it stands for may change"
@@ -243,10 +219,10 @@ def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> l
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, "use a repository in Transformers' layout (NAME-hf)")]
     if facts.is_there and names[0].startswith("GPT2") and config.get("scale_attn_by_inverse_layer_idx"):
         what = "its attention is scaled by layer (scale_attn_by_inverse_layer_idx), which vLLM's GPT-2 refuses"
-        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"have it folded into the weights, {_convert(spec)}")]
+        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"have it folded into the weights, {convert(spec)}")]
     if facts.is_there and facts.tokenizer.get("tokenizer_class") == "LLaMATokenizer" and not facts.has_fast_tokenizer:
         what = "its tokenizer is a LLaMATokenizer, a name of 2023 that Transformers does not have any more"
-        remedy = f"have it made anew from its tokenizer.model, {_convert(spec)}"
+        remedy = f"have it made anew from its tokenizer.model, {convert(spec)}"
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"{remedy} (or --tokenizer FOLDER, with another's)")]
     return []
 
