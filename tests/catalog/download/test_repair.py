@@ -12,6 +12,7 @@ from catalog.download import download as module, staging
 from catalog.download.download import Downloads
 from catalog.download.fetch import FetchError
 from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.repair import Damage, damage_of, own_files, put_in_place, why_not_repaired
 from catalog.download.stop import Stop
@@ -185,6 +186,36 @@ def test_a_converted_model_is_brought_anew_and_is_there_until_the_new_one_is(
         assert faults_of(stage.folder) == []
         assert (stage.folder / "mine.txt").read_text() == "mine"
         assert not stage.folder.with_name("m.download").exists()
+
+
+def test_a_folder_of_copies_repairs_too_and_one_that_is_as_damaged_does_not(stage: Stage, tmp_path: Path) -> None:
+    copy = tmp_path / "copies" / "o" / "m"
+    shutil.copytree(stage.folder, copy)
+    stage.flip(SHARD.format(3))
+    progress, _, err = quiet()
+    downloads = Downloads(tmp_path, Shelf(tmp_path / "copies"), progress, Stop())
+    assert [outcome.came for outcome in downloads.run([stage.spec], repair=True)] == [Came.READY], err.getvalue()
+    assert stage.is_whole()
+    assert (copy / SHARD.format(3)).samefile(stage.folder / SHARD.format(3))
+    content = bytearray((copy / SHARD.format(3)).read_bytes())
+    content[-1] ^= 1
+    (copy / SHARD.format(3)).write_bytes(content)  # the same file, twice
+    [outcome] = downloads.run([stage.spec], repair=True)
+    assert (outcome.came, "is hub_endpoint or hub_folder a true copy?" in outcome.text) == (Came.FAILED, True)
+    assert stage.bring().came is Came.READY  # from the hub, which is sound
+    assert stage.is_whole()
+
+
+def test_several_are_repaired_each_by_itself(stage: Stage) -> None:
+    other = model(stage.root, "n")
+    assert stage.bring(other).came is Came.READY
+    (stage.folder / SHARD.format(1)).unlink()
+    (Path(other.weights) / "config.json").unlink()
+    progress, _, _ = quiet()
+    outcomes = Downloads(stage.root, client(stage.hub.url), progress, Stop()).run([stage.spec, other], at_once=2)
+    assert [outcome.came for outcome in outcomes] == [Came.READY, Came.READY]
+    assert stage.is_whole()
+    assert faults_of(Path(other.weights)) == []
 
 
 def test_nothing_is_known_of_the_damage_of_what_has_no_manifest(stage: Stage) -> None:
