@@ -1,6 +1,7 @@
 """Reads a catalog folder: one model a file, and `agents.yaml`.
 
-Rule: all or nothing. A catalog that is wrong anywhere is not loaded, and the error names the file, line and key.
+Rule: all or nothing. A catalog that is wrong anywhere is not loaded, and the error names the file, line and key. Who
+wants to tell all errors at once looks it over with `survey`.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from catalog.yaml_file import CatalogError, read_struct, wrong_at
 AGENTS_FILE = "agents.yaml"
 NO_DEFAULTS = frozenset({"model", "agent_type", "keep_alive", "messages", "prompt", "input", "stream"})
 """Fields of a request's body that a model's file may not put in."""
+_ENDING = "must end in .yaml, like every file of a catalog"
 RESERVED_NAMES = frozenset({"proxy", "supervisord", "all"})
 """Names that supervisord or its client already use for something else."""
 
@@ -24,24 +26,66 @@ def load(folder: Path, root: Path) -> Catalog:
 
     Raises: CatalogError.
     """
-    if not folder.is_dir():
-        raise CatalogError(folder, None, None, "there is no such folder; a catalog is a folder with agents.yaml in it")
-    if misnamed := sorted(path.name for path in folder.glob("*.yml")):
-        raise CatalogError(folder / misnamed[0], None, None, "must end in .yaml, like every file of a catalog")
-    files = sorted(path for path in folder.glob("*.yaml") if path.name != AGENTS_FILE)
-    if not files:
-        raise CatalogError(folder, None, None, "holds no model; each model is one NAME.yaml")
-    models: dict[str, tuple[Path, ModelSpec]] = {}
-    for path in files:
-        spec = read_struct(path, ModelSpec)
-        _check_alone(path, spec)
-        models[spec.name] = (path, spec)
+    files = _files(folder)
+    if wrong := _misnamed(folder, files):
+        raise wrong[0]
+    models = {spec.name: (path, spec) for path in files for spec in [_read(path)]}
     agents_path = folder / AGENTS_FILE
     agents = read_struct(agents_path, Agents)
     _check_routes(agents_path, agents, {name: spec for name, (_, spec) in models.items()})
     _check_together(models, agents)
     specs = {name: _with_absolute_paths(spec, root) for name, (_, spec) in models.items()}
     return Catalog(folder=folder, models=specs, agents=agents)
+
+
+def survey(folder: Path, root: Path) -> tuple[Catalog, list[CatalogError]]:
+    """What of the catalog in `folder` is sound, and all that is wrong, the first error of each file.
+
+    The catalog is not fit to be served: its routes may name models that it lacks. Raises: CatalogError where there is
+    no catalog.
+    """
+    models: dict[str, tuple[Path, ModelSpec]] = {}
+    files = _files(folder)
+    agents, errors = Agents(agent_types={}), _misnamed(folder, files)
+    for path in files:
+        try:
+            spec = _read(path)
+            _check_together({**models, spec.name: (path, spec)}, agents)
+            models[spec.name] = (path, spec)
+        except CatalogError as error:
+            errors.append(error)
+    path = folder / AGENTS_FILE
+    try:
+        agents = read_struct(path, Agents)
+        if not errors:  # else a route may well name one that is only broken
+            _check_routes(path, agents, {name: spec for name, (_, spec) in models.items()})
+        _check_together(models, agents)
+    except CatalogError as error:
+        errors.append(error)
+    specs = {name: _with_absolute_paths(spec, root) for name, (_, spec) in models.items()}
+    return Catalog(folder=folder, models=specs, agents=agents), errors
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of its models. Raises: CatalogError."""
+    if not folder.is_dir():
+        raise CatalogError(folder, None, None, "there is no such folder; a catalog is a folder with agents.yaml in it")
+    return sorted(path for path in folder.glob("*.yaml") if path.name != AGENTS_FILE)
+
+
+def _misnamed(folder: Path, files: list[Path]) -> list[CatalogError]:
+    """What is wrong with its files' names."""
+    wrong = [CatalogError(path, None, None, _ENDING) for path in sorted(folder.glob("*.yml"))]
+    if not files:
+        wrong.append(CatalogError(folder, None, None, "holds no model; each model is one NAME.yaml"))
+    return wrong
+
+
+def _read(path: Path) -> ModelSpec:
+    """One model, sound by itself. Raises: CatalogError."""
+    spec = read_struct(path, ModelSpec)
+    _check_alone(path, spec)
+    return spec
 
 
 def _check_alone(path: Path, spec: ModelSpec) -> None:

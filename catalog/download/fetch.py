@@ -4,6 +4,7 @@ Rule: a folder of weights is there whole or not at all. It is made beside its pl
 """
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from catalog.download.manifest import Manifest, records_of, write_manifest
 from catalog.download.place import amount, free_bytes, staging_of
+from catalog.download.repair import put_in_place
 from catalog.spec import Source
 
 GGUF_GROWS = 4
@@ -42,12 +44,7 @@ def from_package(source: Source, target: Path, root: Path, say: Callable[[str], 
 def from_file(source: Source, target: Path, root: Path, say: Callable[[str], None], lock: int | None = None) -> None:
     """Make the folder `target` from the GGUF file on this machine in `source`, likewise. Raises: FetchError."""
     file = root / (source.file or "")
-    if not file.is_file():
-        raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
-    needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
-    if needed > free:
-        what = f"{file.name}: converting it needs about {amount(needed)} on the disk"
-        raise FetchError(f"{what}, and {amount(free)} are free at {target.parent}")
+    check_file(file, target)
     with _scratch(target) as scratch:
         say(f"converting {file.name} for vLLM")
         converted = scratch / "converted"
@@ -56,7 +53,18 @@ def from_file(source: Source, target: Path, root: Path, say: Callable[[str], Non
         why = "vLLM reads it as safetensors"
         manifest = Manifest(source=str(file), downloaded_at=now, files=records_of(converted), converted=why)
         write_manifest(converted, manifest)
-        converted.rename(target)
+        put_in_place(converted, target, scratch / "replaced")
+
+
+def check_file(file: Path, target: Path) -> int:
+    """What the GGUF file `file` will take at `target`, about. Raises: FetchError if it is not there, or has no room."""
+    if not file.is_file():
+        raise FetchError(f"{file} is not there: bring it, or change source.file in the model's file")
+    needed, free = file.stat().st_size * GGUF_GROWS, free_bytes(target.parent)
+    if needed > free:
+        what = f"{file.name}: converting it needs about {amount(needed)} on the disk"
+        raise FetchError(f"{what}, and {amount(free)} are free at {target.parent}")
+    return needed
 
 
 def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock: int | None = None) -> None:
@@ -132,17 +140,27 @@ def end_children() -> None:
 
 
 def _call(argv: list[str], root: Path, *keep_open: int) -> None:
-    """Run a program to its end. Raises: FetchError."""
+    """Run a program to its end; what it prints is passed on.
+
+    Raises: FetchError, with what the program gives as its error, if it does.
+    """
     try:
         with _starting:  # none starts that is not known when all are ended
-            child = subprocess.Popen(argv, cwd=root, stdout=_STDERR, pass_fds=keep_open)  # noqa: S603  # no shell
+            child = subprocess.Popen(  # noqa: S603  # no shell
+                argv, cwd=root, stdout=_STDERR, stderr=subprocess.PIPE, pass_fds=keep_open
+            )
             _children.add(child)
     except OSError as error:
         raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
+    why = None
     try:
-        status = child.wait()
+        with child:  # which waits for it
+            for line in child.stderr or ():
+                os.write(_STDERR, line)
+                if line.lower().startswith(b"error:"):  # as the converter and pip end
+                    why = line[len(b"error:") :].decode(errors="replace").strip()
     finally:
         with _starting:
             _children.discard(child)
-    if status != 0:
-        raise FetchError(f"{' '.join(argv)} failed with {status}; why is above")
+    if child.returncode != 0:
+        raise FetchError(why or f"{' '.join(argv)} failed with {child.returncode}; why is above")

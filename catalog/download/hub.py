@@ -16,7 +16,7 @@ import httpx2
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is public, in the lazy way
 
-from catalog.download.hub_errors import EXPECTED, CutOff, HubError, Place, trouble_of
+from catalog.download.hub_errors import EXPECTED, CutOff, HubError, NoFile, Place, trouble_of
 from catalog.download.manifest import MANIFEST_FILE, FileRecord
 
 MOST_TRIES = 6
@@ -124,7 +124,7 @@ class Hub:
                 for chunk in self._stream(listing, path, first, last):
                     received += chunk
                 return bytes(received)
-            except (*EXPECTED, CutOff) as error:
+            except (*EXPECTED, CutOff, NoFile) as error:
                 patience.after(error)
 
     def fetch(self, listing: Listing, path: str, part: Path, moved: Callable[[int], None]) -> None:
@@ -143,7 +143,7 @@ class Hub:
                         file.write(chunk)
                         moved(len(chunk))
                         patience.rewarded()
-                except (*EXPECTED, CutOff) as error:
+                except (*EXPECTED, CutOff, NoFile) as error:
                     patience.after(error)
 
     def takes_room(self, folder: Path) -> bool:
@@ -153,7 +153,7 @@ class Hub:
     def _stream(self, listing: Listing, path: str, first: int, last: int) -> Iterator[bytes]:
         """The bytes from `first` to before `last`, as they arrive.
 
-        Raises: CutOff if there are fewer; what httpx2 and huggingface_hub raise.
+        Raises: CutOff if there are fewer; NoFile for a page of HTML; what httpx2 and huggingface_hub raise.
         """
         url = hf_hub_url(listing.repo, path, revision=listing.commit, endpoint=self.endpoint)
         # Without this the hub compresses some files, and positions in them mean nothing.
@@ -163,6 +163,9 @@ class Hub:
         at = 0
         with get_session().stream("GET", url, headers=headers, timeout=self._timeout) as response:
             hf_raise_for_status(response)
+            # The hub itself sends the text of a file as text/plain, a page among the files too.
+            if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+                raise NoFile
             if response.status_code == httpx2.codes.PARTIAL_CONTENT:
                 at = _beginning(response, first)
             for chunk in response.iter_bytes():

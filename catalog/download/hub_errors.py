@@ -42,6 +42,10 @@ class CutOff(Exception):
     """An answer ended before it was complete."""
 
 
+class NoFile(Exception):
+    """A page of HTML came where a file was asked for: of whoever stands between, or of what is no hub."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What was asked for, for messages. `has_token`: whether a token was sent along."""
@@ -81,6 +85,9 @@ def trouble_of(error: Exception, place: Place) -> Trouble:
         return Trouble(f"{place}: cannot reach {place.endpoint}: {_words(error)}", _NETWORK, passes=True)
     if isinstance(error, httpx2.TransportError | CutOff):
         return Trouble(f"{place}: {place.endpoint} cut the connection ({_words(error)})", _NETWORK, passes=True)
+    if isinstance(error, NoFile):
+        what = f"{place}: {place.endpoint} sent a page of HTML in its place"
+        return Trouble(what, f"check hub_endpoint, sign in to the network, or {_BRING}")
     if isinstance(error, HFValidationError):
         return Trouble(f"{place}: {_words(error)}", "check 'source' in the model's file")
     if isinstance(error, json.JSONDecodeError | httpx2.DecodingError | UnicodeDecodeError):
@@ -114,7 +121,9 @@ def _of_answer(error: HfHubHTTPError, place: Place) -> Trouble:
         remedy = "check source.repo in the model's file; for a private one " + _OPEN
         return Trouble(f"there is no repository {at}, or it is private ({status})", remedy)
     if status == httpx2.codes.FORBIDDEN:
-        return Trouble(f"{place}: {place.endpoint} forbids it (403{_server_says(error)})", _how_to_open(place))
+        is_gated = "gated" in (error.server_message or "").lower()
+        remedy = _how_to_open(place) if is_gated else _how_to_be_allowed(place)
+        return Trouble(f"{place}: {place.endpoint} forbids it (403{_server_says(error)})", remedy)
     if status in _PASSING_STATUS:
         retry_after_s = _retry_after_s(error.response)
         what = "asks for fewer requests" if status == httpx2.codes.TOO_MANY_REQUESTS else "has trouble of its own"
@@ -140,6 +149,12 @@ def _how_to_open(place: Place) -> str:
             "and a fine-grained token must allow gated repositories)"
         )
     return f"{page}, then {_OPEN}"
+
+
+def _how_to_be_allowed(place: Place) -> str:
+    """What to do where it is forbidden for a reason that the hub does not tell."""
+    may = "the token that was sent may not read it: allow it there" if place.has_token else f"if it is private, {_OPEN}"
+    return f"{may}; if it is a mirror or a firewall that forbids it, name another hub_endpoint, or {_BRING}"
 
 
 def _server_says(error: HfHubHTTPError) -> str:

@@ -1,4 +1,4 @@
-"""Shows how downloads go: a live line on a terminal, else a plain line every few seconds.
+"""Shows how downloads go: a live line on a terminal, else every few seconds a plain line for what has changed.
 
 Rule: standard output has nothing but these lines and what came of each model; all else goes to standard error.
 """
@@ -49,6 +49,7 @@ class Progress:
         self._lock = threading.RLock()
         self._drawn_at = clock()
         self._is_line_open = False
+        self._told: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<Progress {', '.join(self._going)}>"
@@ -78,6 +79,7 @@ class Progress:
         """It is over, in whatever way."""
         with self._lock:
             self._going.pop(model, None)
+            self._told.pop(model, None)
 
     def say(self, text: str) -> None:
         """Tell the user something, on standard error."""
@@ -98,12 +100,15 @@ class Progress:
             if not self._going or (not self._is_live and now - self._drawn_at < EVERY_S):
                 return
             self._drawn_at = now
-            lines = [self._line(model, going, now) for model, going in self._going.items()]
+            lines = {model: self._line(model, going, now) for model, going in self._going.items()}
             if not self._is_live:
-                print("\n".join(lines), file=self._out, flush=True)
+                for model, line in lines.items():
+                    if self._told.get(model) != line:
+                        self._told[model] = line
+                        print(line, file=self._out, flush=True)
                 return
             width = shutil.get_terminal_size().columns - 1
-            self._out.write(_CLEAR + " | ".join(lines)[:width])
+            self._out.write(_CLEAR + " | ".join(lines.values())[:width])
             self._out.flush()
             self._is_line_open = True
 

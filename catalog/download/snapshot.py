@@ -4,8 +4,10 @@ The small files lie in `var/state/checkpoints/MODEL` before any weights: `config
 `tensors.json` (each tensor's type and shape, from the safetensors' headers, read by ranges), `files.json` (`Snapshot`).
 """
 
+import contextlib
 import struct
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -153,6 +155,16 @@ def keep_small_files(seen: Seen, origin: Origin, folder: Path) -> None:
     told = {"tensors": tensors} if tensors else {"total_bytes": seen.snapshot.weights_bytes}
     write_whole(folder / TENSORS_FILE, msgspec.json.encode(told))
     write_whole(folder / FILES_FILE, msgspec.json.format(msgspec.json.encode(seen.snapshot), indent=1))
+
+
+def config_of(seen: Seen, origin: Origin) -> dict[str, Any]:
+    """Its config.json; nothing where that is none: whoever converts it says so. Raises: FetchError."""
+    for wanted in seen.snapshot.files:
+        if wanted.record.path == "config.json":
+            with contextlib.suppress(msgspec.DecodeError):
+                content = origin.read(seen.listings[wanted.origin], wanted.path)
+                return msgspec.json.decode(content, type=dict[str, Any])
+    return {}
 
 
 class _Tensor(msgspec.Struct):

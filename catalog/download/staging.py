@@ -5,7 +5,9 @@ Rule: nothing that is half done is ever at the model's place, and nothing that a
     parts/HASH      a file as far as it has come, by what it must become
     files/PATH      files that are complete and were verified
     files.json      what `files` was gathered for: another snapshot keeps those that are the same in it
+    own.json        which of `files` were never downloaded: a person put them into a model that is being repaired
     converted/      the converter's work; begun anew if it was interrupted
+    replaced/       the damaged model that it takes the place of
 
 At the end `files`, or `converted`, gets its manifest and is renamed into place. Who does this holds the folder's lock.
 """
@@ -13,22 +15,35 @@ At the end `files`, or `converted`, gets its manifest and is renamed into place.
 import os
 import shutil
 import threading
+from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from catalog.convert import convert as converting
+from catalog.convert import convert as converting, gpt2
 from catalog.download.choice import tokenizer_of
 from catalog.download.fetch import GGUF_GROWS, FetchError, convert
 from catalog.download.hub import Origin
 from catalog.download.hub_errors import HubError
-from catalog.download.manifest import Manifest, fault_of, record_of, records_of, write_manifest, write_whole
+from catalog.download.manifest import (
+    FileRecord,
+    Manifest,
+    fault_of,
+    record_of,
+    records_of,
+    write_manifest,
+    write_whole,
+)
 from catalog.download.place import amount, folder_of, free_bytes, staging_of
-from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted
+from catalog.download.repair import own_files, put_in_place
+from catalog.download.room import Room
+from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted, config_of
 from catalog.spec import ModelSpec
 
+_OWN_FILE = "own.json"
 _CONVERTING = threading.Lock()
 """One conversion at a time: each takes as much memory as a shard has bytes."""
 
@@ -44,10 +59,14 @@ class Watch(Protocol):
 
 
 class Staging:
-    """The download of `spec`, whose wanted files are `seen`, from `origin`."""
+    """The download of `spec`, whose wanted files are `seen`, from `origin`.
 
-    def __init__(self, spec: ModelSpec, seen: Seen, origin: Origin) -> None:
+    `sound` are files of a damaged model at its place: `take_over` makes them the beginning of this download.
+    """
+
+    def __init__(self, spec: ModelSpec, seen: Seen, origin: Origin, sound: Collection[FileRecord] = ()) -> None:
         self.spec = spec
+        self._sound = frozenset(sound)
         self.target = folder_of(spec)
         self._seen = seen
         self._origin = origin
@@ -69,7 +88,7 @@ class Staging:
         done = 0
         for wanted in self.snapshot.files:
             part = self._part(wanted)
-            if wanted in kept:
+            if wanted in kept or wanted.record in self._sound:
                 done += wanted.record.size_bytes
             elif part.is_file():
                 done += part.stat().st_size
@@ -77,10 +96,29 @@ class Staging:
 
     def room_bytes(self) -> int:
         """What the disk must have free for the rest, with what the converter will write."""
-        room = self.snapshot.total_bytes - self.done_bytes() if self._origin.takes_room(self.target.parent) else 0
+        return self._left_bytes() + self.converted_bytes
+
+    def room(self) -> Room:
+        """The same, by what of it stays: where it is converted, the raw files go."""
+        if self.converted_bytes:
+            return Room(self.target, self.converted_bytes, self._left_bytes())
+        return Room(self.target, self._left_bytes())
+
+    def _left_bytes(self) -> int:
+        return self.snapshot.total_bytes - self.done_bytes() if self._origin.takes_room(self.target.parent) else 0
+
+    @cached_property
+    def converted_bytes(self) -> int:
+        """What the converter will write, at most. Raises: FetchError.
+
+        It writes anew what are pickles, and weights that something is folded into; else it links them.
+        """
         if self._gguf is not None:
-            return room + self.snapshot.weights_bytes * GGUF_GROWS
-        return room + (self.snapshot.weights_bytes if self.snapshot.is_pickled and not self._serves_gguf else 0)
+            return self.snapshot.weights_bytes * GGUF_GROWS
+        is_written = not self._serves_gguf and (
+            self.snapshot.is_pickled or bool(gpt2.reasons(config_of(self._seen, self._origin)))
+        )
+        return self.snapshot.weights_bytes if is_written else 0
 
     def check_room(self, promised_bytes: int = 0) -> None:
         """Raises: FetchError if the disk has too little free, beside what is promised to others."""
@@ -89,6 +127,22 @@ class Staging:
             what = f"{self.spec.name} needs {amount(room)} on the disk, and {amount(free)} are free"
             remedy = f"make {amount(room - free)} free, or set 'weights' to a place on another disk"
             raise FetchError(f"{what} at {self.target.parent}: {remedy}")
+
+    def take_over(self, sound: Collection[FileRecord]) -> None:
+        """Go on with the damaged model at its place, whose `sound` files stay. Its lock is held.
+
+        Raises: FetchError. One rename takes it from its place; by `files.json` the rest knows what to believe of it,
+        so that it may be interrupted anywhere.
+        """
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)  # of a download that was killed when it was in place
+            known = tuple(wanted for wanted in self.snapshot.files if wanted.record in sound)
+            begun = msgspec.structs.replace(self.snapshot, files=known)
+            write_whole(self._folder / FILES_FILE, msgspec.json.encode(begun))
+            write_whole(self._folder / _OWN_FILE, msgspec.json.encode(sorted(own_files(self.target))))
+            self.target.rename(self._files)
+        except OSError as error:
+            raise FetchError(f"{error.strerror or error}: {error.filename or self.target}") from error
 
     def bring(self, root: Path, watch: Watch, lock: int) -> Manifest:
         """Download what is missing, verify, convert and put the folder into place. Its lock is held, as `lock`.
@@ -121,7 +175,7 @@ class Staging:
 
     def _prepare(self) -> None:
         """Throw away what is of other files, and write down what this is for."""
-        kept = {self._files / wanted.record.path for wanted in self._kept()}
+        kept = {self._files / wanted.record.path for wanted in self._kept()} | self._own()
         for path in [path for path in self._files.rglob("*") if path.is_file()]:
             if path not in kept:
                 path.unlink()
@@ -131,6 +185,14 @@ class Staging:
         self._files.mkdir(parents=True, exist_ok=True)
         self._parts.mkdir(exist_ok=True)
         write_whole(self._folder / FILES_FILE, msgspec.json.encode(self.snapshot))
+
+    def _own(self) -> set[Path]:
+        """What a person has put into the model that is being repaired, where it is not in the way of what is wanted."""
+        try:
+            names = msgspec.json.decode((self._folder / _OWN_FILE).read_bytes(), type=list[str])
+        except (OSError, msgspec.DecodeError):
+            return set()
+        return {self._files / name for name in set(names) - {wanted.record.path for wanted in self.snapshot.files}}
 
     def _part(self, wanted: Wanted) -> Path:
         """Where a file gathers: by its content, so that it never goes on from another's."""
@@ -200,7 +262,7 @@ class Staging:
             origin=origin,
         )
         write_manifest(ready, manifest)
-        ready.rename(self.target)
+        put_in_place(ready, self.target, self._folder / "replaced")
         shutil.rmtree(self._folder)
         return manifest
 

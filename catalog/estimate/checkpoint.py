@@ -1,7 +1,7 @@
 """Reads the facts of a model's checkpoint, wherever the first of them lie: its config and its tensors, no weight.
 
 Looked for, in this order: the weights themselves; the small files of their repository, fetched before any weights; the
-config.json that the catalog carries.
+config.json that the catalog carries. What is of another source than the catalog names is not looked at.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,13 @@ from catalog.estimate.tensors import CheckpointError, Tensor, read_json, read_te
 from catalog.spec import ModelSpec
 
 SMALL_FILES = Path("var/state/checkpoints")
-"""Below the project folder: one folder a model, with config.json and tensors.json."""
+"""Below the project folder: one folder a model, with config.json, tensors.json and files.json (what they are of)."""
 
-SHIPPED_CONFIGS = Path("catalog/models/configs")
-"""Below the project folder: NAME.json, a repository's config.json as far as it is publicly known."""
+SHIPPED_CONFIGS = Path("configs")
+"""Below the folder of a catalog: NAME.json, a repository's config.json as far as it is publicly known."""
+
+REPOSITORY_KEY = "_repository"
+"""The key in these that says of which repository it is; it is no part of the config."""
 
 _INDEX = "model.safetensors.index.json"
 
@@ -36,28 +39,50 @@ class Checkpoint:
     origin: str
 
 
-def read_checkpoint(spec: ModelSpec, root: Path) -> Checkpoint:
-    """The facts of `spec`'s checkpoint; `root` is the project folder.
+class NothingKnown(CheckpointError):
+    """No file tells anything of a checkpoint; the message says where they could be."""
 
-    Raises: CheckpointError, for a file that is wrong, or where there are no facts: then with where they could be.
+
+def read_checkpoint(spec: ModelSpec, root: Path, catalog: Path) -> Checkpoint:
+    """The facts of `spec`'s checkpoint; `root` is the project folder, `catalog` that of the catalog `spec` is from.
+
+    Raises: CheckpointError, for a file that is wrong; NothingKnown.
     """
-    weights, small = Path(spec.weights), root / SMALL_FILES / spec.name
-    shipped = root / SHIPPED_CONFIGS / f"{spec.name}.json"
+    weights, small = Path(spec.weights), small_files_of(spec, root)
+    shipped = catalog / SHIPPED_CONFIGS / f"{spec.name}.json"
     if weights.suffix == ".gguf" and weights.is_file():
         config, tensors = read_gguf(weights)
         return Checkpoint(config, tensors, _bytes_of(tensors), f"from the header of {_short(weights, root)}")
     if (weights / "config.json").is_file():
         return _of_folder(weights, f"from the files in {_short(weights, root)}")
-    if (small / "config.json").is_file():
+    if small is not None and (small / "config.json").is_file():
         facts = small / "tensors.json"
         told, total_bytes = read_tensors(facts) if facts.is_file() else (None, None)
         if told is not None:
             total_bytes = _bytes_of(told)
         return Checkpoint(read_json(small / "config.json"), told, total_bytes, "from the repository's small files")
     if shipped.is_file():
-        return Checkpoint(read_json(shipped), None, None, "from the config.json that the catalog carries")
-    looked = ", ".join(_short(path, root) for path in (weights, small, shipped))
-    raise CheckpointError(weights, f"nothing is known of this checkpoint (looked for {looked}): download {spec.name}")
+        config = dict(read_json(shipped))
+        # A file that does not say of which repository it is goes by its name.
+        if config.pop(REPOSITORY_KEY, repo := spec.source and spec.source.repo) == repo:
+            return Checkpoint(config, None, None, "from the config.json that the catalog carries")
+    looked = ", ".join(_short(path, root) for path in (weights, root / SMALL_FILES / spec.name, shipped))
+    remedy = "put its weights there" if spec.source is None else f"download {spec.name}"
+    raise NothingKnown(weights, f"nothing is known of this checkpoint (looked for {looked}): {remedy}")
+
+
+def small_files_of(spec: ModelSpec, root: Path) -> Path | None:
+    """The folder with the small files of the repository that `spec` is from; None if they are of another.
+
+    Raises: CheckpointError.
+    """
+    folder = root / SMALL_FILES / spec.name
+    if not (folder / "files.json").is_file():
+        return folder if folder.is_dir() else None  # written last: these are not all yet, or were put there by hand
+    told, source = read_json(folder / "files.json"), spec.source
+    if source is None or (told.get("repo"), told.get("path")) != (source.repo, source.path):
+        return None
+    return folder if source.revision in {told.get("revision"), told.get("commit")} else None
 
 
 def _of_folder(folder: Path, origin: str) -> Checkpoint:

@@ -2,15 +2,21 @@
 
 import argparse
 import os
+from pathlib import Path
 
-from catalog.load import load
+from catalog.load import load, survey
 from catalog.spec import Catalog, ModelSpec
 from catalog.suggest import nearest
+from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.settings import Layout, Settings, check_port, load_settings
 
 PRODUCTION = "catalog/models"
 """The catalog that a GPU is for; the default setting is the demo's, which runs anywhere."""
+
+
+class NoSuchModel(daemon.DaemonError):
+    """No catalog has a model of that name; the message names the nearest and all that there are."""
 
 
 def add_catalog(sub: argparse.ArgumentParser) -> None:
@@ -26,6 +32,17 @@ def catalog_of(here: Layout, folder: str | None = None) -> Catalog:
     return catalog
 
 
+def surveyed(here: Layout, folder: str | None = None) -> tuple[Catalog, list[CatalogError]]:
+    """What of that catalog is sound, and all that is wrong with it. Raises: CatalogError where there is none."""
+    settings = load_settings(here.root, os.environ)
+    catalog, errors = survey(here.root / (folder or settings.catalog), here.root)
+    try:
+        check_port(settings, catalog)
+    except CatalogError as error:
+        errors.append(error)
+    return catalog, errors
+
+
 def is_catalog_set(here: Layout) -> bool:
     """Whether the settings, or the environment, name another catalog than the demo's. Raises: CatalogError."""
     return load_settings(here.root, os.environ).catalog != Settings().catalog
@@ -34,7 +51,7 @@ def is_catalog_set(here: Layout) -> bool:
 def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
     """The models of `names`, all if there are none; one that `catalog` lacks is looked for in the production catalog.
 
-    Raises: DaemonError, with the nearest and all that there are, for a name that neither has; CatalogError.
+    Raises: NoSuchModel for a name that neither has; CatalogError.
     """
     if not names:
         return list(catalog.models.values())
@@ -45,5 +62,10 @@ def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
     for name in names:
         if name not in known:
             what = f"there is no model '{name}'.{nearest(name, list(known))} Models: {', '.join(known)}"
-            raise daemon.DaemonError(what)
+            raise NoSuchModel(what)
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def catalog_folder(here: Layout, catalog: Catalog, spec: ModelSpec) -> Path:
+    """The folder of the catalog that `spec`, one of those `picked`, is from."""
+    return catalog.folder if catalog.models.get(spec.name) == spec else here.root / PRODUCTION

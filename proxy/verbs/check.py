@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,14 @@ from catalog.estimate.flags import flags_of
 from catalog.estimate.tensors import CheckpointError
 from catalog.render import Seat, launch
 from catalog.spec import ModelSpec
+from catalog.yaml_file import CatalogError
 from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import add_catalog, catalog_of, picked
-from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
+from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_folder, picked, surveyed
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Verbs
 
 ASKED_WITHIN_S = 600.0
 _CODE = Path(vllm_question.__file__).parents[2]
@@ -56,10 +58,21 @@ def add_to(verbs: Verbs) -> None:
 
 def check(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
-    specs = picked(here, catalog_of(here, arguments.catalog), arguments.models)
+    catalog, errors = surveyed(here, arguments.catalog)
+    broken = {error.path.stem for error in errors}
+    names = [name for name in arguments.models if name not in broken]
+    try:
+        specs = [] if arguments.models and not names else picked(here, catalog, names)
+    except NoSuchModel as unknown:
+        print(unknown, file=sys.stderr)
+        return EXIT_USAGE
     gpus = _gpus()
-    facts = {spec.name: facts_of(spec, here.root, with_hashes=arguments.hashes) for spec in specs}
-    found = [one for spec in specs for one in findings(spec, facts[spec.name], _need(spec, here.root, gpus))]
+    facts: dict[str, Facts] = {}
+    found: list[Finding] = []
+    for spec in specs:
+        folder = catalog_folder(here, catalog, spec)
+        facts[spec.name] = facts_of(spec, here.root, folder, with_hashes=arguments.hashes)
+        found += findings(spec, facts[spec.name], _need(spec, here.root, folder, gpus))
     asked: list[str] = []
     if not arguments.quick:
         told, asked = _of_vllm(here, specs, facts, gpus)
@@ -67,26 +80,29 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
         found += [one for one in told if (one.model, one.aspect) not in known]
     order = [spec.name for spec in specs]
     found.sort(key=lambda one: (order.index(one.model), not one.is_fault))
-    faults = sum(one.is_fault for one in found)
+    faults = len(errors) + sum(one.is_fault for one in found)
     if arguments.json:
-        print(json.dumps(_as_json(specs, facts, found, asked), indent=2))
+        print(json.dumps(_as_json(specs, facts, found, asked, errors), indent=2))
     else:
+        for error in errors:
+            print(" ".join(str(error).split()))
         _print(found, facts.values(), arguments, asked)
         print(f"checked {_count(len(specs), 'model')}: {_count(faults, 'fault')}")
     return EXIT_FAILED if faults else EXIT_DONE
 
 
-def _need(spec: ModelSpec, root: Path, gpus: list[Gpu]) -> Need | None:
+def _need(spec: ModelSpec, root: Path, catalog: Path, gpus: list[Gpu]) -> Need | None:
     """What the estimator says. What an engine takes of the host's memory is too uncertain to call a figure wrong."""
     total_bytes = _total_bytes(spec, gpus)
     try:
-        told = estimate(read_checkpoint(spec, root), flags_of(spec), total_bytes)
+        told = estimate(read_checkpoint(spec, root, catalog), flags_of(spec), total_bytes)
     except (CheckpointError, ValueError):
         return None  # told elsewhere
     if not told.is_known:
         return None
     kv_bytes = max(told.kv_one_request_bytes, spec.kv_cache_bytes or 0)
-    return Need(None if total_bytes is None else told.fixed_bytes + kv_bytes, told.kv_one_request_bytes)
+    all_bytes = None if total_bytes is None else told.fixed_bytes + kv_bytes
+    return Need(all_bytes, told.kv_one_request_bytes, told.weights_bytes)
 
 
 def _of_vllm(
@@ -180,7 +196,9 @@ def _print(found: list[Finding], facts: Iterable[Facts], arguments: argparse.Nam
         print("note: of large files only the size was compared; --hashes reads all of them")
 
 
-def _as_json(specs: list[ModelSpec], facts: dict[str, Facts], found: list[Finding], asked: list[str]) -> dict[str, Any]:
+def _as_json(
+    specs: list[ModelSpec], facts: dict[str, Facts], found: list[Finding], asked: list[str], errors: list[CatalogError]
+) -> dict[str, Any]:
     def told(one: Finding) -> dict[str, Any]:
         return {"aspect": one.aspect, "is_fault": one.is_fault, "what": one.what, "remedy": one.remedy}
 
@@ -193,7 +211,9 @@ def _as_json(specs: list[ModelSpec], facts: dict[str, Facts], found: list[Findin
         }
         for spec in specs
     ]
-    return {"models": models, "vllm": asked, "checked": len(specs), "faults": sum(one.is_fault for one in found)}
+    faults = len(errors) + sum(one.is_fault for one in found)
+    told_of_files = [str(error) for error in errors]
+    return {"models": models, "files": told_of_files, "vllm": asked, "checked": len(specs), "faults": faults}
 
 
 def _count(number: int, what: str) -> str:

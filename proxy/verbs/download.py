@@ -11,12 +11,16 @@ from types import FrameType
 
 from proxy import daemon
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import add_catalog, catalog_of, picked
+from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_of, picked
 from proxy.verbs.hardware import Advice
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Verbs
 
 EXIT_TERMINATED = 143
-WHAT = "Fetch the weights of models, those of the highest priority first; what is interrupted goes on the next time."
+WHAT = """\
+Fetch the weights of models, in order of `priority`, 1 first; what is interrupted goes on the next time. What is there
+already is compared with what was downloaded: where a size differs it is repaired, with --repair also where a hash does.
+Exit status: 0 where all is there; 1 where something failed, of --all and --dry-run also where the disk has no room for
+all; 2 for wrong arguments."""
 
 
 class _Terminated(BaseException):
@@ -25,17 +29,22 @@ class _Terminated(BaseException):
 
 def add_to(verbs: Verbs) -> None:
     """Add it."""
-    add_arguments(verbs.add("download", download, WHAT))
+    sub = verbs.add("download", download, "Fetch the weights of models, or repair them.")
+    sub.description = WHAT
+    add_arguments(sub)
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Let `sub` take what `download` needs."""
     sub.add_argument("models", nargs="*", metavar="MODEL", help="a model of the catalog, or of catalog/models")
-    sub.add_argument("--all", action="store_true", help="every model of the catalog that fits this machine")
+    what = "every model of the catalog; with a GPU here, without those that fit on none; without a GPU, all of them"
+    sub.add_argument("--all", action="store_true", help=what)
     many = sub.add_mutually_exclusive_group()
     many.add_argument("--sequential", action="store_true", help="one at a time, as without it")
     many.add_argument("--parallel", type=_count, metavar="N", help="so many at a time", default=1)
     add_catalog(sub)
+    what = "compare the hashes of what is there too, not only the sizes: reads all of it, and fetches what is damaged"
+    sub.add_argument("--repair", action="store_true", help=what)
     sub.add_argument("--dry-run", action="store_true", help="fetch the small files only, and say what would be done")
 
 
@@ -45,13 +54,18 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
         print("name models, or say --all for every model of the catalog; not both", file=sys.stderr)
         return EXIT_USAGE
     # Here, since huggingface_hub takes a third of a second to import, which no other verb shall wait for.
-    from catalog.download.download import Downloads, Stop, origin_of
+    from catalog.download.download import Downloads, origin_of
     from catalog.download.outcome import Came
     from catalog.download.progress import Progress
+    from catalog.download.stop import Stop
 
     settings = load_settings(here.root, os.environ)
     catalog = catalog_of(here, arguments.catalog or _running_catalog(here))
-    specs = picked(here, catalog, arguments.models)
+    try:
+        specs = picked(here, catalog, arguments.models)
+    except NoSuchModel as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
     advice = Advice(here, settings, catalog)
     progress, stop = Progress(), Stop()
     folder = None if settings.hub_folder is None else here.root / Path(settings.hub_folder).expanduser()
@@ -60,7 +74,11 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
     try:
         with _ended_by_sigterm():
             outcomes = downloads.run(
-                specs, are_named=not arguments.all, at_once=arguments.parallel, dry_run=arguments.dry_run
+                specs,
+                are_named=not arguments.all,
+                at_once=arguments.parallel,
+                dry_run=arguments.dry_run,
+                repair=arguments.repair,
             )
     except (KeyboardInterrupt, _Terminated) as end:
         progress.say("interrupted; what was downloaded stays, and the same command goes on from there")

@@ -12,6 +12,7 @@ from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
 from proxy.core.devices import DeviceError, DeviceKind
 from proxy.settings import Layout, Settings
+from proxy.verbs.catalogs import catalog_folder
 
 
 def places_here(settings: Settings, catalog: Catalog) -> tuple[Place, ...]:
@@ -39,14 +40,17 @@ def places_here(settings: Settings, catalog: Catalog) -> tuple[Place, ...]:
     )
 
 
-def candidate_of(here: Layout, spec: ModelSpec) -> Candidate:
-    """`spec` with what is known of its checkpoint. Raises: DaemonError for a flag that cannot be read."""
+def candidate_of(here: Layout, spec: ModelSpec, catalog: Catalog) -> Candidate:
+    """`spec`, picked from `catalog`, with what is known of its checkpoint.
+
+    Raises: DaemonError for a flag that cannot be read.
+    """
     try:
         flags = flags_of(spec)
     except ValueError as error:
         raise daemon.DaemonError(f"{spec.name}: vllm_args: {error}") from error
     try:
-        return Candidate(spec, flags, read_checkpoint(spec, here.root))
+        return Candidate(spec, flags, read_checkpoint(spec, here.root, catalog_folder(here, catalog, spec)))
     except CheckpointError as error:
         return Candidate(spec, flags, None, str(error))
 
@@ -59,6 +63,7 @@ class Advice:
 
     def __init__(self, here: Layout, settings: Settings, catalog: Catalog) -> None:
         self._here = here
+        self._catalog = catalog
         self._reserve_bytes = int(settings.device_reserve_bytes)
         self._places = [place for place in places_here(settings, catalog) if place.is_gpu]
 
@@ -70,7 +75,7 @@ class Advice:
         if not self._places:
             return None
         try:
-            told = fit(candidate_of(self._here, spec), self._places, self._reserve_bytes)
+            told = fit(candidate_of(self._here, spec, self._catalog), self._places, self._reserve_bytes)
         except daemon.DaemonError:
             return None  # `check` says what is wrong with its flags
         if told.fits:

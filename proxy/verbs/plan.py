@@ -81,7 +81,7 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     except DaemonError as error:
         arguments.parser.error(f"argument MODEL: {error}")
     places = _places(settings, catalog, arguments)
-    candidates = [candidate_of(here, spec) for spec in _with_stand_ins(catalog, specs)]
+    candidates = [candidate_of(here, spec, catalog) for spec in _with_stand_ins(catalog, specs)]
     shown = {spec.name for spec in specs}
     told = plan_of(candidates, places, catalog.agents.agent_types, int(settings.device_reserve_bytes), shown)
     answer = as_json(told)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.load import AGENTS_FILE, load
+from catalog.load import AGENTS_FILE, load, survey
 from catalog.render import OWN_FLAGS
 from catalog.spec import GIB
 from catalog.yaml_file import CatalogError
@@ -251,3 +251,40 @@ def test_a_source_may_be_a_repository_a_package_or_a_gguf_file_on_this_machine(f
 def test_what_the_client_must_say_has_no_default(folder: Folder) -> None:
     folder.add("a.yaml", "request_defaults: {stop: ['Patient:'], messages: []}\n")
     assert folder.error() == "a.yaml:7: request_defaults.messages: is the client's to say, or Rota's"
+
+
+# --- all errors at once ---------------------------------------------------------------------------------------------
+
+
+def surveyed(folder: Folder) -> tuple[set[str], list[str]]:
+    catalog, errors = survey(folder.path, folder.root)
+    return set(catalog.models), [str(error).removeprefix(f"{folder.path}/") for error in errors]
+
+
+def test_a_survey_of_a_good_catalog_is_the_catalog(folder: Folder) -> None:
+    assert survey(folder.path, folder.root) == (load(folder.path, folder.root), [])
+
+
+def test_a_survey_tells_each_broken_file_and_has_the_sound_ones(folder: Folder) -> None:
+    folder.add("a.yaml", "nonsense: 1\n")
+    folder.write("c.yaml", "name: [")
+    folder.write("d.yml", "")
+    folder.write("e.yaml", MODEL.format(name="e", port=8102))
+    folder.write(AGENTS_FILE, "agent_types: 3\n")
+    names, errors = surveyed(folder)
+    assert names == {"b"}
+    assert [error.split(":")[0] for error in errors] == ["d.yml", "a.yaml", "c.yaml", "e.yaml", "agents.yaml"]
+    assert "8102 is already the port of b" in errors[3]
+
+
+def test_a_route_to_a_model_that_is_only_broken_is_no_second_error(folder: Folder) -> None:
+    folder.add("a.yaml", "nonsense: 1\n")
+    assert len(surveyed(folder)[1]) == 1
+    (folder.path / "a.yaml").unlink()
+    [error] = surveyed(folder)[1]
+    assert "there is no model 'a'" in error
+
+
+def test_where_there_is_no_catalog_there_is_nothing_to_survey(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="there is no such folder"):
+        survey(tmp_path / "no", tmp_path)

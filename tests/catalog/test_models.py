@@ -67,6 +67,12 @@ def test_a_model_has_a_licence_and_says_what_it_needs_and_lies_where_the_others_
         assert spec.chat_template.startswith(str(CHECKOUT / "catalog" / "templates"))
 
 
+@pytest.mark.parametrize("spec", CATALOG.models.values(), ids=list(CATALOG.models))
+def test_each_config_says_of_which_repository_it_is(spec: ModelSpec) -> None:
+    assert spec.source is not None
+    assert config_of(spec.name)["_repository"] == spec.source.repo
+
+
 def test_licences_that_forbid_a_clinics_use_say_so() -> None:
     forbids = {name: spec.licence_forbids or "" for name, spec in CATALOG.models.items()}
     assert "clinical use" in forbids["bimedix2-8b-fp16"]

@@ -6,7 +6,7 @@ import yaml
 from catalog.yaml_file import CatalogError
 from proxy.daemon import DaemonError
 from proxy.settings import Layout
-from proxy.verbs.catalogs import PRODUCTION, catalog_of, is_catalog_set, picked
+from proxy.verbs.catalogs import PRODUCTION, catalog_folder, catalog_of, is_catalog_set, picked
 
 
 def write(folder: Path, *names: str, port: int) -> None:
@@ -53,3 +53,9 @@ def test_a_model_of_the_production_catalog_is_found_whatever_the_settings_say(he
 def test_a_name_that_no_catalog_has_is_refused_with_the_nearest(here: Layout) -> None:
     with pytest.raises(DaemonError, match=r"there is no model 'mixtra'\. Did you mean 'mixtral'\? Models: "):
         picked(here, catalog_of(here), ["mixtra"])
+
+
+def test_each_model_that_was_picked_is_known_by_its_own_catalogs_folder(here: Layout) -> None:
+    catalog = catalog_of(here)
+    found = {spec.name: catalog_folder(here, catalog, spec) for spec in picked(here, catalog, ["mixtral", "both"])}
+    assert found == {"mixtral": here.root / PRODUCTION, "both": catalog.folder}

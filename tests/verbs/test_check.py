@@ -118,7 +118,7 @@ def test_each_fault_is_a_line_with_its_remedy_before_the_notes_and_fails(
     assert house.check() == 1
     assert lines(capsys)[:4] == [
         "absent: this vLLM has no flag 'x'; take it out",
-        "note: absent: is not downloaded yet (o/m): nothing is known of it; manage_vllm.sh download absent",
+        "note: absent: is not downloaded yet (o/m): nothing is known of it; bin/manage_vllm.sh download absent",
         "long: kv_cache_gib is 1, and one request of max_model_len takes 2; set kv_cache_gib to 2 or more, or lower "
         "max_model_len",
         "long: max_model_len 4096 is above the model's own limit of 2048 (max_position_embeddings); set max_model_len "
@@ -190,6 +190,7 @@ def test_a_model_that_cannot_be_started_without_a_gpu_is_a_fault(
 def test_a_model_with_a_vllm_of_its_own_is_put_to_that_one(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     other = house.environment("other")
     house.answer(of=other)
+    (other / "vllm").touch(0o755)
     house.model("a")
     house.model("b", vllm="other/bin/vllm")
     assert house.check() == 0
@@ -203,6 +204,21 @@ def test_where_vllm_is_not_installed_it_says_who_was_not_asked_about(
     (house.vllm / "python").unlink()
     assert house.check() == 0
     assert f"note: {house.vllm / 'python'} is not there: vLLM was not asked about good" in lines(capsys)
+
+
+def test_a_vllm_of_a_models_own_that_is_not_there_is_a_fault(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.model("good", vllm="/nonexistent")
+    for how in ([], ["--quick"]):
+        assert house.check(*how) == 1
+        assert lines(capsys)[0].startswith("good: its vllm /nonexistent is not there")
+
+
+def test_weights_that_memory_gib_cannot_hold_are_a_fault_also_without_a_gpu(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.model("good", memory_gib=10)
+    assert house.check() == 1
+    assert lines(capsys)[0] == "good: memory_gib is 10, and its weights alone take 12.6; raise memory_gib"
 
 
 def test_a_vllm_that_cannot_be_asked_is_an_error_with_its_last_line(house: House) -> None:
@@ -230,8 +246,34 @@ def test_only_the_models_that_are_named_are_checked(house: House, capsys: pytest
     house.model("b", licence=None)
     assert house.check("a") == 0
     assert lines(capsys)[-1] == "checked 1 model: 0 faults"
-    with pytest.raises(DaemonError, match="there is no model 'c'"):
-        house.check("c")
+    assert house.check("c") == 2
+    assert "there is no model 'c'" in capsys.readouterr().err
+
+
+def test_every_file_that_is_broken_is_told_and_the_sound_models_are_checked(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.model("good", licence=None)
+    for name in ("bad", "worse"):
+        (house.catalog / f"{name}.yaml").write_text("nonsense: 1")
+    assert house.check("--quick") == 1
+    told = lines(capsys)
+    assert [line.split(":")[0] for line in told[:2]] == [
+        str(house.catalog / f"{name}.yaml") for name in ("bad", "worse")
+    ]
+    assert told[2].startswith("good: no licence is noted")
+    assert told[-1] == "checked 1 model: 3 faults"
+    assert house.check("--quick", "--json", "bad") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (len(answer["files"]), answer["models"], answer["faults"]) == (2, [], 2)
+    assert "nonsense: is not a known key" in answer["files"][0]
+
+
+def test_a_model_on_the_proxys_own_port_is_told_with_the_rest(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.model("good")
+    (house.here.root / "settings.yaml").write_text("listen_port: 8200\n")
+    assert house.check("--quick") == 1
+    assert "8200 is the proxy's own port" in lines(capsys)[0]
 
 
 def test_for_programs_it_is_json(house: House, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,7 @@ def test_a_model_of_the_production_catalog_needs_no_setting(project: Project) ->
         (["m", "--all"], 2, "not both"),
         (["--all", "--parallel", "0"], 2, "'0' is no number from 1 to 32"),
         (["--all", "--parallel", "2", "--sequential"], 2, "not allowed with argument"),
-        (["mm"], 1, "there is no model 'mm'. Did you mean 'm'?"),
+        (["mm"], 2, "there is no model 'mm'. Did you mean 'm'?"),
         (["--all", "--catalog", "nowhere"], 1, "there is no such folder"),
     ],
 )
@@ -154,3 +154,27 @@ def test_an_interrupt_keeps_what_is_there_and_the_next_run_goes_on(
     assert done.returncode == 0, done.stderr
     assert project.lies("m") > WANTED
     assert project.hub.sent_bytes() < before + 6 * MIB
+
+
+def test_what_check_says_of_a_damaged_model_is_the_command_that_mends_it(project: Project) -> None:
+    assert project.download("m").returncode == 0
+    shard = project.root / "var" / "models" / "m" / "model-00002-of-00003.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    checked = project.call([sys.executable, "-m", "proxy.cli", "check", "--quick", "--hashes", "m"])
+    assert checked.returncode == 1
+    [line] = [line for line in checked.stdout.splitlines() if "has another content" in line]
+    command = line.rpartition("; ")[2].split()
+    assert command[:2] == ["bin/manage_vllm.sh", "download"]
+    done = project.download(*command[2:])
+    assert (done.returncode, shard.read_bytes()) == (0, whole), done.stderr
+
+
+def test_after_a_dry_run_check_knows_that_there_is_no_chat_template(project: Project) -> None:
+    check = [sys.executable, "-m", "proxy.cli", "check", "--quick", "m"]
+    assert "chat template" not in project.call(check).stdout
+    assert project.download("m", "--dry-run").returncode == 0
+    assert "m: its tokenizer has no chat template" in project.call(check).stdout
+    (project.hub.repositories["o/m"] / "chat_template.jinja").write_text("{{ messages }}")
+    assert project.download("m", "--dry-run").returncode == 0
+    assert "chat template" not in project.call(check).stdout

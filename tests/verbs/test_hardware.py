@@ -92,5 +92,5 @@ def test_a_flag_that_cannot_be_read_is_named_and_no_reason_not_to_fetch(
     on(monkeypatch, DeviceKind.NVIDIA, 12)
     wrong = msgspec.structs.replace(llama, vllm_args={"max-num-batched-tokens": "many"})
     with pytest.raises(DaemonError, match="llama: vllm_args: "):
-        candidate_of(Layout(tmp_path), wrong)
+        candidate_of(Layout(tmp_path), wrong, catalog(wrong))
     assert Advice(Layout(tmp_path), Settings(), catalog(wrong)).why_not(wrong) is None

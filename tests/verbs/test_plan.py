@@ -34,9 +34,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     agents = {"Claims": {"model": "mixtral", "fallback": "qwen"}, "Documentation": {"model": "qwen"}}
     write(tmp_path / PRODUCTION, models, agents)
-    (tmp_path / SHIPPED_CONFIGS).mkdir()
+    (tmp_path / PRODUCTION / SHIPPED_CONFIGS).mkdir()
     for name, config in (("mixtral", MIXTRAL), ("qwen", QWEN_14B)):
-        (tmp_path / SHIPPED_CONFIGS / f"{name}.json").write_text(json.dumps({**config, **AWQ}))
+        (tmp_path / PRODUCTION / SHIPPED_CONFIGS / f"{name}.json").write_text(json.dumps({**config, **AWQ}))
     return tmp_path
 
 

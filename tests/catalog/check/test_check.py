@@ -49,7 +49,7 @@ def test_a_fault_is_one_line_with_its_remedy_and_a_note_says_that_it_is_one() ->
 
 def test_what_can_be_downloaded_is_noted_with_its_size_and_how() -> None:
     found = one(spec_of(), Facts(config=LLAMA, origin="the small files"))
-    assert (found.is_fault, found.remedy) == (False, "manage_vllm.sh download m")
+    assert (found.is_fault, found.remedy) == (False, "bin/manage_vllm.sh download m")
     assert found.what == "is not downloaded yet (o/m, 3.0 GiB): it was checked by the small files"
 
 
@@ -66,9 +66,17 @@ def test_weights_that_are_not_there_and_come_from_nowhere_are_a_fault() -> None:
 
 
 def test_each_wrong_file_is_a_fault() -> None:
-    found = findings(spec_of(), there(wrong_files=("a is missing", "b is cut off")))
+    wrong = there(wrong_files=("a is missing", "b is cut off"), has_manifest=True)
+    found = findings(spec_of(), wrong)
     assert [(one.what, one.is_fault) for one in found] == [("a is missing", True), ("b is cut off", True)]
-    assert {one.remedy for one in found} == {"manage_vllm.sh download m"}
+    assert {one.remedy for one in found} == {"bin/manage_vllm.sh download m --repair"}
+    assert not any("download m" in (one.remedy or "") for one in findings(spec_of(source=None), wrong))
+
+
+@pytest.mark.parametrize("more", [{"has_manifest": False}, {"repo": "o/x"}])
+def test_what_a_download_cannot_repair_is_to_be_moved_away_first(more: dict[str, Any]) -> None:
+    found = findings(spec_of(), there(**{"wrong_files": ("a is missing",), "has_manifest": True, **more}))
+    assert found[0].remedy == "move /w away, then bin/manage_vllm.sh download m"
 
 
 def test_weights_without_a_tokenizer_are_a_fault_that_says_where_one_may_come_from() -> None:
@@ -110,6 +118,7 @@ def test_a_licence_that_is_not_noted_is_a_fault_and_what_one_forbids_a_note() ->
         (Need(21 * GIB, GIB), True, "memory_gib is 20, and it needs about 21.0"),
         (Need(12 * GIB, GIB), False, "memory_gib is 20, and it needs about 12.0: others could use the difference"),
         (Need(20 * GIB, 3 * GIB), True, "kv_cache_gib is 2, and one request of max_model_len takes 3"),
+        (Need(None, GIB, 22 * GIB), True, "memory_gib is 20, and its weights alone take 22.0"),
         (Need(None, 3 * GIB), True, "kv_cache_gib is 2, and one request of max_model_len takes 3"),
     ],
 )
@@ -118,7 +127,7 @@ def test_memory_that_is_not_enough_is_a_fault_and_far_too_much_a_note(need: Need
     assert (found.aspect, found.is_fault, found.what) == (Aspect.MEMORY, is_fault, says)
 
 
-@pytest.mark.parametrize("need", [None, Need(None, GIB), Need(20 * GIB, GIB), Need(round(20.3 * GIB), GIB)])
+@pytest.mark.parametrize("need", [None, Need(None, GIB, 21 * GIB), Need(20 * GIB, GIB), Need(round(20.3 * GIB), GIB)])
 def test_memory_that_is_about_right_or_of_which_nothing_is_known_is_no_finding(need: Need | None) -> None:
     assert findings(spec_of(), there(), need) == []
 
@@ -154,14 +163,15 @@ def test_the_layout_of_the_original_llava_code_is_a_fault_that_says_where_to_loo
 
 def test_biomedlms_scale_is_a_fault_where_it_would_be_served_and_none_where_a_download_folds_it_in() -> None:
     spec = spec_of(embedder=True, max_model_len=1024)
-    assert "folds the scale into the weights" in (one(spec, there(GPT2)).remedy or "")
+    command = "mv /w /w.original && .venv-vllm/bin/python -m catalog.convert /w.original /w"
+    assert (one(spec, there(GPT2)).remedy or "").endswith(f"in the project folder: {command}")
     assert [found.aspect for found in findings(spec, Facts(config=GPT2))] == [Aspect.DOWNLOAD]
     assert findings(spec, there({**GPT2, "scale_attn_by_inverse_layer_idx": False})) == []
 
 
 def test_the_tokenizer_of_2023_is_a_fault_unless_it_is_there_in_todays_form_too() -> None:
     found = one(spec_of(), there(tokenizer={"tokenizer_class": "LLaMATokenizer"}))
-    assert found.remedy == "take another's: source.tokenizer_repo"
+    assert ".venv-vllm/bin/python -m catalog.convert /w.original /w (or --tokenizer" in (found.remedy or "")
     fast = there(tokenizer={"tokenizer_class": "LLaMATokenizer"}, has_fast_tokenizer=True)
     assert findings(spec_of(), fast) == []
 
@@ -190,3 +200,20 @@ def test_flags_that_cannot_be_read_are_a_fault_also_without_vllm() -> None:
     found = one(spec_of(vllm_args={"hf-overrides": "{no"}), there())
     assert (found.aspect, found.is_fault) == (Aspect.FLAGS, True)
     assert "hf-overrides" in found.what
+
+
+def test_a_config_that_cannot_be_read_is_a_fault() -> None:
+    found = findings(spec_of(), Facts(unreadable="configs/m.json: is not JSON"))
+    assert [(one.aspect, one.what) for one in found if one.is_fault] == [(Aspect.CONFIG, "configs/m.json: is not JSON")]
+
+
+def test_a_vllm_that_is_not_there_is_a_fault() -> None:
+    found = one(spec_of(vllm="/nonexistent"), there(has_vllm=False))
+    assert (found.is_fault, found.what) == (True, "its vllm /nonexistent is not there, or cannot be run")
+
+
+def test_a_gguf_file_to_be_made_from_that_is_not_there_is_a_fault_until_the_model_is() -> None:
+    spec = spec_of(source=Source(file="/missing.gguf"))
+    found = one(spec, Facts(config=LLAMA, has_source_file=False))
+    assert (found.is_fault, found.what) == (True, "/missing.gguf, of which it is made, is not there")
+    assert findings(spec, there(has_source_file=False, repo=None)) == []

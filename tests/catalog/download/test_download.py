@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from catalog.download import download as module, staging
-from catalog.download.download import Downloads, Stop, Stopped, in_order, origin_of
+from catalog.download import download as module, room, staging, stop as stopping
+from catalog.download.download import Downloads, in_order, origin_of
 from catalog.download.fetch import FetchError
 from catalog.download.hub import Hub
 from catalog.download.manifest import MANIFEST_FILE, Manifest
@@ -18,6 +18,7 @@ from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.place import lock, lock_of
 from catalog.download.progress import Progress
+from catalog.download.stop import Stop
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import WANTED, client, files_below, model, quiet, repository
 from tests.fake_hub import FakeHub
@@ -110,6 +111,9 @@ def test_a_dry_run_says_what_it_would_do_and_fetches_no_weights(stage: Stage) ->
     assert " are free" in outcome.text
     assert not (stage.root / "models").exists()
     packaged = model(stage.root, "p", Source(pypi="pkg==1", path="x"))
+    gone = model(stage.root, "g", Source(file="gone.gguf"))
+    assert came(stage.downloads().run([gone], dry_run=True)) == [("g", Came.FAILED)]
+    assert f"{stage.root / 'gone.gguf'} is not there: bring it" in stage.err.getvalue()
     assert stage.downloads().run([packaged], dry_run=True) == [Outcome("p", Came.PLANNED, "from pkg==1")]
 
 
@@ -168,6 +172,8 @@ def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch
 
     monkeypatch.setattr(module, "from_package", bring)
     monkeypatch.setattr(module, "from_file", bring)
+    for name in ("x.gguf", "bad.gguf"):
+        (stage.root / name).touch()
     sources = {"p": Source(pypi="pkg==1", path="x"), "f": Source(file="x.gguf"), "z": Source(file="bad.gguf")}
     outcomes = stage.downloads().run([model(stage.root, name, source) for name, source in sources.items()])
     assert came(outcomes) == [("f", Came.READY), ("p", Came.READY), ("z", Came.FAILED)]
@@ -194,6 +200,30 @@ def test_two_at_once_do_not_count_on_the_same_room(stage: Stage, monkeypatch: py
     outcomes = stage.downloads().run([stage.model("a"), stage.model("b", "o/n")], at_once=2)
     assert sorted(outcome.came for outcome in outcomes) == [Came.FAILED, Came.READY]
     assert "MiB on the disk" in stage.err.getvalue()
+
+
+def test_nothing_is_begun_unless_the_disk_has_room_for_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [stage.model("a"), stage.model("b", "o/n"), stage.model("there")]
+    stage.downloads().run(specs[2:])
+    total = sum((stage.hub.repositories["o/m"] / name).stat().st_size for name in WANTED)
+    monkeypatch.setattr(room, "free_bytes", lambda _: 2 * total - 1)
+    [outcome] = stage.downloads().run(specs)
+    assert (outcome.model, outcome.came) == ("all", Came.FAILED)
+    assert outcome.text.startswith("nothing was begun: needs 0.0 MiB on the disk in all, and 0.0 MiB are free at ")
+    assert "name fewer models, or set 'weights' to a place on another disk" in outcome.text
+    assert not list((stage.root / "models").glob("[ab]*"))
+    assert came(stage.downloads().run(specs, dry_run=True))[-1] == ("all", Came.FAILED)
+    assert came(stage.downloads(lambda _spec: "too large").run(specs, are_named=False))[0] == ("a", Came.SKIPPED)
+    monkeypatch.setattr(room, "free_bytes", lambda _: 2 * total)
+    assert came(stage.downloads().run(specs, dry_run=True))[-1] == ("all", Came.PLANNED)
+    before = len(stage.hub.requests)
+    assert came(stage.downloads().run(specs)) == [("a", Came.READY), ("b", Came.READY), ("there", Came.THERE)]
+    assert sum(request.startswith("GET /api/") for request in stage.hub.requests[before:]) == 2
+
+
+def test_a_dry_run_of_one_that_has_no_room_fails(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "free_bytes", lambda _: 1)
+    assert came(stage.downloads().run([stage.model("a")], dry_run=True)) == [("a", Came.FAILED)]
 
 
 def test_an_interrupt_ends_all_soon_and_what_is_there_stays(stage: Stage) -> None:
@@ -235,7 +265,7 @@ def test_after_an_interrupt_nothing_else_begins_and_what_was_ended_did_not_fail(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "from_package", bring)
-    monkeypatch.setattr(module, "end_children", ended.set)
+    monkeypatch.setattr(stopping, "end_children", ended.set)
     stage.progress.draw = draw  # type: ignore[method-assign]
     packages = [model(stage.root, name, Source(pypi=f"{name}==1", path="x")) for name in ("p", "q")]
     with pytest.raises(KeyboardInterrupt):
@@ -248,14 +278,6 @@ def test_a_bug_is_no_failed_download(stage: Stage, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "look", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         stage.downloads().run([stage.model("a")])
-
-
-def test_who_waits_is_told_to_stop() -> None:
-    stop = Stop()
-    stop.wait(0)
-    stop.now()
-    with pytest.raises(Stopped):
-        stop.wait(600)
 
 
 def test_repositories_come_from_a_folder_if_one_is_named_else_from_a_hub(tmp_path: Path) -> None:

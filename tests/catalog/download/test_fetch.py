@@ -166,6 +166,14 @@ def test_a_program_that_fails_is_named_and_one_that_is_missing_is_named(tmp_path
         fetching._call([str(tmp_path / "no-such-program")], tmp_path)
 
 
+def test_a_program_that_says_why_it_fails_is_quoted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    says = "echo one >&2; echo 'error: x was not converted: it is no model' >&2; echo two >&2"
+    with pytest.raises(FetchError, match=r"^x was not converted: it is no model$"):
+        fetching._call(["sh", "-c", f"{says}; exit 1"], tmp_path)
+    assert capfd.readouterr().err == "one\nerror: x was not converted: it is no model\ntwo\n"
+    fetching._call(["sh", "-c", says], tmp_path)
+
+
 def test_what_programs_print_does_not_go_to_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fetching._call(["sh", "-c", "echo told"], tmp_path)
     assert capfd.readouterr() == ("", "told\n")

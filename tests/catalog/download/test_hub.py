@@ -218,3 +218,16 @@ def test_a_small_file_that_is_large_is_not_read_into_memory(hub: FakeHub) -> Non
 def test_without_a_setting_the_endpoint_is_that_of_huggingface_hub() -> None:
     assert Hub().endpoint.startswith("http")
     assert repr(Hub("http://mirror/")) == "<Hub http://mirror>"
+
+
+def test_a_page_of_html_in_the_place_of_a_file_is_told_at_once(hub: FakeHub, tmp_path: Path) -> None:
+    listing = listing_of(hub)
+    hub.misbehave("o/m/*", no_hub=True)
+    waits: list[float] = []
+    for name in (BIG, "config.json"):
+        with pytest.raises(
+            HubError, match=rf"o/m/{name}: .* sent a page of HTML in its place: check hub_endpoint, sign"
+        ):
+            client(hub.url, waits).fetch(listing, name, tmp_path / name, lambda _: None)
+        assert not (tmp_path / name).read_bytes()
+    assert waits == []

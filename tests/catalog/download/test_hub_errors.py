@@ -6,16 +6,16 @@ import httpx2
 import pytest
 from huggingface_hub.errors import DisabledRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-from catalog.download.hub_errors import CutOff, Place, Trouble, trouble_of
+from catalog.download.hub_errors import CutOff, NoFile, Place, Trouble, trouble_of
 
 HERE = Place("https://hub", "o/m", "main", "model.safetensors")
 
 
-def answer(status: int, **headers: str) -> HfHubHTTPError:
+def answer(status: int, said: str = "said\nthe server", **headers: str) -> HfHubHTTPError:
     request = httpx2.Request("GET", "https://hub/o/m")
     response = httpx2.Response(status, headers={name.replace("_", "-"): text for name, text in headers.items()})
     response.request = request
-    return HfHubHTTPError(f"{status}", response=response, server_message="said\nthe server")
+    return HfHubHTTPError(f"{status}", response=response, server_message=said)
 
 
 def trouble(error: Exception, **place: object) -> Trouble:
@@ -31,7 +31,8 @@ def trouble(error: Exception, **place: object) -> Trouble:
         (HFValidationError("Repo id must\nbe short"), "Repo id must be short", "check 'source'"),
         (json.JSONDecodeError("x", "y", 0), "is no hub", "check hub_endpoint"),
         (answer(404), "there is no repository o/m at https://hub, or it is private (404)", "check source.repo"),
-        (answer(403), "https://hub forbids it (403: said the server)", "accept its licence on https://hub/o/m"),
+        (answer(403), "https://hub forbids it (403: said the server)", "if it is private, set HF_TOKEN"),
+        (NoFile(), "https://hub sent a page of HTML in its place", "sign in to the network"),
         (answer(418), "https://hub answers 418: said the server", "try again later"),
         (httpx2.HTTPError("strange"), "https://hub: HTTPError: strange", "check the network"),
     ],
@@ -83,3 +84,11 @@ def test_a_token_that_the_hub_refuses_is_not_blamed_on_the_repository() -> None:
 def test_a_repository_that_was_taken_down_is_named() -> None:
     gone = DisabledRepoError("x", response=answer(403).response)
     assert trouble(gone).what == "o/m at https://hub was disabled by the hub"
+
+
+def test_what_is_forbidden_needs_its_licence_accepted_only_where_the_hub_says_that_it_is_gated() -> None:
+    assert "licence" not in trouble(answer(403)).remedy
+    assert "the token that was sent may not read it" in trouble(answer(403), has_token=True).remedy
+    gated = answer(403, "Please enable access to public gated repositories in your fine-grained token settings")
+    assert "accept its licence on https://hub/o/m" in trouble(gated).remedy
+    assert "a fine-grained token must allow gated repositories" in trouble(gated, has_token=True).remedy

@@ -72,9 +72,24 @@ def test_what_else_is_done_is_said_and_what_is_over_is_not_shown() -> None:
     screen.progress.end("a")
     screen.now = EVERY_S
     screen.progress.draw()
+    screen.now = 2 * EVERY_S  # nothing has changed, and nothing is said
+    screen.progress.draw()
     screen.progress.say("to the side")
     assert screen.out.getvalue() == "b: converting: why\n"
     assert screen.err.getvalue() == "to the side\n"
+
+
+def test_piped_what_stands_still_is_told_once_and_again_when_it_moves() -> None:
+    screen = Screen(is_live=False)
+    screen.progress.begin("a", 10 * GIB, 0)
+    for second in range(5, 41, 5):
+        screen.now = float(second)
+        screen.progress.draw()
+    assert len(screen.out.getvalue().splitlines()) == 1
+    screen.progress.moved("a", GIB)
+    screen.now = 45.0
+    screen.progress.draw()
+    assert screen.out.getvalue().splitlines()[1].startswith("a: 1.00 GiB of 10.00 GiB")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from catalog.download import staging as module
 from catalog.download.fetch import FetchError
 from catalog.download.hub_errors import HubError
 from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.room import Room
 from catalog.download.snapshot import look
 from catalog.download.staging import Staging
 from catalog.spec import ModelSpec, Source
@@ -26,7 +27,8 @@ MIB = 2**20
 BRING = """
 import sys
 from pathlib import Path
-from catalog.download.download import Downloads, Stop
+from catalog.download.download import Downloads
+from catalog.download.stop import Stop
 from catalog.download.hub import Hub
 from catalog.download.progress import Progress
 from tests.catalog.download.hub_stage import model
@@ -277,6 +279,22 @@ def test_a_conversion_needs_room_of_its_own(tmp_path: Path, converter: Converter
         assert spec.source is not None
         staging = Staging(spec, look(spec, spec.source, origin), origin)
         assert staging.room_bytes() == 2 + 600 + 600
+        assert staging.room() == Room(staging.target, 600, 602)
+
+
+def test_weights_that_something_is_folded_into_are_written_anew_and_need_room_too(tmp_path: Path, hub: FakeHub) -> None:
+    spec, origin = model(tmp_path), client(hub.url)
+    assert spec.source is not None
+    plain = Staging(spec, look(spec, spec.source, origin), origin)
+    assert plain.room() == Room(plain.target, plain.snapshot.total_bytes)
+    folded = {"model_type": "gpt2", "scale_attn_by_inverse_layer_idx": True}
+    (hub.repositories["o/m"] / "config.json").write_text(json.dumps(folded))
+    staging = Staging(spec, look(spec, spec.source, origin), origin)
+    weights_bytes = staging.snapshot.weights_bytes
+    assert staging.room_bytes() == staging.snapshot.total_bytes + weights_bytes
+    assert staging.room() == Room(staging.target, weights_bytes, staging.snapshot.total_bytes)
+    (hub.repositories["o/m"] / "config.json").write_text("no config")
+    assert Staging(spec, look(spec, spec.source, origin), origin).converted_bytes == 0
 
 
 def gguf_hub(tmp_path: Path) -> FakeHub:
