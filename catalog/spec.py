@@ -59,7 +59,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     if empty). `files` are the patterns of a repository's files that are wanted (what vLLM reads, if empty).
     `tokenizer_repo` is a repository whose tokenizer stands in for the one beside the weights.
 
-    `priority` is the place in the order of downloads, the lowest first; `size_bytes` what is downloaded, about.
+    `priority` is the place in the order of downloads, 1 first; `size_bytes` what is downloaded, about.
     """
 
     repo: Repository | None = None

@@ -47,6 +47,8 @@ def client(here: Layout) -> httpx.Client:
 
 def running_proxy(here: Layout) -> dict[str, Any] | None:
     """What the running proxy says of itself (pid, url, up_s, catalog), or None if none answers."""
+    if not here.gate_socket.exists():
+        return None
     try:
         with client(here) as proxy:
             told: dict[str, Any] = proxy.get("/health", timeout=5.0).raise_for_status().json()["proxy"]

@@ -117,7 +117,7 @@ _RULES: tuple[tuple[str, Diagnosis], ...] = (
         Diagnosis(
             "attention_scaled_by_layer",
             "vLLM does not compute a GPT-2 whose attention is scaled by layer (scale_attn_by_inverse_layer_idx).",
-            "Have it converted: bin/manage_vllm.sh download does so, and so does `python -m catalog.convert`.",
+            "Move its folder away and convert it: .venv-vllm/bin/python -m catalog.convert OLD NEW",
             Lasts.LASTING,
         ),
     ),
@@ -126,7 +126,7 @@ _RULES: tuple[tuple[str, Diagnosis], ...] = (
         Diagnosis(
             "weights_damaged",
             "A file of the weights is cut off or damaged.",
-            "Remove the model's folder and fetch it again with bin/download_models.py.",
+            "Have it mended: bin/manage_vllm.sh download MODEL --repair (or move its folder away and fetch it again).",
             Lasts.LASTING,
         ),
     ),

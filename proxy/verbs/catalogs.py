@@ -21,26 +21,44 @@ class NoSuchModel(daemon.DaemonError):
 
 def add_catalog(sub: argparse.ArgumentParser) -> None:
     """Let `sub` take --catalog."""
-    sub.add_argument("--catalog", metavar="FOLDER", help="another catalog than that of the settings")
+    sub.add_argument("--catalog", metavar="FOLDER", help="another catalog than the settings', or the running proxy's")
 
 
 def catalog_of(here: Layout, folder: str | None = None) -> Catalog:
-    """The catalog in `folder`, or that of the settings. Raises: CatalogError."""
+    """The catalog in `folder`, or the one that is meant. Raises: CatalogError."""
     settings = load_settings(here.root, os.environ)
-    catalog = load(here.root / (folder or settings.catalog), here.root)
+    catalog = load(here.root / (folder or meant(here, settings)), here.root)
     check_port(settings, catalog)
     return catalog
+
+
+def catalog_to_start(here: Layout) -> Catalog:
+    """The catalog of the settings, whatever runs. Raises: CatalogError."""
+    return catalog_of(here, load_settings(here.root, os.environ).catalog)
 
 
 def surveyed(here: Layout, folder: str | None = None) -> tuple[Catalog, list[CatalogError]]:
     """What of that catalog is sound, and all that is wrong with it. Raises: CatalogError where there is none."""
     settings = load_settings(here.root, os.environ)
-    catalog, errors = survey(here.root / (folder or settings.catalog), here.root)
+    catalog, errors = survey(here.root / (folder or meant(here, settings)), here.root)
     try:
         check_port(settings, catalog)
     except CatalogError as error:
         errors.append(error)
     return catalog, errors
+
+
+def meant(here: Layout, settings: Settings) -> str:
+    """The folder that is meant where none is named: that of the settings, else that of the proxy which runs."""
+    if settings.catalog != Settings().catalog:
+        return settings.catalog
+    running = daemon.running_proxy(here)
+    return settings.catalog if running is None else str(running["catalog"])
+
+
+def in_words(here: Layout, folder: Path) -> str:
+    """The folder as a person would name it."""
+    return str(folder.relative_to(here.root) if folder.is_relative_to(here.root) else folder)
 
 
 def is_catalog_set(here: Layout) -> bool:
@@ -61,7 +79,8 @@ def picked(here: Layout, catalog: Catalog, names: list[str]) -> list[ModelSpec]:
         known = {**load(production, here.root).models, **known}
     for name in names:
         if name not in known:
-            what = f"there is no model '{name}'.{nearest(name, list(known))} Models: {', '.join(known)}"
+            where = " and ".join(dict.fromkeys((in_words(here, catalog.folder), PRODUCTION)))
+            what = f"there is no model '{name}'.{nearest(name, list(known))} Models of {where}: {', '.join(known)}"
             raise NoSuchModel(what)
     return [known[name] for name in dict.fromkeys(names)]
 

@@ -29,7 +29,7 @@ from proxy.adapters.devices import open_devices
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
-from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_folder, picked, surveyed
+from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_folder, in_words, picked, surveyed
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Verbs
 
 ASKED_WITHIN_S = 600.0
@@ -87,7 +87,8 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
         for error in errors:
             print(" ".join(str(error).split()))
         _print(found, facts.values(), arguments, asked)
-        print(f"checked {_count(len(specs), 'model')}: {_count(faults, 'fault')}")
+        where = in_words(here, catalog.folder)
+        print(f"checked {_count(len(specs), 'model')} of {where}: {_count(faults, 'fault')}")
     return EXIT_FAILED if faults else EXIT_DONE
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from proxy import daemon
 from proxy.settings import Layout, load_settings
 from proxy.verbs.catalogs import NoSuchModel, add_catalog, catalog_of, picked
 from proxy.verbs.hardware import Advice
@@ -60,7 +59,7 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
     from catalog.download.stop import Stop
 
     settings = load_settings(here.root, os.environ)
-    catalog = catalog_of(here, arguments.catalog or _running_catalog(here))
+    catalog = catalog_of(here, arguments.catalog)
     try:
         specs = picked(here, catalog, arguments.models)
     except NoSuchModel as error:
@@ -85,14 +84,6 @@ def download(here: Layout, arguments: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED if isinstance(end, KeyboardInterrupt) else EXIT_TERMINATED
     wrong = {Came.FAILED} if arguments.all else {Came.FAILED, Came.MISSING}
     return EXIT_FAILED if any(outcome.came in wrong for outcome in outcomes) else EXIT_DONE
-
-
-def _running_catalog(here: Layout) -> str | None:
-    """The catalog that the running proxy was started with, if it runs and the environment names no other."""
-    if "ROTA_CATALOG" in os.environ:
-        return None
-    running = daemon.running_proxy(here)
-    return None if running is None else str(running["catalog"])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from proxy.daemon import DaemonError
 from proxy.hardware_text import hardware_lines
 from proxy.plan_text import plan_lines
 from proxy.settings import Layout, Settings, load_settings
-from proxy.verbs.catalogs import PRODUCTION, add_catalog, catalog_of, is_catalog_set, picked
+from proxy.verbs.catalogs import PRODUCTION, add_catalog, catalog_of, in_words, is_catalog_set, picked
 from proxy.verbs.hardware import candidate_of, places_here
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs, ask
 
@@ -47,15 +47,16 @@ def add_to(verbs: Verbs) -> None:
 
 def plan(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status."""
-    if arguments.models and not (arguments.gpu or arguments.explain or arguments.catalog):
-        return _of_proxy(here, arguments)
-    return _of_hardware(here, arguments)
+    is_of_hardware = arguments.gpu or arguments.explain or arguments.catalog or not arguments.models
+    return _of_hardware(here, arguments) if is_of_hardware else _of_proxy(here, arguments)
 
 
 def _of_proxy(here: Layout, arguments: argparse.Namespace) -> int:
     """What it would take to have these up."""
     with suppress(CatalogError):  # the running proxy has its own
         arguments.models = _meant(arguments.models, [catalog_of(here)])
+    if not set(arguments.models) & set(arguments.known) and set(arguments.models) <= _in_production(here):
+        return _of_hardware(here, arguments)  # of models that the proxy does not have
     for name in arguments.models:
         if name not in arguments.known:
             known = ", ".join(map(repr, arguments.known)) or "nothing: there is no catalog"
@@ -84,10 +85,18 @@ def _of_hardware(here: Layout, arguments: argparse.Namespace) -> int:
     candidates = [candidate_of(here, spec, catalog) for spec in _with_stand_ins(catalog, specs)]
     shown = {spec.name for spec in specs}
     told = plan_of(candidates, places, catalog.agents.agent_types, int(settings.device_reserve_bytes), shown)
-    answer = as_json(told)
-    for line in [json.dumps(answer, indent=2)] if arguments.json else hardware_lines(answer, explain=arguments.explain):
+    answer = {"catalog": in_words(here, catalog.folder), **as_json(told)}
+    lines = [f"catalog {answer['catalog']}", *hardware_lines(answer, explain=arguments.explain)]
+    for line in [json.dumps(answer, indent=2)] if arguments.json else lines:
         print(line)
     return EXIT_DONE if told.is_served else EXIT_FAILED
+
+
+def _in_production(here: Layout) -> set[str]:
+    """The models of the production catalog."""
+    with suppress(CatalogError):
+        return set(catalog_of(here, PRODUCTION).models)
+    return set()
 
 
 def _meant(names: list[str], catalogs: Sequence[Catalog]) -> list[str]:

@@ -11,7 +11,7 @@ from proxy import daemon
 from proxy.adapters import programs
 from proxy.settings import Layout, load_settings
 from proxy.status_text import fallback_lines
-from proxy.verbs.catalogs import catalog_of
+from proxy.verbs.catalogs import catalog_to_start
 from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
 
 
@@ -39,7 +39,7 @@ def logs(here: Layout, arguments: argparse.Namespace) -> int:
 
 def start(here: Layout, _: argparse.Namespace) -> int:
     """Start what does not run."""
-    asyncio.run(daemon.start(here, load_settings(here.root, os.environ), catalog_of(here), print))
+    asyncio.run(daemon.start(here, load_settings(here.root, os.environ), catalog_to_start(here), print))
     with daemon.client(here) as proxy:
         status = answer(proxy.get("/status"))
     print(f"the proxy is healthy: {status['proxy']['url']}")
@@ -59,7 +59,7 @@ def stop(here: Layout, _: argparse.Namespace) -> int:
 
 def restart(here: Layout, arguments: argparse.Namespace) -> int:
     """A wrong catalog must not stop what runs."""
-    catalog_of(here)
+    catalog_to_start(here)
     return stop(here, arguments) or start(here, arguments)
 
 
@@ -70,7 +70,7 @@ def install_vllm(here: Layout, _: argparse.Namespace) -> int:
 
 def render(here: Layout, _: argparse.Namespace) -> int:
     """As `make render`."""
-    for path in programs.write(here.programs, catalog_of(here).models.values()):
+    for path in programs.write(here.programs, catalog_to_start(here).models.values()):
         print(path.relative_to(here.root))
     schemas = here.root / "catalog"
     for name, text in rendering.schemas().items():

@@ -6,7 +6,7 @@ import yaml
 from catalog.yaml_file import CatalogError
 from proxy.daemon import DaemonError
 from proxy.settings import Layout
-from proxy.verbs.catalogs import PRODUCTION, catalog_folder, catalog_of, is_catalog_set, picked
+from proxy.verbs.catalogs import PRODUCTION, catalog_folder, catalog_of, catalog_to_start, is_catalog_set, picked
 
 
 def write(folder: Path, *names: str, port: int) -> None:
@@ -51,7 +51,10 @@ def test_a_model_of_the_production_catalog_is_found_whatever_the_settings_say(he
 
 
 def test_a_name_that_no_catalog_has_is_refused_with_the_nearest(here: Layout) -> None:
-    with pytest.raises(DaemonError, match=r"there is no model 'mixtra'\. Did you mean 'mixtral'\? Models: "):
+    with pytest.raises(
+        DaemonError,
+        match=r"there is no model 'mixtra'\. Did you mean 'mixtral'\? Models of catalog/demo and catalog/models: ",
+    ):
         picked(here, catalog_of(here), ["mixtra"])
 
 
@@ -59,3 +62,16 @@ def test_each_model_that_was_picked_is_known_by_its_own_catalogs_folder(here: La
     catalog = catalog_of(here)
     found = {spec.name: catalog_folder(here, catalog, spec) for spec in picked(here, catalog, ["mixtral", "both"])}
     assert found == {"mixtral": here.root / PRODUCTION, "both": catalog.folder}
+
+
+def test_where_no_catalog_is_named_that_of_the_running_proxy_is_meant_and_the_settings_come_before_it(
+    here: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `make run CATALOG=...`: one rule for all verbs but those that start the service."""
+    running = {"catalog": str(here.root / PRODUCTION)}
+    monkeypatch.setattr("proxy.daemon.running_proxy", lambda _here: running)
+    assert "mixtral" in catalog_of(here).models
+    assert "demo-chat" in catalog_to_start(here).models
+    write(here.root / "catalog/mine", "own", port=8301)
+    (here.root / "settings.yaml").write_text("catalog: catalog/mine\n")
+    assert set(catalog_of(here).models) == {"own"}

@@ -105,7 +105,7 @@ def test_a_good_catalog_passes_and_says_what_was_looked_at(house: House, capsys:
     assert lines(capsys) == [
         "note: vLLM 0.99 was asked",
         "note: of large files only the size was compared; --hashes reads all of them",
-        "checked 1 model: 0 faults",
+        "checked 1 model of catalog/demo: 0 faults",
     ]
 
 
@@ -130,7 +130,7 @@ def test_what_the_disk_and_vllm_both_tell_is_told_once(house: House, capsys: pyt
     house.model("long", max_model_len=4096, kv_cache_gib=2)
     house.answer(fault("long", "context", "User-specified max_model_len (4096) is greater"))
     assert house.check() == 1
-    assert lines(capsys)[-1] == "checked 1 model: 1 fault"
+    assert lines(capsys)[-1] == "checked 1 model of catalog/demo: 1 fault"
 
 
 def test_without_asking_vllm_it_says_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_with_hashes_it_does_not_say_that_only_sizes_were_compared(
 ) -> None:
     house.model("good")
     assert house.check("--hashes") == 0
-    assert lines(capsys) == ["note: vLLM 0.99 was asked", "checked 1 model: 0 faults"]
+    assert lines(capsys) == ["note: vLLM 0.99 was asked", "checked 1 model of catalog/demo: 0 faults"]
 
 
 def test_vllm_gets_the_command_line_that_the_gate_would_give_on_the_gpus_that_the_model_may_use(house: House) -> None:
@@ -245,7 +245,7 @@ def test_only_the_models_that_are_named_are_checked(house: House, capsys: pytest
     house.model("a")
     house.model("b", licence=None)
     assert house.check("a") == 0
-    assert lines(capsys)[-1] == "checked 1 model: 0 faults"
+    assert lines(capsys)[-1] == "checked 1 model of catalog/demo: 0 faults"
     assert house.check("c") == 2
     assert "there is no model 'c'" in capsys.readouterr().err
 
@@ -262,7 +262,7 @@ def test_every_file_that_is_broken_is_told_and_the_sound_models_are_checked(
         str(house.catalog / f"{name}.yaml") for name in ("bad", "worse")
     ]
     assert told[2].startswith("good: no licence is noted")
-    assert told[-1] == "checked 1 model: 3 faults"
+    assert told[-1] == "checked 1 model of catalog/demo: 3 faults"
     assert house.check("--quick", "--json", "bad") == 1
     answer = json.loads(capsys.readouterr().out)
     assert (len(answer["files"]), answer["models"], answer["faults"]) == (2, [], 2)
