@@ -18,6 +18,9 @@ from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 GGUF = ".gguf"
 CONFIG = "config.json"
 PLUGIN = "vllm_gguf_plugin*"
+_GPU_ONLY = (
+    "weights are a GGUF file, which vLLM's plugin computes on a GPU only: let it be converted (source: {file: ...})"
+)
 """What the plugin's installation leaves in site-packages."""
 
 
@@ -72,8 +75,18 @@ def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
         return None
     return (
         f"{spec.name}'s weights are a GGUF file, which vLLM serves with its plugin only: install it with "
-        f"{executable.parent / 'pip'} install vllm-gguf-plugin, or let the file be converted (source: {{file: ...}})"
+        f"{executable.parent / 'pip'} install vllm-gguf-plugin==0.0.5, or let the file be converted "
+        "(source: {file: ...})"
     )
+
+
+def gguf_obstacles(spec: ModelSpec, executable: Path, is_gpu: bool) -> list[str]:
+    """What keeps the vLLM of `executable` from serving `spec`'s GGUF file as it is, in words; none for a folder."""
+    if Path(spec.weights).suffix != GGUF:
+        return []
+    missing = missing_weights(spec)
+    told = [None if missing is None else missing.message, _without_plugin(spec, executable)]
+    return [*filter(None, told), *([] if is_gpu else [f"{spec.name}'s {_GPU_ONLY}"])]
 
 
 class Launcher:
@@ -102,8 +115,7 @@ class Launcher:
         is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
         if Path(spec.weights).suffix == GGUF and not is_gpu:
             # Its engine becomes ready, and ends at the first request: "Triton dequant kernels require CUDA tensors".
-            what = f"{spec.name}'s weights are a GGUF file, which vLLM's plugin computes on a GPU only"
-            raise EngineStartFailed(f"{what}: let it be converted (source: {{file: ...}})", lasts=Lasts.LASTING)
+            raise EngineStartFailed(f"{spec.name}'s {_GPU_ONLY}", lasts=Lasts.LASTING)
         seat = Seat(
             total_bytes=min(device.total_bytes for device in own) if is_gpu else None,
             awake_bytes=awake_bytes,

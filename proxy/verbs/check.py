@@ -26,6 +26,7 @@ from catalog.spec import ModelSpec
 from catalog.yaml_file import CatalogError
 from proxy.adapters import nvml
 from proxy.adapters.devices import open_devices
+from proxy.adapters.launcher import gguf_obstacles
 from proxy.core.devices import Device, DeviceError, DeviceKind
 from proxy.daemon import DaemonError
 from proxy.settings import Layout, load_settings
@@ -69,13 +70,18 @@ def check(here: Layout, arguments: argparse.Namespace) -> int:
     gpus = _gpus()
     facts: dict[str, Facts] = {}
     found: list[Finding] = []
+    unserved: set[str] = set()
+    ours = here.root / load_settings(here.root, os.environ).vllm
     for spec in specs:
         folder = catalog_folder(here, catalog, spec)
         facts[spec.name] = facts_of(spec, here.root, folder, with_hashes=arguments.hashes)
         found += findings(spec, facts[spec.name], _need(spec, here.root, folder, gpus))
+        if facts[spec.name].is_there and (why := gguf_obstacles(spec, _executable(spec, ours), bool(gpus))):
+            found += [Finding(spec.name, Aspect.FILES, one.removeprefix(f"{spec.name}'s ")) for one in why]
+            unserved.add(spec.name)  # what vLLM would say of such a file is no help
     asked: list[str] = []
     if not arguments.quick:
-        told, asked = _of_vllm(here, specs, facts, gpus)
+        told, asked = _of_vllm(ours, [spec for spec in specs if spec.name not in unserved], facts, gpus)
         known = {(one.model, one.aspect) for one in found}
         found += [one for one in told if (one.model, one.aspect) not in known]
     order = [spec.name for spec in specs]
@@ -106,14 +112,17 @@ def _need(spec: ModelSpec, root: Path, catalog: Path, gpus: list[Gpu]) -> Need |
     return Need(all_bytes, told.kv_one_request_bytes, told.weights_bytes)
 
 
+def _executable(spec: ModelSpec, ours: Path) -> Path:
+    return Path(spec.vllm) if spec.vllm else ours
+
+
 def _of_vllm(
-    here: Layout, specs: list[ModelSpec], facts: dict[str, Facts], gpus: list[Gpu]
+    ours: Path, specs: list[ModelSpec], facts: dict[str, Facts], gpus: list[Gpu]
 ) -> tuple[list[Finding], list[str]]:
     """What vLLM finds, and which was asked; each environment that has one is asked once. Raises: DaemonError."""
-    ours = here.root / load_settings(here.root, os.environ).vllm
     found, asked, cases = list[Finding](), list[str](), dict[Path, list[Case]]()
     for spec in specs:
-        executable = Path(spec.vllm) if spec.vllm else ours
+        executable = _executable(spec, ours)
         try:
             case = _case(spec, facts[spec.name], str(executable), gpus)
         except ValueError as error:
@@ -144,7 +153,8 @@ def _case(spec: ModelSpec, facts: Facts, executable: str, gpus: list[Gpu]) -> Ca
         model=spec.name,
         argv=launch(spec, executable, seat).argv[1:],
         env=spec.env,
-        config=None if facts.config is None else dict(facts.config),
+        # Of a GGUF file the plugin reads another: the one beside it.
+        config=None if facts.config is None or spec.weights.endswith(".gguf") else dict(facts.config),
         embedder=spec.embedder,
         capability=min(known, default=None),
     )

@@ -127,7 +127,7 @@ def test_without_the_plugin_or_without_a_gpu_a_gguf_file_is_refused_with_the_rem
         prepare(Path(), gguf, ON_HOST)
     assert caught.value.lasts is Lasts.LASTING
     (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_gguf_plugin").rmdir()
-    with pytest.raises(EngineStartFailed, match=r"bin/pip install vllm-gguf-plugin, or let the file be converted"):
+    with pytest.raises(EngineStartFailed, match=r"bin/pip install vllm-gguf-plugin==0\.0\.5, or let the file"):
         prepare(Path(), gguf, ON_GPU)
 
 

@@ -14,6 +14,7 @@ from proxy.adapters import nvml
 from proxy.cli import command_line
 from proxy.daemon import DaemonError
 from proxy.settings import Layout
+from tests.catalog.estimate.test_gguf import FACTS, TENSORS, write_gguf
 from tests.installation import CHECKOUT
 
 GIB = 2**30
@@ -299,3 +300,23 @@ def test_this_projects_catalogs_pass_with_the_vllm_that_is_installed(folder: str
     faults = [one["what"] for model in told["models"] for one in model["findings"] if one["is_fault"]]
     assert faults == []
     assert done.returncode == 0
+
+
+def test_what_keeps_a_gguf_file_from_being_served_is_told_and_vllm_is_not_asked_about_it(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = house.here.root / "var" / "models" / "m.gguf"
+    file.parent.mkdir(parents=True)
+    write_gguf(file, FACTS, TENSORS)
+    house.model("m", is_there=False, weights="var/models/m.gguf", source=None)
+    (house.vllm.parent / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    assert house.check() == 1
+    told = [line for line in lines(capsys) if "GGUF" in line]
+    assert [line.split(": ")[1].split(",")[0].split(" with")[0] for line in told] == [
+        "GGUF file has no configuration beside it",
+        "weights are a GGUF file",
+        "weights are a GGUF file",
+    ]
+    assert "vllm-gguf-plugin==0.0.5" in told[1]
+    assert "on a GPU only" in told[2]
+    assert not (house.vllm / "asked.json").exists()
