@@ -172,7 +172,7 @@ def _check_routes(path: Path, agents: Agents, models: dict[str, ModelSpec]) -> N
 
 
 def _check_together(models: dict[str, tuple[Path, ModelSpec]], agents: Agents) -> None:
-    """Raises: CatalogError for two models that claim the same port, or the same name in a request."""
+    """Raises: CatalogError for two models that claim the same port, name in a request, or folder."""
     ports: dict[int, str] = {}
     names = {name: f"the model {name}" for name in models}
     names |= {name: f"the agent type {name}" for name in agents.agent_types}
@@ -187,6 +187,26 @@ def _check_together(models: dict[str, tuple[Path, ModelSpec]], agents: Agents) -
             if alias in names:
                 raise wrong_at(path, ["aliases"], f"'{alias}' is already {names[alias]}")
             names[alias] = f"an alias of {spec.name}"
+    _check_folders(models)
+
+
+def _check_folders(models: dict[str, tuple[Path, ModelSpec]]) -> None:
+    """Raises: CatalogError for two sources that would come to one folder."""
+    comes_to: dict[str, ModelSpec] = {}
+    for path, spec in models.values():
+        if spec.source is None:
+            continue
+        folder = str(Path(spec.weights).parent) if spec.weights.endswith(".gguf") else spec.weights
+        other = comes_to.setdefault(folder, spec)
+        if _what_comes(other) != _what_comes(spec):
+            what = f"{folder} is where {other.name} comes to, from another source: give it a folder of its own"
+            raise wrong_at(path, ["weights"], what)
+
+
+def _what_comes(spec: ModelSpec) -> tuple[object, ...]:
+    """What is downloaded for `spec`, but for when and how much."""
+    source = spec.source
+    return (spec.weights, source and msgspec.structs.replace(source, priority=1, size_bytes=None))
 
 
 def _with_absolute_paths(spec: ModelSpec, root: Path) -> ModelSpec:

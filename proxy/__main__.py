@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -54,10 +55,10 @@ def main() -> int:
     here = layout()
     try:
         settings = load_settings(here.root, os.environ)
-        catalog, problem = KeptCatalog(here.kept_catalog, here.root).load(here.root / settings.catalog)
+        kept = KeptCatalog(here.kept_catalog, here.root)
+        catalog, problem = kept.load(here.root / settings.catalog, partial(check_port, settings))
         if problem is not None:
             log.warning("%s; until that is mended and reloaded, the last catalog that was sound is served", problem)
-        check_port(settings, catalog)
         lock = _lock(here.lock)
         asyncio.run(_serve(here, settings, catalog, problem))
     except SupervisordGone:

@@ -8,8 +8,9 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from catalog.render import Launch, Preparation
 from catalog.spec import ModelSpec
@@ -104,10 +105,12 @@ class Fleet:
 
         Raises: RotaError if the engine cannot be had.
         """
+        if self._scheduler.is_absent(model):  # nobody makes room for what has no weights
+            missing = await asyncio.to_thread(self._launching.why_not, model)
+            if missing is not None:
+                raise missing
         if self._is_closing:
             raise self._going_away()
-        if self._scheduler.is_absent(model) and (missing := self._launching.why_not(model)) is not None:
-            raise missing
         ticket = next(self._ticket_numbers)
         granted = self._commands.expect_answer(ticket)
         try:
@@ -182,6 +185,10 @@ class Fleet:
         """Whether there is such an engine; also one that the catalog has not any more, while it serves to the end."""
         return model in self._scheduler.states()
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside all else; a bug in it ends the fleet."""
+        self._tasks.run(work)
+
     def look_now(self) -> None:
         """Something looks wrong with an engine: ask supervisord now, not at the next tick."""
         self._look_now.set()
@@ -225,7 +232,9 @@ class Fleet:
         """Take over the engines that run already; to be called once, before the gate opens."""
         for event in self._keeper.remembered():
             self.feed(event)
-        for found in await self._lifecycle.adopt():
+        adopted = await self._lifecycle.adopt()
+        await self._look_at_memory()  # what they hold must be known before one of them is ended
+        for found in adopted:
             self.feed(found)
             if found.sleep_level is None and not found.is_outdated:
                 self._commands.await_ready(found.model)

@@ -5,6 +5,7 @@ Rule: the copy is used only where the folder itself cannot be loaded, only for t
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -31,30 +32,38 @@ class KeptCatalog:
 
     def keep(self, catalog: Catalog) -> None:
         """Keep `catalog`, which has just been loaded. A disk that is full costs the copy, not the service."""
-        new = self._place.with_suffix(".new")
+        new, old = self._place.with_suffix(".new"), self._place.with_suffix(".old")
         try:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir(parents=True)
             for path in catalog.folder.glob("*.yaml"):
                 shutil.copyfile(path, new / path.name)
             (new / _FOLDER_FILE).write_text(str(catalog.folder.resolve()))
-            load(new, self._root)  # nobody has edited it since
-            shutil.rmtree(self._place, ignore_errors=True)
+            load(new, self._root)  # it may be edited at this moment: what is kept must be sound
+            if self._place.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                self._place.rename(old)
             new.rename(self._place)
+            shutil.rmtree(old, ignore_errors=True)
         except (OSError, CatalogError) as error:
             log.warning("no copy of the catalog was kept: %s", error)
 
-    def load(self, folder: Path) -> tuple[Catalog, str | None]:
-        """The catalog in `folder`; where that cannot be loaded its kept copy, and what is wrong with the folder.
+    def load(self, folder: Path, check: Callable[[Catalog], None]) -> tuple[Catalog, str | None]:
+        """The catalog in `folder`; where that cannot be served its kept copy, and what is wrong with the folder.
+
+        `check` raises CatalogError for what is sound by itself and cannot be served here.
 
         Raises: CatalogError where there is no copy of it either.
         """
         try:
-            return load(folder, self._root), None
+            catalog = load(folder, self._root)
+            check(catalog)
+            return catalog, None
         except CatalogError as error:
             try:
                 of = (self._place / _FOLDER_FILE).read_text()
                 kept = load(self._place, self._root)
+                check(kept)
             except (OSError, CatalogError):
                 raise error from None
             if of != str(folder.resolve()):

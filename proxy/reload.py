@@ -54,7 +54,6 @@ class Reloader:
         self._kept = kept
         self.problem = problem
         """What is wrong with the catalog's folder, where its kept copy is served; for all to see."""
-        self._asked: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Reloader of {self._router.catalog.folder}>"
@@ -94,7 +93,7 @@ class Reloader:
 
     def reload_soon(self) -> None:
         """As SIGHUP asks for it: nobody waits for the answer, so that the log has it."""
-        self._asked = asyncio.ensure_future(self._reload_and_say())
+        self._parts.fleet.spawn(self._reload_and_say())
 
     async def _reload_and_say(self) -> None:
         try:
@@ -141,9 +140,6 @@ class Reloader:
             (live.put if is_same else live.put_next)(entry)
             costs = self._parts.keeper.costs_of(entry.key)
             fleet.feed(messages.ModelSet(model, needs, costs, is_same))
-        for model in (*found.added, *_names(found.changed)):
-            if entries[model].needs(entries[model].declared, new.agents).terms.is_preload:
-                fleet.feed(messages.PreloadAsked(model))
 
     # --- in words -----------------------------------------------------------------------------------------------------
 

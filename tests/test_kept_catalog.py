@@ -4,10 +4,15 @@ import pytest
 import yaml
 
 from catalog.load import load
+from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy.kept_catalog import KeptCatalog
 
 MODEL = {"name": "a", "weights": "w", "port": 8101, "memory_gib": 2, "kv_cache_gib": 1, "max_model_len": 9}
+
+
+def fine(_catalog: Catalog) -> None:
+    """Nothing is wrong with it."""
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def kept(tmp_path: Path) -> KeptCatalog:
 
 
 def test_a_sound_folder_is_loaded_itself(folder: Path, kept: KeptCatalog) -> None:
-    catalog, problem = kept.load(folder)
+    catalog, problem = kept.load(folder, fine)
     assert (list(catalog.models), problem) == (["a"], None)
 
 
@@ -35,7 +40,7 @@ def test_a_broken_folder_is_served_by_its_copy_and_what_is_wrong_is_told(
 ) -> None:
     kept.keep(load(folder, tmp_path))
     (folder / "a.yaml").write_text("name: a\nport: none\n")
-    catalog, problem = kept.load(folder)
+    catalog, problem = kept.load(folder, fine)
     assert (catalog.models["a"].weights, catalog.folder) == (str(tmp_path / "w"), folder)
     assert problem is not None
     assert "a.yaml:2: port: " in problem
@@ -46,7 +51,7 @@ def test_the_last_one_that_counted_is_the_one_that_is_kept(tmp_path: Path, folde
     (folder / "a.yaml").write_text(yaml.safe_dump({**MODEL, "port": 8102}))
     kept.keep(load(folder, tmp_path))
     (folder / "agents.yaml").unlink()
-    assert kept.load(folder)[0].models["a"].port == 8102
+    assert kept.load(folder, fine)[0].models["a"].port == 8102
 
 
 def test_without_a_copy_or_with_that_of_another_folder_it_is_an_error(
@@ -54,10 +59,10 @@ def test_without_a_copy_or_with_that_of_another_folder_it_is_an_error(
 ) -> None:
     other = tmp_path / "other"
     with pytest.raises(CatalogError, match="there is no such folder"):
-        kept.load(other)
+        kept.load(other, fine)
     kept.keep(load(folder, tmp_path))
     with pytest.raises(CatalogError, match="there is no such folder"):
-        kept.load(other)
+        kept.load(other, fine)
 
 
 def test_what_cannot_be_kept_costs_the_copy_only(
@@ -67,3 +72,17 @@ def test_what_cannot_be_kept_costs_the_copy_only(
     (tmp_path / "state").write_text("a file in its place")
     kept.keep(catalog)
     assert "no copy of the catalog was kept" in caplog.text
+
+
+def test_a_folder_that_cannot_be_served_here_is_as_good_as_broken(
+    tmp_path: Path, folder: Path, kept: KeptCatalog
+) -> None:
+    kept.keep(load(folder, tmp_path))
+    (folder / "a.yaml").write_text(yaml.safe_dump({**MODEL, "port": 8000}))
+
+    def check(catalog: Catalog) -> None:
+        if catalog.models["a"].port == 8000:
+            raise CatalogError(folder / "a.yaml", 3, "port", "is the proxy's own")
+
+    catalog, problem = kept.load(folder, check)
+    assert (catalog.models["a"].port, problem is not None) == (8101, True)

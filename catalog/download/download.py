@@ -21,6 +21,7 @@ from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome, what_is_there
 from catalog.download.place import (
     amount,
+    disk_of,
     folder_of,
     free_bytes,
     is_there,
@@ -33,7 +34,7 @@ from catalog.download.progress import Progress, duration
 from catalog.download.repair import Damage, damage_of, why_not_repaired
 from catalog.download.room import Room, verdict
 from catalog.download.snapshot import Seen, keep_small_files, look
-from catalog.download.staging import Staging
+from catalog.download.staging import DONE_FILE, Staging
 from catalog.download.stop import Stop, Watch, in_threads
 from catalog.spec import ModelSpec, Source
 
@@ -140,6 +141,8 @@ class Downloads:
         except FetchError as error:
             self._looked[spec.name] = error
             return []
+        except OSError:
+            return []
         finally:
             self._progress.end(spec.name)
 
@@ -151,7 +154,9 @@ class Downloads:
         if looked is None:
             self._progress.doing(spec.name, "reading what there is")
             looked = look(spec, source, self._origin)
-            keep_small_files(looked, self._origin, self._root / "var" / "state" / "checkpoints" / spec.name)
+            small_files = self._root / "var" / "state" / "checkpoints" / spec.name
+            with lock(lock_of(small_files), partial(self._say, spec.name), self._stop.wait):
+                keep_small_files(looked, self._origin, small_files)
         return looked
 
     def _say(self, model: str, text: str) -> None:
@@ -163,7 +168,8 @@ class Downloads:
             target = folder_of(spec)
             damage = None if spec.source is None else self._damage(spec, with_hashes=wish.repair)
             if damage is None and is_there(spec):
-                self._clear_away(spec)
+                if not wish.dry_run:
+                    self._clear_away(spec)
                 return what_is_there(spec)
             if spec.source is None:
                 what = f"the catalog names no source for {spec.weights}: put the model there yourself"
@@ -182,6 +188,8 @@ class Downloads:
             self._stop.wait(0)  # a program that was ended is no failure
             text = str(error).removeprefix(f"{spec.name}: ")
             return Outcome(spec.name, Came.FAILED, text)
+        except OSError as error:  # a folder of somebody else's, a full disk: it is this model's trouble only
+            return Outcome(spec.name, Came.FAILED, f"{error.strerror or error}: {error.filename or folder_of(spec)}")
         finally:
             self._progress.end(spec.name)
 
@@ -194,9 +202,10 @@ class Downloads:
     def _clear_away(self, spec: ModelSpec) -> None:
         """Remove what a download has left that was killed when the model was in its place already. Raises: Stopped."""
         target = folder_of(spec)
-        if staging_of(target).exists():
+        if (staging_of(target) / DONE_FILE).exists():
             with lock(lock_of(target), partial(self._say, spec.name), self._stop.wait):
-                shutil.rmtree(staging_of(target), ignore_errors=True)
+                if (staging_of(target) / DONE_FILE).exists():  # not another download's by now
+                    shutil.rmtree(staging_of(target), ignore_errors=True)
 
     def _from_repository(self, spec: ModelSpec, source: Source, wish: _Wish, damage: Damage | None) -> Outcome:
         """The small files, what they tell, then the weights. Raises: FetchError, Stopped."""
@@ -224,7 +233,9 @@ class Downloads:
             if damage is not None:
                 staging = Staging(spec, seen, self._origin, damage.stays)
             with self._room:  # two that begin at once must not both count on the same room
-                promised = sum(other.room_bytes() for other in self._promised.values())
+                here = disk_of(staging.target)
+                on_it = [other for other in self._promised.values() if disk_of(other.target) == here]
+                promised = sum(other.room_bytes() for other in on_it)
                 staging.check_room(promised)
                 self._promised[name] = staging
             try:

@@ -97,9 +97,14 @@ def fault_of(path: Path, record: FileRecord, *, with_hash: bool = True) -> str |
         return f"{record.path} is missing"
     if size != record.size_bytes:
         return f"{record.path} has {size} bytes and should have {record.size_bytes}"
-    if with_hash and record.hash is not None and hash_of(path, record.hash.partition(":")[0]) != record.hash:
-        return f"{record.path} has another content than was downloaded (its {record.hash.partition(':')[0]} differs)"
-    return None
+    if not with_hash or record.hash is None:
+        return None
+    kind = record.hash.partition(":")[0]
+    try:
+        is_it = hash_of(path, kind) == record.hash
+    except OSError as error:
+        return f"{record.path} cannot be read: {error.strerror or error}"
+    return None if is_it else f"{record.path} has another content than was downloaded (its {kind} differs)"
 
 
 def faults_of(folder: Path, *, with_hashes: bool = True) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from catalog.download.manifest import faults_of, read_manifest
+from catalog.download.manifest import read_manifest
 from catalog.download.place import folder_of
 from catalog.spec import ModelSpec
 
@@ -32,14 +32,11 @@ class Outcome:
 
 
 def what_is_there(spec: ModelSpec) -> Outcome:
-    """What is there, and whether it is what the catalog says. Only sizes are looked at: `check` reads all of it."""
+    """What is there, undamaged, and whether it is what the catalog says."""
     folder = folder_of(spec)
     manifest = read_manifest(folder)
     if manifest is None or spec.source is None:
         return Outcome(spec.name, Came.THERE, str(folder))
-    if faults := faults_of(folder, with_hashes=False):
-        what = f"{folder} is not complete: {'; '.join(faults)}: move it away, then download it again"
-        return Outcome(spec.name, Came.FAILED, what)
     is_of = f"{manifest.source} at {(manifest.commit or manifest.downloaded_at)[:8]}"
     asked = (spec.source.repo, spec.source.revision)
     if spec.source.repo is not None and asked != (manifest.source, manifest.revision) and asked[1] != manifest.commit:

@@ -43,6 +43,11 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
 
 
+def disk_of(target: Path) -> int:
+    """Which file system `target` is on, or will be; equal numbers are one."""
+    return next(folder for folder in (target, *target.parents) if folder.exists()).stat().st_dev
+
+
 def amount(count: float) -> str:
     """Bytes, as people read them."""
     return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.download.place import amount, free_bytes
+from catalog.download.place import amount, disk_of, free_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ def verdict(rooms: Iterable[Room], at_once: int = 1) -> Verdict:
     """Whether the disks have room for all of `rooms`, so many `at_once`."""
     by_disk: dict[int, list[Room]] = defaultdict(list)
     for room in rooms:
-        there = next(folder for folder in (room.target, *room.target.parents) if folder.exists())
-        by_disk[there.stat().st_dev].append(room)
+        by_disk[disk_of(room.target)].append(room)
     told, fits = [], True
     for its in by_disk.values():
         passing = sorted((room.passing_bytes for room in its), reverse=True)[:at_once]

@@ -16,6 +16,7 @@ import os
 import shutil
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,9 @@ from catalog.download.room import Room
 from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted, config_of
 from catalog.spec import ModelSpec
 
+DONE_FILE = "done"
+"""Its model is in place: what is left of this folder is nobody's any more."""
+_REPLACED = "replaced"
 _OWN_FILE = "own.json"
 _CONVERTING = threading.Lock()
 """One conversion at a time: each takes as much memory as a shard has bytes."""
@@ -90,8 +94,9 @@ class Staging:
             part = self._part(wanted)
             if wanted in kept or wanted.record in self._sound:
                 done += wanted.record.size_bytes
-            elif part.is_file():
-                done += part.stat().st_size
+            else:
+                with suppress(OSError):  # another thread's may just be renamed
+                    done += part.stat().st_size
         return done
 
     def room_bytes(self) -> int:
@@ -150,6 +155,8 @@ class Staging:
         Raises: FetchError; what `watch` raises. What is there stays.
         """
         try:
+            if (self._folder / _REPLACED).is_dir() and not self.target.exists():
+                (self._folder / _REPLACED).rename(self.target)  # killed between the two renames of an exchange
             self._prepare()
             for wanted in self.snapshot.files:
                 if not (self._files / wanted.record.path).is_file():
@@ -262,7 +269,8 @@ class Staging:
             origin=origin,
         )
         write_manifest(ready, manifest)
-        put_in_place(ready, self.target, self._folder / "replaced")
+        put_in_place(ready, self.target, self._folder / _REPLACED)
+        (self._folder / DONE_FILE).touch()
         shutil.rmtree(self._folder)
         return manifest
 

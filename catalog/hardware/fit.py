@@ -83,7 +83,8 @@ def fit(candidate: Candidate, places: Sequence[Place], reserve_bytes: int) -> Fi
         notes.append(f"its file declares {gib(spec.memory_bytes)}, and the estimate is {gib(taken_bytes)}: {rough}")
     best = sorted(wanted, key=lambda place: -place.capacity_bytes)[: spec.device_count]
     room = min(place.capacity_bytes for place in best)
-    on = tuple(place.name for place in wanted if place.capacity_bytes >= reserved_bytes)
+    peak_bytes = told.startup_peak_bytes if told is not None and is_gpu else 0
+    on = tuple(place.name for place in wanted if place.capacity_bytes >= max(reserved_bytes, peak_bytes))
     reason = reason_of(candidate, asked, best, reserved_bytes, lack)
     per_token = 0 if told is None or not is_gpu else told.kv_bytes_per_token
     counted = told if told is not None and told.has_kv else None

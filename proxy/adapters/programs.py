@@ -76,9 +76,15 @@ class Programs:
                     if not tries_left:
                         log.warning("%s: supervisord keeps its program: %s", model, error)
                 else:
-                    _path(self._folder, model).unlink(missing_ok=True)
+                    self._unlink(model)
                     return
             await asyncio.sleep(RETRY_S)
+
+    def _unlink(self, model: str) -> None:
+        try:
+            _path(self._folder, model).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s: its program file stays: %s", model, error)
 
     async def remove_strangers(self) -> None:
         """Have supervisord forget what the catalog has not any more; to be called when left-over engines have ended."""

@@ -41,6 +41,12 @@ def arrived(board: Board, event: messages.RequestArrived, now: float) -> None:
     board.is_stale = is_first or is_by_hand
 
 
+def preload_asked(board: Board, engine: Engine) -> None:
+    """It is to be there before anybody asks, unless a person stopped it or it fits nowhere."""
+    if engine.model not in board.stopped_by and too_large(board, engine) is None:
+        board.load_ahead(engine)
+
+
 def ended(board: Board, ticket: int, now: float) -> None:
     """Forget a ticket wherever it stands. One that was granted while its client left is a lease like any other."""
     if (engine := board.holder_of.pop(ticket, None)) is None:

@@ -70,7 +70,7 @@ def _waits_for(board: Board, engine: Engine) -> str | None:
             devices = ", ".join(board.ledger.devices[one].name for one in covered.devices)
             return f"{wanted}; it is next on {devices}, where one engine at a time starts, sleeps or stops"
     residents = [one.model for one in board.holders() if one.needs.terms.min_residence_s and one is not engine]
-    if engine.model in board.outdated:
+    if engine.model in board.outdated and engine.model in board.wanted:
         return "it runs by an entry that the catalog has not any more: it goes first"
     if engine.model in board.wanted and (engine.state in ABSENT or engine.state is EngineState.ASLEEP):
         if residents:

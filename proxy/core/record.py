@@ -10,7 +10,6 @@ from proxy.core import arrivals, at_gate, by_hand, errors, messages, renew, stop
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
-from proxy.core.fits import too_large
 from proxy.core.messages import Event
 from proxy.core.roster import Crash, Engine
 from proxy.core.states import RUNS, EngineState
@@ -31,7 +30,7 @@ def record(board: Board, event: Event, now: float) -> None:
         case messages.SleepAsked(model, level, who):
             by_hand.sleep_asked(board, board.engines[model], level, who, now)
         case messages.PreloadAsked(model):
-            _preload_asked(board, board.engines[model])
+            arrivals.preload_asked(board, board.engines[model])
         case messages.GateAsked(model):
             at_gate.asked(board, board.engines[model], now)
         case messages.GateReached(model):
@@ -89,11 +88,6 @@ def _of_nobody(board: Board, event: Event) -> None:
             board.commands.append(messages.CloseGate(model, renew.no_such_model(model)))
         case _:
             pass
-
-
-def _preload_asked(board: Board, engine: Engine) -> None:
-    if engine.model not in board.stopped_by and too_large(board, engine) is None:
-        board.load_ahead(engine)
 
 
 def _ready(board: Board, engine: Engine, now: float) -> None:

@@ -5,7 +5,7 @@ process is gone: it drains, whoever waits goes on waiting, and the next start is
 serves those who came before, and then leaves for good.
 """
 
-from proxy.core import errors, messages
+from proxy.core import arrivals, errors, messages
 from proxy.core.board import Board
 from proxy.core.fits import too_large
 from proxy.core.offers import Plan, Rung
@@ -19,14 +19,16 @@ _GONE = "the catalog does not have it any more"
 def model_set(board: Board, event: messages.ModelSet, now: float) -> None:
     """The catalog has `model` so from now on."""
     if (engine := board.engines.get(event.model)) is None:
-        board.engines[event.model] = Engine(event.model, event.needs, since=now, costs=event.costs)
+        engine = board.engines[event.model] = Engine(event.model, event.needs, since=now, costs=event.costs)
         board.gone.discard(event.model)
+        _preload(board, engine, was_preload=False)
         return
     if engine.is_removed or engine.successor is not None:
-        _take_back(engine)
+        _take_back(board, engine)
     if event.is_same_launch:
         board.outdated.pop(event.model, None)
-        engine.needs = event.needs
+        was_preload, engine.needs = engine.needs.terms.is_preload, event.needs
+        _preload(board, engine, was_preload=was_preload)
     else:
         engine.successor = Successor(event.needs, event.costs)
         board.outdated[event.model] = engine
@@ -35,7 +37,7 @@ def model_set(board: Board, event: messages.ModelSet, now: float) -> None:
 def model_removed(board: Board, model: str) -> None:
     """The catalog does not have it any more."""
     engine = board.engines[model]
-    _take_back(engine)
+    _take_back(board, engine)
     engine.is_removed = True
     board.load_no_more(engine)
     board.outdated[model] = engine
@@ -88,8 +90,15 @@ def _succeed(board: Board, engine: Engine, now: float) -> None:
     if engine.state is EngineState.FAILED:
         board.move(engine, EngineState.STOPPED, now, _CHANGED)
     board.commands.append(messages.UseEntry(engine.model))
+    _preload(board, engine, was_preload=False)
     if (error := too_large(board, engine)) is not None:
         board.send_away(engine, error, now)
+
+
+def _preload(board: Board, engine: Engine, *, was_preload: bool) -> None:
+    """What is to be there before anybody asks is so by its new entry, too."""
+    if engine.needs.terms.is_preload and not was_preload:
+        arrivals.preload_asked(board, engine)
 
 
 def _forget(board: Board, engine: Engine) -> None:
@@ -104,9 +113,9 @@ def _forget(board: Board, engine: Engine) -> None:
     board.commands.append(messages.ForgetModel(model))
 
 
-def _take_back(engine: Engine) -> None:
+def _take_back(board: Board, engine: Engine) -> None:
     """What was decided because of an entry that counts no more."""
-    if engine.is_asked and engine.why in (_CHANGED, _GONE):
+    if engine.is_asked and engine.why in (_CHANGED, _GONE) and engine.model not in board.stopped_by:
         engine.is_asked, engine.rung = False, None
     engine.is_removed, engine.successor = False, None
 

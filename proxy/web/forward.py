@@ -180,7 +180,10 @@ async def _read(request: web.Request) -> bytes:
 def _check_type(request: web.Request) -> None:
     """Refuse what vLLM would refuse after a swap of engines. Raises: InvalidRequest."""
     if request.content_type != JSON:
-        what = f"the body is {request.content_type}, by its Content-Type: send JSON, with Content-Type: {JSON}"
+        said = "the request has no Content-Type"
+        if "Content-Type" in request.headers:
+            said = f"the body is {request.content_type}, by its Content-Type"
+        what = f"{said}: send JSON, with Content-Type: {JSON}"
         raise InvalidRequest(what)
 
 

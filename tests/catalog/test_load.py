@@ -288,3 +288,14 @@ def test_a_route_to_a_model_that_is_only_broken_is_no_second_error(folder: Folde
 def test_where_there_is_no_catalog_there_is_nothing_to_survey(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="there is no such folder"):
         survey(tmp_path / "no", tmp_path)
+
+
+def test_two_sources_do_not_come_to_one_folder_and_one_source_may(folder: Folder) -> None:
+    folder.write("a.yaml", MODEL.format(name="a", port=8101) + "source: {repo: o/n, priority: 1}\n")
+    same = MODEL.format(name="b", port=8102).replace("var/models/b", "var/models/a")
+    folder.write("b.yaml", same + "source: {repo: o/n, priority: 2}\n")
+    assert len(load(folder.path, folder.root).models) == 2
+    folder.write("b.yaml", same + "source: {repo: o/other}\n")
+    assert folder.error() == (
+        "b.yaml:2: weights: var/models/a is where a comes to, from another source: give it a folder of its own"
+    )

@@ -27,7 +27,9 @@ from proxy.core.messages import (
     RequestEnded,
     SleepAsked,
     StartEngine,
+    StopAsked,
     StopEngine,
+    Tick,
     UseEntry,
 )
 from proxy.core.roster import EngineNeeds
@@ -235,3 +237,25 @@ def test_a_model_whose_failed_entry_has_changed_is_no_failure_any_more() -> None
     assert world.feed(set_to("a", 20)) == [UseEntry("a")]
     [view] = world.scheduler.view(world.now)
     assert (view.state, view.failure, view.is_cooling) == (EngineState.STOPPED, None, False)
+
+
+def test_what_is_to_be_loaded_ahead_is_so_by_its_new_entry_too(world: Served) -> None:
+    preload = replace(sized(5), terms=Terms(is_preload=True))
+    assert world.feed(ModelSet("c", preload, Costs(), is_same_launch=False)) == [StartEngine("c")]
+    changed = replace(sized(20), terms=Terms(is_preload=True))
+    world.feed(ModelSet("a", changed, Costs(), is_same_launch=False), RequestEnded(1), GateAsked("c"), EngineReady("c"))
+    world.feed(Tick())
+    assert world.state("a") is EngineState.STOPPING
+    assert world.feed(EngineStopped("a")) == [UseEntry("a"), StartEngine("a")], "nobody asks for it"
+
+
+def test_a_model_that_an_agent_type_has_loaded_ahead_from_now_on_is_started(world: Served) -> None:
+    world.feed(RequestEnded(1), StopAsked("a", "by root"), EngineStopped("a"))
+    ahead = replace(sized(30), terms=Terms(is_preload=True))
+    assert world.feed(ModelSet("b", ahead, Costs(), is_same_launch=True)) == [StartEngine("b")]
+    assert world.feed(ModelSet("a", ahead, Costs(), is_same_launch=True)) == [], "a person stopped it"
+
+
+def test_a_change_that_is_taken_back_does_not_undo_a_stop_by_hand(world: Served) -> None:
+    world.feed(set_to("a", 20), StopAsked("a", "by root"), set_to("a", 30, same=True))
+    assert world.feed(RequestEnded(1)) == [StopEngine("a")]

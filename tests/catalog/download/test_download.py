@@ -18,6 +18,7 @@ from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.place import lock, lock_of
 from catalog.download.progress import Progress
+from catalog.download.staging import DONE_FILE
 from catalog.download.stop import Stop
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import WANTED, client, files_below, model, quiet, repository
@@ -152,14 +153,27 @@ def test_the_second_of_two_waits_says_so_and_finds_the_model_there(stage: Stage)
     assert stage.hub.sent_bytes("o/m/tokenizer.json") == 0
 
 
-def test_what_was_left_beside_a_model_that_is_in_its_place_goes(stage: Stage) -> None:
+def test_what_was_left_beside_a_model_goes_only_where_that_download_was_done(stage: Stage) -> None:
     spec = stage.model("a")
     stage.downloads().run([spec])
     left = Path(spec.weights).with_name("a.download")
     left.mkdir()
     (left / "pytorch_model.bin").write_text("it was converted")
     assert came(stage.downloads().run([spec])) == [("a", Came.THERE)]
+    assert left.exists(), "it may be a repair that was interrupted, and goes on the next time"
+    (left / DONE_FILE).touch()
+    assert came(stage.downloads().run([spec], dry_run=True)) == [("a", Came.THERE)]
+    assert left.exists(), "a dry run removes nothing"
+    assert came(stage.downloads().run([spec])) == [("a", Came.THERE)]
     assert not left.exists()
+
+
+def test_a_disk_that_refuses_is_the_trouble_of_one_model_only(stage: Stage) -> None:
+    spoilt, sound = stage.model("a"), stage.model("b", "o/n")
+    Path(spoilt.weights).parent.mkdir(parents=True, exist_ok=True)
+    Path(spoilt.weights).with_name(".a.lock").mkdir()  # where the lock's file belongs
+    told = dict(came(stage.downloads().run([spoilt, sound])))
+    assert told == {"a": Came.FAILED, "b": Came.READY}
 
 
 def test_packages_and_files_come_through_the_same_door(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,15 +32,6 @@ def test_what_the_user_brought_is_there(tmp_path: Path) -> None:
     assert what_is_there(spec) == Outcome("m", Came.THERE, str(folder_of(spec)))
 
 
-def test_what_has_lost_a_file_is_no_model_and_what_to_do_is_said(tmp_path: Path) -> None:
-    spec = model(tmp_path)
-    folder = there(tmp_path, spec)
-    (folder / "config.json").write_text("")
-    outcome = what_is_there(spec)
-    assert outcome.came is Came.FAILED
-    assert outcome.text.startswith(f"{folder} is not complete: config.json has 0 bytes and should have 2: move it away")
-
-
 def test_what_is_of_another_revision_than_the_catalog_names_stays_and_is_said(tmp_path: Path) -> None:
     spec = model(tmp_path, source=Source(repo="o/m", revision="v2"))
     there(tmp_path, spec)
