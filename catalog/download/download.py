@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from catalog.download.fetch import FetchError, check_file, from_file, from_package
+from catalog.download.finishing import DONE_FILE
 from catalog.download.hub import Hub, Origin
 from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome, what_is_there
@@ -34,7 +35,7 @@ from catalog.download.progress import Progress, duration
 from catalog.download.repair import Damage, damage_of, why_not_repaired
 from catalog.download.room import Room, verdict
 from catalog.download.snapshot import Seen, keep_small_files, look
-from catalog.download.staging import DONE_FILE, Staging
+from catalog.download.staging import Staging
 from catalog.download.stop import Stop, Watch, in_threads
 from catalog.spec import ModelSpec, Source
 

@@ -14,52 +14,31 @@ At the end `files`, or `converted`, gets its manifest and is renamed into place.
 
 import os
 import shutil
-import threading
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
-from catalog.convert import convert as converting, gpt2
-from catalog.download.choice import tokenizer_of
-from catalog.download.fetch import GGUF_GROWS, FetchError, convert
+from catalog.convert import gpt2
+from catalog.download.fetch import GGUF_GROWS, FetchError
+from catalog.download.finishing import Finishing, Watch
 from catalog.download.hub import Origin
 from catalog.download.hub_errors import HubError
 from catalog.download.manifest import (
     FileRecord,
     Manifest,
     fault_of,
-    record_of,
-    records_of,
-    write_manifest,
     write_whole,
 )
 from catalog.download.place import amount, folder_of, free_bytes, staging_of
-from catalog.download.repair import own_files, put_in_place
+from catalog.download.repair import own_files
 from catalog.download.room import Room
 from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted, config_of
 from catalog.spec import ModelSpec
 
-DONE_FILE = "done"
-"""Its model is in place: what is left of this folder is nobody's any more."""
-_REPLACED = "replaced"
 _OWN_FILE = "own.json"
-_CONVERTING = threading.Lock()
-"""One conversion at a time: each takes as much memory as a shard has bytes."""
-
-
-class Watch(Protocol):
-    """Who is told how it goes."""
-
-    def moved(self, count: int) -> None:
-        """So many more bytes are here; fewer, where some were thrown away."""
-
-    def doing(self, what: str) -> None:
-        """Something else than downloading begins."""
 
 
 class Staging:
@@ -77,6 +56,7 @@ class Staging:
         self._folder = staging_of(self.target)
         self._files = self._folder / "files"
         self._parts = self._folder / "parts"
+        self._finishing = Finishing(spec, seen.snapshot, self._folder, self._files)
 
     def __repr__(self) -> str:
         return f"<Staging {self.spec.name} {self.target}>"
@@ -118,9 +98,9 @@ class Staging:
 
         It writes anew what are pickles, and weights that something is folded into; else it links them.
         """
-        if self._gguf is not None:
+        if self._finishing.gguf is not None:
             return self.snapshot.weights_bytes * GGUF_GROWS
-        is_written = not self._serves_gguf and (
+        is_written = not self._finishing.serves_gguf and (
             self.snapshot.is_pickled or bool(gpt2.reasons(config_of(self._seen, self._origin)))
         )
         return self.snapshot.weights_bytes if is_written else 0
@@ -155,13 +135,12 @@ class Staging:
         Raises: FetchError; what `watch` raises. What is there stays.
         """
         try:
-            if (self._folder / _REPLACED).is_dir() and not self.target.exists():
-                (self._folder / _REPLACED).rename(self.target)  # killed between the two renames of an exchange
+            self._finishing.undo_half()
             self._prepare()
             for wanted in self.snapshot.files:
                 if not (self._files / wanted.record.path).is_file():
                     self._bring_file(wanted, watch)
-            return self._finish(root, watch, lock)
+            return self._finishing.finish(root, watch, lock)
         except OSError as error:
             what = f"{self.spec.name}: {error.strerror or error}: {error.filename or self._folder}"
             raise FetchError(f"{what}; what was downloaded stays for the next try") from error
@@ -226,73 +205,3 @@ class Staging:
         with part.open("rb") as file:
             os.fsync(file.fileno())  # the name must not outlive its content when the power fails
         part.replace(target)
-
-    @property
-    def _serves_gguf(self) -> bool:
-        return self.spec.weights.endswith(".gguf")
-
-    @property
-    def _gguf(self) -> str | None:
-        """The GGUF file that must be converted, if there is one."""
-        names = [wanted.record.path for wanted in self.snapshot.files if wanted.record.path.endswith(".gguf")]
-        return names[0] if names and not self._serves_gguf else None
-
-    def _finish(self, root: Path, watch: Watch, lock: int) -> Manifest:
-        """Convert if it must be, write the manifest, rename. Raises: FetchError."""
-        why, source = self._why_convert()
-        ready = self._files
-        records = tuple(wanted.record for wanted in self.snapshot.files)
-        if any(record.hash is None for record in records):  # of a copy without a manifest: from now on they are known
-            watch.doing("reading all files for their hashes")
-            records = tuple(record_of(self._files / record.path, self._files) for record in records)
-        origin = records if why is not None else ()
-        if why is not None:
-            watch.doing(f"converting: {why}")
-            ready = self._folder / "converted"
-            shutil.rmtree(ready, ignore_errors=True)
-            with _CONVERTING:
-                convert(source, ready, root, dtype=self.spec.dtype, lock=lock)
-            if self._gguf is not None:
-                self._lay_tokenizer(ready)
-            records = records_of(ready)
-        snapshot = self.snapshot
-        manifest = Manifest(
-            source=snapshot.repo,
-            revision=snapshot.revision,
-            commit=snapshot.commit,
-            path=snapshot.path,
-            tokenizer=snapshot.tokenizer,
-            tokenizer_commit=snapshot.tokenizer_commit,
-            downloaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            files=records,
-            converted=why,
-            origin=origin,
-        )
-        write_manifest(ready, manifest)
-        put_in_place(ready, self.target, self._folder / _REPLACED)
-        (self._folder / DONE_FILE).touch()
-        shutil.rmtree(self._folder)
-        return manifest
-
-    def _why_convert(self) -> tuple[str | None, Path]:
-        """Why it must be converted, if it must, and what the converter is given. Raises: FetchError."""
-        if self._serves_gguf:
-            return None, self._files
-        if self._gguf is not None:
-            return "vLLM reads it as safetensors", self._files / self._gguf
-        try:
-            return converting.needs_conversion(self._files), self._files
-        except converting.ConversionError as error:
-            raise FetchError(f"{self.snapshot.repo} is no model that can be served: {error}") from error
-
-    def _lay_tokenizer(self, folder: Path) -> None:
-        """Put the tokenizer of another repository in the place of what the converter made of the GGUF file's own."""
-        names = [wanted.record.path for wanted in self.snapshot.files if wanted.origin == 1]
-        if not names:
-            return
-        made = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-        for name in tokenizer_of(made):
-            (folder / name).unlink()
-        for name in names:
-            (folder / name).parent.mkdir(exist_ok=True)
-            shutil.copy(self._files / name, folder / name)

@@ -12,13 +12,13 @@ import pytest
 from catalog.download import download as module, room, staging, stop as stopping
 from catalog.download.download import Downloads, in_order, origin_of
 from catalog.download.fetch import FetchError
+from catalog.download.finishing import DONE_FILE
 from catalog.download.hub import Hub
 from catalog.download.manifest import MANIFEST_FILE, Manifest
 from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.place import lock, lock_of
 from catalog.download.progress import Progress
-from catalog.download.staging import DONE_FILE
 from catalog.download.stop import Stop
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import WANTED, client, files_below, model, quiet, repository

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from catalog.download import download as module, staging
+from catalog.download import download as module, finishing, staging
 from catalog.download.download import Downloads
 from catalog.download.fetch import FetchError
 from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
@@ -171,8 +171,8 @@ def test_a_converted_model_is_brought_anew_and_is_there_until_the_new_one_is(
         shutil.copytree(source, target)
         (target / "model.safetensors").write_bytes(b"converted")
 
-    monkeypatch.setattr(staging, "convert", convert)
-    monkeypatch.setattr(staging.converting, "needs_conversion", lambda _: "it must be")
+    monkeypatch.setattr(finishing, "convert", convert)
+    monkeypatch.setattr(finishing.converting, "needs_conversion", lambda _: "it must be")
     with FakeHub({"o/m": repository(tmp_path / "hub" / "m")}) as hub:
         stage = Stage(tmp_path, hub)
         (stage.folder / "mine.txt").write_text("mine")

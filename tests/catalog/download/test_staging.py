@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.download import staging as module
+from catalog.download import finishing, staging as module
 from catalog.download.fetch import FetchError
 from catalog.download.hub_errors import HubError
 from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
@@ -237,8 +237,8 @@ class Converter:
 @pytest.fixture
 def converter(monkeypatch: pytest.MonkeyPatch) -> Converter:
     one = Converter()
-    monkeypatch.setattr(module, "convert", one)
-    monkeypatch.setattr(module.converting, "needs_conversion", needs_conversion)
+    monkeypatch.setattr(finishing, "convert", one)
+    monkeypatch.setattr(finishing.converting, "needs_conversion", needs_conversion)
     return one
 
 
