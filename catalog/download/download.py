@@ -19,6 +19,7 @@ from catalog.download.fetch import FetchError, check_file, from_file, from_packa
 from catalog.download.finishing import DONE_FILE
 from catalog.download.hub import Hub, Origin
 from catalog.download.offline import Shelf
+from catalog.download.order import in_order, sharers_of
 from catalog.download.outcome import Came, Outcome, what_is_there
 from catalog.download.place import (
     amount,
@@ -104,7 +105,7 @@ class Downloads:
                     self._stop.wait(0)
                     spec = waiting.get_nowait()
                     outcome = self._one(spec, wish)
-                    for other in [outcome, *_of_sharers(spec, outcome, asked)]:
+                    for other in [outcome, *sharers_of(spec, outcome, asked)]:
                         tell(other)
 
         together = None
@@ -272,21 +273,3 @@ class Downloads:
 def origin_of(endpoint: str | None, folder: Path | None, stop: Stop, say: Callable[[str], None]) -> Origin:
     """Where repositories are read from: the copies in `folder`, if it is given, else a hub."""
     return Hub(endpoint, wait=stop.wait, say=say) if folder is None else Shelf(folder)
-
-
-def in_order(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
-    """Those to bring, the first first: by priority, then name; of several that share a folder one with a source."""
-
-    def rank(spec: ModelSpec) -> tuple[bool, int, str]:
-        return spec.source is None, spec.source.priority if spec.source is not None else 0, spec.name
-
-    by_folder: dict[Path, ModelSpec] = {}
-    for spec in sorted(specs, key=rank):
-        by_folder.setdefault(folder_of(spec), spec)
-    return list(by_folder.values())
-
-
-def _of_sharers(spec: ModelSpec, outcome: Outcome, specs: list[ModelSpec]) -> list[Outcome]:
-    """What came of the other models that share the folder of `spec`: the same."""
-    sharers = [other.name for other in specs if other.name != spec.name and folder_of(other) == folder_of(spec)]
-    return [Outcome(name, outcome.came, f"shares {folder_of(spec)} with {spec.name}") for name in sorted(sharers)]

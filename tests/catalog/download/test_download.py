@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from catalog.download import download as module, room, staging, stop as stopping
-from catalog.download.download import Downloads, in_order, origin_of
+from catalog.download.download import Downloads, origin_of
 from catalog.download.fetch import FetchError
 from catalog.download.finishing import DONE_FILE
 from catalog.download.hub import Hub
@@ -51,15 +51,6 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def came(outcomes: list[Outcome]) -> list[tuple[str, Came]]:
     return [(outcome.model, outcome.came) for outcome in outcomes]
-
-
-def test_the_order_is_by_priority_then_name_and_a_folder_comes_once(tmp_path: Path) -> None:
-    late = model(tmp_path, "late", Source(repo="o/m", priority=5))
-    first = model(tmp_path, "first", Source(repo="o/m", priority=1))
-    again = model(tmp_path, "again", Source(repo="o/m", priority=5))
-    shares = model(tmp_path, "a-shares", None, weights=first.weights)
-    nowhere = msgspec.structs.replace(late, name="no", source=None, weights="w")
-    assert [spec.name for spec in in_order([nowhere, shares, late, first, again])] == ["first", "again", "late", "no"]
 
 
 def test_each_model_gets_one_line_and_what_fails_does_not_stop_the_rest(stage: Stage) -> None:
