@@ -105,12 +105,3 @@ def fault_of(path: Path, record: FileRecord, *, with_hash: bool = True) -> str |
     except OSError as error:
         return f"{record.path} cannot be read: {error.strerror or error}"
     return None if is_it else f"{record.path} has another content than was downloaded (its {kind} differs)"
-
-
-def faults_of(folder: Path, *, with_hashes: bool = True) -> list[str]:
-    """What is wrong with the files of a downloaded folder, in words; nothing is known of one without a manifest."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return []
-    found = (fault_of(folder / record.path, record, with_hash=with_hashes) for record in manifest.files)
-    return [fault for fault in found if fault is not None]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.download.hub import Hub, Origin
+from catalog.download.manifest import fault_of, read_manifest
 from catalog.download.progress import Progress
 from catalog.spec import Gib, ModelSpec, Source
 
@@ -67,3 +68,12 @@ def quiet() -> tuple[Progress, io.StringIO, io.StringIO]:
 def files_below(folder: Path) -> dict[str, bytes]:
     """All files below `folder` with their content."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def faults_of(folder: Path, *, with_hashes: bool = True) -> list[str]:
+    """What is wrong with the files of a downloaded folder, in words; nothing is known of one without a manifest."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return []
+    found = (fault_of(folder / record.path, record, with_hash=with_hashes) for record in manifest.files)
+    return [fault for fault in found if fault is not None]

@@ -10,8 +10,9 @@ import pytest
 
 from catalog.download import fetch as fetching
 from catalog.download.fetch import FetchError, convert, end_children, from_file, from_package
-from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.manifest import MANIFEST_FILE, read_manifest
 from catalog.spec import Source
+from tests.catalog.download.hub_stage import faults_of
 
 WHOLE = {"pkg/model/config.json": "{}", "pkg/model/1_Pooling/config.json": "{}", "pkg/model.py": "", "pkg/x": "no"}
 FOLDER = Source(pypi="pkg==1", path="pkg/model")

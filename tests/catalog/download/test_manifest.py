@@ -6,13 +6,13 @@ from catalog.download.manifest import (
     FileRecord,
     Manifest,
     fault_of,
-    faults_of,
     hash_of,
     read_manifest,
     records_of,
     write_manifest,
     write_whole,
 )
+from tests.catalog.download.hub_stage import faults_of
 
 
 def manifest(folder: Path) -> Manifest:

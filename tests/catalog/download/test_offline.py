@@ -9,12 +9,12 @@ from huggingface_hub import snapshot_download
 
 from catalog.download import offline as module
 from catalog.download.hub_errors import HubError
-from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.manifest import MANIFEST_FILE, read_manifest
 from catalog.download.offline import Shelf
 from catalog.download.snapshot import keep_small_files, look
 from catalog.download.staging import Staging
 from catalog.spec import ModelSpec, Source
-from tests.catalog.download.hub_stage import SHARD, WANTED, files_below, model, repository
+from tests.catalog.download.hub_stage import SHARD, WANTED, faults_of, files_below, model, repository
 from tests.fake_hub import FakeHub
 
 

@@ -11,13 +11,13 @@ import pytest
 from catalog.download import download as module, finishing, staging
 from catalog.download.download import Downloads
 from catalog.download.fetch import FetchError
-from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.manifest import MANIFEST_FILE, read_manifest
 from catalog.download.offline import Shelf
 from catalog.download.outcome import Came, Outcome
 from catalog.download.repair import Damage, damage_of, own_files, put_in_place, why_not_repaired
 from catalog.download.stop import Stop
 from catalog.spec import ModelSpec, Source
-from tests.catalog.download.hub_stage import SHARD, WANTED, client, files_below, model, quiet, repository
+from tests.catalog.download.hub_stage import SHARD, WANTED, client, faults_of, files_below, model, quiet, repository
 from tests.fake_hub import FakeHub
 
 

@@ -14,12 +14,21 @@ import pytest
 from catalog.download import finishing, staging as module
 from catalog.download.fetch import FetchError
 from catalog.download.hub_errors import HubError
-from catalog.download.manifest import MANIFEST_FILE, faults_of, read_manifest
+from catalog.download.manifest import MANIFEST_FILE, read_manifest
 from catalog.download.room import Room
 from catalog.download.snapshot import look
 from catalog.download.staging import Staging
 from catalog.spec import ModelSpec, Source
-from tests.catalog.download.hub_stage import SHARD, WANTED, client, files_below, model, repository, safetensors
+from tests.catalog.download.hub_stage import (
+    SHARD,
+    WANTED,
+    client,
+    faults_of,
+    files_below,
+    model,
+    repository,
+    safetensors,
+)
 from tests.fake_hub import FakeHub
 from tests.installation import CHECKOUT
 
