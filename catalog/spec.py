@@ -147,6 +147,16 @@ class ModelSpec(
     licence_forbids: str | None = None
     source: Source | None = None
 
+    @property
+    def is_gguf(self) -> bool:
+        """Whether a GGUF file itself is what vLLM gets."""
+        return self.weights.endswith(".gguf")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its weights, or the one that its GGUF file lies in."""
+        return Path(self.weights).parent if self.is_gguf else Path(self.weights)
+
 
 class AgentRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the requests of one agent type go: to `model`, and to `fallback` where that one cannot be had.

@@ -60,7 +60,7 @@ def main() -> int:
         if problem is not None:
             log.warning("%s; until that is mended and reloaded, the last catalog that was sound is served", problem)
         lock = _lock(here.lock)
-        asyncio.run(_serve(here, settings, catalog, problem))
+        asyncio.run(_serve(here, settings, catalog, kept, problem))
     except SupervisordGone:
         # Engines that nobody can stop must not be left over: the next proxy, under a new supervisord, ends them.
         lock.close()
@@ -93,7 +93,7 @@ def _lock(path: Path) -> TextIO:
     return file
 
 
-async def _serve(here: Layout, settings: Settings, catalog: Catalog, problem: str | None) -> None:
+async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptCatalog, problem: str | None) -> None:
     """Raises: ListenError, DeviceError, SupervisorError, SupervisordGone."""
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
@@ -102,7 +102,6 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, problem: st
         session = await stack.enter_async_context(engine_session())
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
-        kept = KeptCatalog(here.kept_catalog, here.root)
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         public = web_app.runner(

@@ -211,7 +211,7 @@ def _template(spec: ModelSpec, facts: Facts) -> list[Finding]:
 
 def _architecture(spec: ModelSpec, facts: Facts, config: Mapping[str, Any]) -> list[Finding]:
     names = [str(name) for name in config.get("architectures") or ()]
-    if not names and spec.weights.endswith(".gguf"):
+    if not names and spec.is_gguf:
         return []  # vLLM's plugin knows it by the file's own name for it
     if not names:
         what = f"its config.json ({facts.origin}) names no architecture"

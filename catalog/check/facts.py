@@ -8,7 +8,7 @@ from typing import Any
 from catalog.check.check import Facts
 from catalog.check.files import against_manifest, wrong_files
 from catalog.download.manifest import read_manifest
-from catalog.download.place import folder_of, is_there, staging_of, what_is_in_the_way
+from catalog.download.place import is_there, staging_of, what_is_in_the_way
 from catalog.estimate.checkpoint import NothingKnown, read_checkpoint, small_files_of
 from catalog.estimate.tensors import CheckpointError, read_json
 from catalog.spec import ModelSpec
@@ -24,7 +24,7 @@ def facts_of(spec: ModelSpec, root: Path, catalog: Path, *, with_hashes: bool = 
 
     `with_hashes` reads all of each file.
     """
-    weights, folder = Path(spec.weights), folder_of(spec)
+    weights, folder = Path(spec.weights), spec.folder
     there, is_gguf, staging = is_there(spec), weights.suffix == ".gguf", staging_of(folder)
     config, origin, wrong = None, "nothing of it", list[str]()
     manifest, unreadable = read_manifest(folder), None

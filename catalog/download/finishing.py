@@ -13,7 +13,6 @@ from catalog.convert import convert as converting
 from catalog.download.choice import tokenizer_of
 from catalog.download.fetch import FetchError, convert
 from catalog.download.manifest import Manifest, record_of, records_of, write_manifest
-from catalog.download.place import folder_of
 from catalog.download.repair import put_in_place
 from catalog.download.snapshot import Snapshot
 from catalog.spec import ModelSpec
@@ -41,7 +40,7 @@ class Finishing:
     def __init__(self, spec: ModelSpec, snapshot: Snapshot, folder: Path, files: Path) -> None:
         self._spec = spec
         self._snapshot = snapshot
-        self._target = folder_of(spec)
+        self._target = spec.folder
         self._folder = folder
         self._files = files
 
@@ -51,7 +50,7 @@ class Finishing:
     @property
     def serves_gguf(self) -> bool:
         """Whether the GGUF file itself is what vLLM gets."""
-        return self._spec.weights.endswith(".gguf")
+        return self._spec.is_gguf
 
     @property
     def gguf(self) -> str | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catalog.download.outcome import Outcome
-from catalog.download.place import folder_of
 from catalog.spec import ModelSpec
 
 
@@ -16,11 +15,11 @@ def in_order(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
 
     by_folder: dict[Path, ModelSpec] = {}
     for spec in sorted(specs, key=rank):
-        by_folder.setdefault(folder_of(spec), spec)
+        by_folder.setdefault(spec.folder, spec)
     return list(by_folder.values())
 
 
 def sharers_of(spec: ModelSpec, outcome: Outcome, specs: list[ModelSpec]) -> list[Outcome]:
     """What came of the other models that share the folder of `spec`: the same."""
-    sharers = [other.name for other in specs if other.name != spec.name and folder_of(other) == folder_of(spec)]
-    return [Outcome(name, outcome.came, f"shares {folder_of(spec)} with {spec.name}") for name in sorted(sharers)]
+    sharers = [other.name for other in specs if other.name != spec.name and other.folder == spec.folder]
+    return [Outcome(name, outcome.came, f"shares {spec.folder} with {spec.name}") for name in sorted(sharers)]

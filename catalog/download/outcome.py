@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from catalog.download.manifest import read_manifest
-from catalog.download.place import folder_of
 from catalog.spec import ModelSpec
 
 
@@ -33,7 +32,7 @@ class Outcome:
 
 def what_is_there(spec: ModelSpec) -> Outcome:
     """What is there, undamaged, and whether it is what the catalog says."""
-    folder = folder_of(spec)
+    folder = spec.folder
     manifest = read_manifest(folder)
     if manifest is None or spec.source is None:
         return Outcome(spec.name, Came.THERE, str(folder))

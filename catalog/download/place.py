@@ -14,16 +14,10 @@ _LOOK_EVERY_S = 0.3
 """A lock is asked for so often, and not waited for: who waits inside the kernel hears of nothing else."""
 
 
-def folder_of(spec: ModelSpec) -> Path:
-    """The folder that a download of `spec` makes: that of its weights, or the one that its .gguf file lies in."""
-    weights = Path(spec.weights)
-    return weights.parent if weights.suffix == ".gguf" else weights
-
-
 def is_there(spec: ModelSpec) -> bool:
     """Whether its weights are there. They are put there whole, so one file tells."""
     weights = Path(spec.weights)
-    return weights.is_file() if weights.suffix == ".gguf" else (weights / "config.json").is_file()
+    return weights.is_file() if spec.is_gguf else (weights / "config.json").is_file()
 
 
 def what_is_in_the_way(target: Path) -> str | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.download.manifest import MANIFEST_FILE, FileRecord, fault_of, read_manifest
-from catalog.download.place import folder_of
 from catalog.spec import ModelSpec
 
 
@@ -52,7 +51,7 @@ def damage_of(folder: Path, *, with_hashes: bool, tick: Callable[[], None] = lam
 
 def why_not_repaired(spec: ModelSpec, root: Path) -> str | None:
     """Why the damaged model of `spec` cannot be repaired from its source, in words; None if it can."""
-    folder, source = folder_of(spec), spec.source
+    folder, source = spec.folder, spec.source
     manifest = read_manifest(folder)
     if source is None or manifest is None:
         return "nobody knows where it came from: move it away, and put it there again"

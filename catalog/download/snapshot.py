@@ -15,10 +15,10 @@ from catalog.download.choice import SAFETENSORS_INDEX, choose, tokenizer_of, wei
 from catalog.download.fetch import FetchError
 from catalog.download.hub import Listing, Origin
 from catalog.download.manifest import FileRecord, write_whole
+from catalog.estimate.tensors import TENSORS_FILE, Tensor, tensors_text
 from catalog.spec import ModelSpec, Source
 
 SMALL_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", SAFETENSORS_INDEX)
-TENSORS_FILE = "tensors.json"
 FILES_FILE = "files.json"
 _FIRST_BYTES = 100_000
 """What is read of a safetensors file at first: its header is shorter in 97% of the hub's models (huggingface_hub's)."""
@@ -75,7 +75,7 @@ def look(spec: ModelSpec, source: Source, origin: Origin) -> Seen:
     if source.repo is None:
         raise FetchError(f"{spec.name}: its source is no repository")
     listing = origin.listing(source.repo, source.revision)
-    serves_gguf = spec.weights.endswith(".gguf")
+    serves_gguf = spec.is_gguf
     chosen = _chosen(spec, source, listing, origin)
     wanted = {name: (0, path, listing) for path, name in chosen.items()}
     listings = [listing]
@@ -121,7 +121,7 @@ def _chosen(spec: ModelSpec, source: Source, listing: Listing, origin: Origin) -
         raise FetchError(f"{what}; it has: {', '.join(sorted(listing.files)[:12]) or 'nothing'}")
     if "config.json" not in chosen.values() and not source.path.endswith(".gguf"):
         raise FetchError(f"{spec.name}: {where} is no model that vLLM loads: it has no config.json")
-    if spec.weights.endswith(".gguf"):  # served as it is, by the name that the catalog gives it
+    if spec.is_gguf:  # served as it is, by the name that the catalog gives it
         chosen = {path: Path(spec.weights).name if name.endswith(".gguf") else name for path, name in chosen.items()}
         beside = [*tokenizer_of(listing.files), *(path for path in listing.files if path == "config.json")]
         chosen |= {path: path for path in beside}
@@ -145,15 +145,14 @@ def keep_small_files(seen: Seen, origin: Origin, folder: Path) -> None:
     """Bring the small files of `seen` to `folder`, `files.json` last. Raises: FetchError."""
     for name in (*SMALL_FILES, TENSORS_FILE, FILES_FILE):
         (folder / name).unlink(missing_ok=True)  # of another snapshot
-    tensors: dict[str, tuple[str, list[int]]] = {}
+    tensors: dict[str, Tensor] = {}
     for wanted in seen.snapshot.files:
         listing = seen.listings[wanted.origin]
         if wanted.record.path in SMALL_FILES:
             write_whole(folder / wanted.record.path, origin.read(listing, wanted.path))
         elif wanted.record.path.endswith(".safetensors") and "/" not in wanted.record.path:
             tensors |= _header(origin, listing, wanted.path)
-    told = {"tensors": tensors} if tensors else {"total_bytes": seen.snapshot.weights_bytes}
-    write_whole(folder / TENSORS_FILE, msgspec.json.encode(told))
+    write_whole(folder / TENSORS_FILE, tensors_text(tensors or None, seen.snapshot.weights_bytes).encode())
     write_whole(folder / FILES_FILE, msgspec.json.format(msgspec.json.encode(seen.snapshot), indent=1))
 
 
@@ -172,7 +171,7 @@ class _Tensor(msgspec.Struct):
     shape: list[int]
 
 
-def _header(origin: Origin, listing: Listing, path: str) -> dict[str, tuple[str, list[int]]]:
+def _header(origin: Origin, listing: Listing, path: str) -> dict[str, Tensor]:
     """The tensors of one safetensors file, without its data: 8 bytes of length, then that much JSON.
 
     Raises: FetchError. Source: the format's description in the README of huggingface/safetensors.
@@ -191,4 +190,4 @@ def _header(origin: Origin, listing: Listing, path: str) -> dict[str, tuple[str,
         tensors = {name: msgspec.json.decode(entry, type=_Tensor) for name, entry in entries.items()}
     except (struct.error, ValueError) as error:
         raise FetchError(f"{where} is no safetensors file: {error}") from error
-    return {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    return {name: Tensor(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}

@@ -32,7 +32,7 @@ from catalog.download.manifest import (
     fault_of,
     write_whole,
 )
-from catalog.download.place import amount, folder_of, free_bytes, staging_of
+from catalog.download.place import amount, free_bytes, staging_of
 from catalog.download.repair import own_files
 from catalog.download.room import Room
 from catalog.download.snapshot import FILES_FILE, Seen, Snapshot, Wanted, config_of
@@ -50,7 +50,7 @@ class Staging:
     def __init__(self, spec: ModelSpec, seen: Seen, origin: Origin, sound: Collection[FileRecord] = ()) -> None:
         self.spec = spec
         self._sound = frozenset(sound)
-        self.target = folder_of(spec)
+        self.target = spec.folder
         self._seen = seen
         self._origin = origin
         self._folder = staging_of(self.target)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.estimate.gguf import read_gguf
-from catalog.estimate.tensors import CheckpointError, Tensor, read_json, read_tensors, safetensors_header
+from catalog.estimate.tensors import TENSORS_FILE, CheckpointError, Tensor, read_json, read_tensors, safetensors_header
 from catalog.spec import ModelSpec
 
 SMALL_FILES = Path("var/state/checkpoints")
@@ -50,13 +50,13 @@ def read_checkpoint(spec: ModelSpec, root: Path, catalog: Path) -> Checkpoint:
     """
     weights, small = Path(spec.weights), small_files_of(spec, root)
     shipped = catalog / SHIPPED_CONFIGS / f"{spec.name}.json"
-    if weights.suffix == ".gguf" and weights.is_file():
+    if spec.is_gguf and weights.is_file():
         config, tensors = read_gguf(weights)
         return Checkpoint(config, tensors, _bytes_of(tensors), f"from the header of {_short(weights, root)}")
     if (weights / "config.json").is_file():
         return _of_folder(weights, f"from the files in {_short(weights, root)}")
     if small is not None and (small / "config.json").is_file():
-        facts = small / "tensors.json"
+        facts = small / TENSORS_FILE
         told, total_bytes = read_tensors(facts) if facts.is_file() else (None, None)
         if told is not None:
             total_bytes = _bytes_of(told)

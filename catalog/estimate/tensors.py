@@ -50,6 +50,10 @@ BLOCKS = {name: (1, size) for size, names in _PLAIN.items() for name in names.sp
 """By dtype: how many elements one block has, and in how many bytes."""
 
 
+TENSORS_FILE = "tensors.json"
+"""What is known of the tensors of weights that are not here, beside their config.json."""
+
+
 class CheckpointError(Exception):
     """A file of a checkpoint is missing or wrong; the message names it and what is wrong."""
 
@@ -112,11 +116,6 @@ def tensors_text(tensors: Mapping[str, Tensor] | None, total_bytes: int | None =
     if tensors is None:
         return json.dumps({"total_bytes": total_bytes})
     return json.dumps({"tensors": {name: [one.dtype, list(one.shape)] for name, one in tensors.items()}})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor] | None, total_bytes: int | None = None) -> None:
-    """Write a `tensors.json`."""
-    path.write_text(tensors_text(tensors, total_bytes) + "\n")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor] | None, int | None]:

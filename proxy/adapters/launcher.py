@@ -15,13 +15,12 @@ from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 
-GGUF = ".gguf"
 CONFIG = "config.json"
 PLUGIN = "vllm_gguf_plugin*"
+"""What the plugin's installation leaves in site-packages."""
 _GPU_ONLY = (
     "weights are a GGUF file, which vLLM's plugin computes on a GPU only: let it be converted (source: {file: ...})"
 )
-"""What the plugin's installation leaves in site-packages."""
 
 
 class Devices(Protocol):
@@ -39,7 +38,7 @@ def missing_weights(spec: ModelSpec) -> WeightsMissing | None:
     """The error if `spec`'s folder holds no model, or its GGUF file lacks what vLLM's plugin reads beside it."""
     weights = Path(spec.weights)
     missing = None
-    if weights.suffix != GGUF:
+    if not spec.is_gguf:
         if not (weights / CONFIG).is_file():
             missing = f"no {CONFIG} in {weights}"
     elif not weights.is_file():
@@ -62,7 +61,7 @@ def _config_of_gguf(spec: ModelSpec) -> Path:
     """Where the plugin reads the configuration. Source: vllm-gguf-plugin 0.0.5, plugin.py, _get_gguf_config_source."""
     flags = {canonical_flag(flag): value for flag, value in spec.vllm_args.items()}
     named = flags.get("hf-config-path") or flags.get("tokenizer")
-    return (Path(str(named)) if named else Path(spec.weights).parent) / CONFIG
+    return (Path(str(named)) if named else spec.folder) / CONFIG
 
 
 def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
@@ -71,7 +70,7 @@ def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
     vLLM 0.32 itself reads none: it takes the file for JSON and fails after ten seconds.
     """
     sites = list(executable.parent.parent.glob("lib/python*/site-packages"))
-    if Path(spec.weights).suffix != GGUF or not sites or any(any(site.glob(PLUGIN)) for site in sites):
+    if not spec.is_gguf or not sites or any(any(site.glob(PLUGIN)) for site in sites):
         return None
     return (
         f"{spec.name}'s weights are a GGUF file, which vLLM serves with its plugin only: install it with "
@@ -82,7 +81,7 @@ def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
 
 def gguf_obstacles(spec: ModelSpec, executable: Path, is_gpu: bool) -> list[str]:
     """What keeps the vLLM of `executable` from serving `spec`'s GGUF file as it is, in words; none for a folder."""
-    if Path(spec.weights).suffix != GGUF:
+    if not spec.is_gguf:
         return []
     missing = missing_weights(spec)
     told = [None if missing is None else missing.message, _without_plugin(spec, executable)]
@@ -113,7 +112,7 @@ class Launcher:
         self.check(spec)
         own = [device for device in self._devices.devices if device.id in devices]
         is_gpu = all(device.kind is not DeviceKind.CPU for device in own)
-        if Path(spec.weights).suffix == GGUF and not is_gpu:
+        if spec.is_gguf and not is_gpu:
             # Its engine becomes ready, and ends at the first request: "Triton dequant kernels require CUDA tensors".
             raise EngineStartFailed(f"{spec.name}'s {_GPU_ONLY}", lasts=Lasts.LASTING)
         seat = Seat(

@@ -154,7 +154,7 @@ def _case(spec: ModelSpec, facts: Facts, executable: str, gpus: list[Gpu]) -> Ca
         argv=launch(spec, executable, seat).argv[1:],
         env=spec.env,
         # Of a GGUF file the plugin reads another: the one beside it.
-        config=None if facts.config is None or spec.weights.endswith(".gguf") else dict(facts.config),
+        config=None if facts.config is None or spec.is_gguf else dict(facts.config),
         embedder=spec.embedder,
         capability=min(known, default=None),
     )

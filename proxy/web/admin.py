@@ -16,7 +16,7 @@ from proxy.core.placement import MOST_PLANNED
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.reload import Reloader
-from proxy.web.gate import peer
+from proxy.web.gate import peer, there
 from proxy.web.status import Status
 
 
@@ -61,7 +61,7 @@ class Admin:
         Raises: ModelNotFound.
         """
         if (model := request.query.get("explain")) is not None:
-            return _json(self._fleet.explain(self._there(model)))
+            return _json(self._fleet.explain(there(self._fleet, self._router, model)))
         return _json(await self._status.all())
 
     async def plan(self, request: web.Request) -> web.Response:
@@ -102,7 +102,7 @@ class Admin:
 
     async def stop(self, request: web.Request) -> web.Response:
         """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError."""
-        model = self._there(request.match_info["model"])
+        model = there(self._fleet, self._router, request.match_info["model"])
         self._fleet.stop(model, _who(request))
         return self._accepted(model)
 
@@ -113,10 +113,6 @@ class Admin:
             raise InvalidRequest(f"level is '{level[:20]}': 1 and 2 are allowed", param="level")
         self._fleet.sleep(model, int(level), _who(request))
         return self._accepted(model)
-
-    def _there(self, model: str) -> str:
-        """`model`, also one that has left the catalog and serves to its end. Raises: ModelNotFound."""
-        return model if self._fleet.has(model) else self._router.named(model)
 
     def _accepted(self, model: str) -> web.Response:
         states = {view.model: view.state for view in self._fleet.view()}

@@ -35,27 +35,30 @@ class Gate:
 
     async def prepare(self, request: web.Request) -> web.Response:
         """What can be done without leave: which executable to import. Raises: RotaError if a start must fail."""
-        model = self._named(request)
+        model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
         return _encoded(await self._fleet.prepare(model, pid))
 
     async def ask(self, request: web.Request) -> web.Response:
         """Wait for room, then answer with argv and environment. Raises: RotaError."""
-        model = self._named(request)
+        model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
         return _encoded(await self._fleet.ask_gate(model, pid))
 
     async def reached(self, request: web.Request) -> web.Response:
         """The process that asks has done what it can. Raises: ModelNotFound."""
-        model = self._named(request)
+        model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
         self._fleet.reach_gate(model, pid)
         return web.Response(status=204)
 
-    def _named(self, request: web.Request) -> str:
-        """The model in the path. Raises: ModelNotFound."""
-        model = request.match_info["model"]
-        return model if self._fleet.has(model) else self._router.named(model)
+
+def there(fleet: Fleet, router: Router, model: str) -> str:
+    """`model`, if there is such an engine, also one that has left the catalog and serves to its end.
+
+    Raises: ModelNotFound.
+    """
+    return model if fleet.has(model) else router.named(model)
 
 
 def peer(request: web.Request) -> tuple[int, int]:

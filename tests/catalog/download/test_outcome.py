@@ -2,13 +2,12 @@ from pathlib import Path
 
 from catalog.download.manifest import Manifest, records_of, write_manifest
 from catalog.download.outcome import Came, Outcome, what_is_there
-from catalog.download.place import folder_of
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import model
 
 
 def there(root: Path, spec: ModelSpec, revision: str = "main") -> Path:
-    folder = folder_of(spec)
+    folder = spec.folder
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     files = records_of(folder)
@@ -29,7 +28,7 @@ def test_what_was_downloaded_is_there_with_its_commit(tmp_path: Path) -> None:
 
 def test_what_the_user_brought_is_there(tmp_path: Path) -> None:
     spec = model(tmp_path)
-    assert what_is_there(spec) == Outcome("m", Came.THERE, str(folder_of(spec)))
+    assert what_is_there(spec) == Outcome("m", Came.THERE, str(spec.folder))
 
 
 def test_what_is_of_another_revision_than_the_catalog_names_stays_and_is_said(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import pytest
 
 from catalog.download.place import (
     amount,
-    folder_of,
     free_bytes,
     is_there,
     lock,
@@ -18,7 +17,7 @@ from tests.catalog.download.hub_stage import model
 
 def test_a_gguf_file_lies_in_a_folder_of_its_own_and_is_what_makes_the_model_there(tmp_path: Path) -> None:
     spec = model(tmp_path, weights=str(tmp_path / "g" / "x.gguf"))
-    assert folder_of(spec) == tmp_path / "g"
+    assert spec.folder == tmp_path / "g"
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "config.json").touch()
     assert not is_there(spec)
@@ -28,10 +27,10 @@ def test_a_gguf_file_lies_in_a_folder_of_its_own_and_is_what_makes_the_model_the
 
 def test_a_folder_is_a_model_by_its_configuration(tmp_path: Path) -> None:
     spec = model(tmp_path)
-    assert folder_of(spec) == tmp_path / "models" / "m"
-    folder_of(spec).mkdir(parents=True)
+    assert spec.folder == tmp_path / "models" / "m"
+    spec.folder.mkdir(parents=True)
     assert not is_there(spec)
-    (folder_of(spec) / "config.json").touch()
+    (spec.folder / "config.json").touch()
     assert is_there(spec)
 
 

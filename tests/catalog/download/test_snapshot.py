@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from catalog.download.fetch import FetchError
-from catalog.download.snapshot import FILES_FILE, TENSORS_FILE, Seen, keep_small_files, look
+from catalog.download.snapshot import FILES_FILE, Seen, keep_small_files, look
+from catalog.estimate.tensors import TENSORS_FILE
 from catalog.spec import ModelSpec, Source
 from tests.catalog.download.hub_stage import SHARD, WANTED, client, files_below, model, repository, safetensors
 from tests.fake_hub import FakeHub

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from catalog.estimate.checkpoint import SHIPPED_CONFIGS, SMALL_FILES, Checkpoint, NothingKnown, read_checkpoint
-from catalog.estimate.tensors import CheckpointError, Tensor, write_tensors
+from catalog.estimate.tensors import CheckpointError, Tensor, tensors_text
 from catalog.spec import Gib, ModelSpec, Source
 from tests.catalog.estimate.test_gguf import FACTS, TENSORS, write_gguf
 from tests.catalog.estimate.test_tensors import write_safetensors
@@ -32,7 +32,7 @@ def test_the_weights_themselves_come_before_all_else(tmp_path: Path, spec: Model
     assert told == Checkpoint({"from": "catalog"}, None, None, "from the config.json that the catalog carries")
     small = put(tmp_path / SMALL_FILES / "m/config.json", {"from": "small"}).parent
     assert read_checkpoint(spec, tmp_path, tmp_path / CATALOG).config == {"from": "small"}
-    write_tensors(small / "tensors.json", {"w": W})
+    (small / "tensors.json").write_text(tensors_text({"w": W}))
     told = read_checkpoint(spec, tmp_path, tmp_path / CATALOG)
     assert told == Checkpoint({"from": "small"}, {"w": W}, 12, "from the repository's small files")
     put(Path(spec.weights) / "config.json", {"from": "weights"})
@@ -59,7 +59,7 @@ def test_of_pickles_only_the_size_is_known(tmp_path: Path, spec: ModelSpec) -> N
     told = read_checkpoint(spec, tmp_path, tmp_path / CATALOG)
     assert (told.tensors, told.total_bytes) == (None, 77)
     small = put(tmp_path / SMALL_FILES / "m/config.json", {}).parent
-    write_tensors(small / "tensors.json", None, 99)
+    (small / "tensors.json").write_text(tensors_text(None, 99))
     (folder / "config.json").unlink()
     told = read_checkpoint(spec, tmp_path, tmp_path / CATALOG)
     assert (told.tensors, told.total_bytes) == (None, 99)

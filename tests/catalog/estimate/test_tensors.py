@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.estimate.tensors import CheckpointError, Tensor, read_json, read_tensors, safetensors_header, write_tensors
+from catalog.estimate.tensors import CheckpointError, Tensor, read_json, read_tensors, safetensors_header, tensors_text
 
 TENSORS = {"a.weight": Tensor("BF16", (4, 8)), "a.scales": Tensor("F8_E4M3", (3,)), "one": Tensor("F32", ())}
 
@@ -54,10 +54,10 @@ def test_a_dtype_that_is_not_known_is_named(tmp_path: Path) -> None:
 
 def test_what_is_kept_is_what_was_read(tmp_path: Path) -> None:
     path = tmp_path / "tensors.json"
-    write_tensors(path, TENSORS)
+    path.write_text(tensors_text(TENSORS))
     assert json.loads(path.read_text())["tensors"]["a.weight"] == ["BF16", [4, 8]]
     assert read_tensors(path) == (TENSORS, None)
-    write_tensors(path, None, 10_700_000_000)
+    path.write_text(tensors_text(None, 10_700_000_000))
     assert json.loads(path.read_text()) == {"total_bytes": 10_700_000_000}
     assert read_tensors(path) == (None, 10_700_000_000)
 
