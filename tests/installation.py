@@ -4,6 +4,7 @@ The folder is laid out like the checkout, with links to its code, so that everyt
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -26,11 +27,38 @@ FAKE_VLLM = CHECKOUT / "tests" / "fake_vllm.py"
 REAL_VLLM = CHECKOUT / ".venv-vllm" / "bin" / "vllm"
 
 
+BLOCK_PORTS = 500
+
+
+def _port_block() -> Iterator[int]:
+    """The ports of a block that no other test process has: its first port is held for as long as this process lives."""
+    for first in range(20_000, 32_000, BLOCK_PORTS):  # below what Linux gives to outgoing connections
+        held = socket.socket()
+        try:
+            held.bind(("127.0.0.1", first))
+        except OSError:
+            held.close()
+            continue
+        _held.append(held)
+        return itertools.cycle(range(first + 1, first + BLOCK_PORTS))
+    raise RuntimeError("no block of ports is free between 20000 and 32000")
+
+
+_held: list[socket.socket] = []
+_ports = _port_block()
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on now, and that is given to nobody else for long.
+
+    Port 0 would not do: the kernel may give one twice that is not listened on yet, or to an outgoing connection.
+    """
+    for port in itertools.islice(_ports, BLOCK_PORTS):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("every port of this test process's block is taken")
 
 
 def fake_model(name: str, memory_gib: float = 2.5, **more: Any) -> dict[str, Any]:
