@@ -1,22 +1,19 @@
 """The fleet: owns the scheduler, has its commands run (`commands`) and feeds what happened back as events.
 
 Rule: one writer. `feed()` is synchronous, so the event loop is the lock.
-Nobody reads a state here and then acts on it: they ask for the whole thing, `lease()` or `ask_gate()`.
+Nobody reads a state here and then acts on it: they ask for the whole thing, `leases.take()` or `ask_gate()`.
 """
 
 import asyncio
-import itertools
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from catalog.render import Launch, Preparation
-from catalog.spec import ModelSpec
 from proxy.commands import Commands, Forgets
 from proxy.core import messages
-from proxy.core.errors import EngineStartFailed, ShuttingDown
+from proxy.core.errors import EngineStartFailed
 from proxy.core.explain import Explanation
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Event
@@ -24,9 +21,9 @@ from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
 from proxy.core.whatif import WhatIf
-from proxy.core.wishes import NO_WISHES, Wishes
 from proxy.entries import Entries
 from proxy.keeper import Keeper
+from proxy.leases import Leases
 from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
@@ -65,13 +62,14 @@ class Fleet:
         self._keeper = keeper
         self._preloads = preloads
         self._poll_interval_s = poll_interval_s
-        self._ticket_numbers = itertools.count(1)
-        self._owed: Counter[str] = Counter()
         self._look_now = asyncio.Event()
         self._asking_why = asyncio.Lock()
         self._tasks = Tasks(on_crash=self.look_now)
         self._commands = Commands(lifecycle, launching, entries, programs, self._tasks, self.feed)
         self._gates = self._commands.gates
+        self.leases = Leases(
+            scheduler=scheduler, commands=self._commands, entries=entries, launching=launching, feed=self.feed
+        )
         self._is_closing = False
         watch.notice = self.look_now
 
@@ -93,46 +91,6 @@ class Fleet:
         except Exception as error:
             self._tasks.end_with(error)
             raise
-
-    @asynccontextmanager
-    async def lease(
-        self, model: str, *, by_hand: str | None = None, wishes: Wishes = NO_WISHES
-    ) -> AsyncIterator[ModelSpec]:
-        """The right to use `model`'s engine while it is READY: queueing, starting and draining are hidden in here.
-
-        A person who asks for it, `by_hand`, does not wait for the end of a cool-down and undoes a stop by hand.
-        `wishes` is what the client says of its request: its priority, how long it waits, how long the engine stays.
-
-        Raises: RotaError if the engine cannot be had.
-        """
-        if self._scheduler.is_absent(model):  # nobody makes room for what has no weights
-            missing = await asyncio.to_thread(self._launching.why_not, model)
-            if missing is not None:
-                raise missing
-        if self._is_closing:
-            raise self._going_away()
-        ticket = next(self._ticket_numbers)
-        granted = self._commands.expect_answer(ticket)
-        try:
-            self.feed(
-                messages.RequestArrived(ticket, model, by_hand, wishes.priority, wishes.deadline_s, wishes.keep_alive_s)
-            )
-            await granted
-            yield self._entries.specs[model]  # the entry that its engine runs by, whatever the catalog says by now
-        finally:
-            # The grant and the client's leaving may fall into the same loop step. The scheduler then counts a lease
-            # that nobody uses, so the ticket is ended in any case, whatever became of it.
-            self._commands.forget(ticket)
-            self.feed(messages.RequestEnded(ticket))
-
-    @contextmanager
-    def owing(self, model: str) -> Iterator[None]:
-        """While in it, `model`'s engine has a request and has not begun to answer: its pulse must tell of work."""
-        self._owed[model] += 1
-        try:
-            yield
-        finally:
-            self._owed[model] -= 1
 
     async def prepare(self, model: str, pid: int) -> Preparation:
         """What the process `pid` may do before it asks for leave to become `model`'s engine.
@@ -261,7 +219,7 @@ class Fleet:
     def close(self) -> None:
         """Send away all who wait and end all tasks. Engines go on: the next proxy adopts them."""
         self._is_closing = True
-        self._commands.send_all_away(self._going_away())
+        self.leases.close()
         self._tasks.cancel()
         self._watch.close()
 
@@ -270,7 +228,7 @@ class Fleet:
             self.feed(event)
 
     async def _take_pulse(self) -> None:
-        owed = [model for model, requests in self._owed.items() if requests]
+        owed = [model for model, requests in self.leases.owed.items() if requests]
         for event in await self._watch.take_pulse(self._scheduler.states(), self._scheduler.busy(), owed):
             self.feed(event)
 
@@ -280,10 +238,6 @@ class Fleet:
             await asyncio.sleep(every_s)
 
     # --- small things ---------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _going_away() -> ShuttingDown:
-        return ShuttingDown("the proxy is going away; the engines go on", retry_after_s=2.0)
 
     @staticmethod
     def _now() -> float:

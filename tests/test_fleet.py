@@ -23,8 +23,8 @@ async def stage() -> AsyncIterator[Stage]:
 async def use(stage: Stage, model: str, pid: int = 7) -> None:
     """One request from arrival to end, with the engine's process asking at the gate."""
     gate = asyncio.create_task(stage.ask_gate(model, pid))
-    async with stage.fleet.lease(model) as leased:
-        assert leased.name == model
+    async with stage.fleet.leases.take(model) as leased:
+        assert leased.spec.name == model
     with suppress(asyncio.CancelledError):
         await gate
 
@@ -35,7 +35,7 @@ async def test_a_lease_starts_the_engine_and_is_counted_while_it_is_held(stage: 
         assert await stage.ask_gate("a", 7) == LAUNCH
 
     asking = asyncio.create_task(engine())
-    async with stage.fleet.lease("a"):
+    async with stage.fleet.leases.take("a"):
         assert stage.leases("a") == 1
     assert stage.leases("a") == 0
     assert stage.lifecycle.done == ["start a", "launch a 7"]
@@ -47,7 +47,7 @@ async def test_a_grant_and_a_cancellation_in_the_same_loop_step_leave_no_lease(s
     await stage.found("a")
 
     async def hold() -> None:
-        async with stage.fleet.lease("a"):
+        async with stage.fleet.leases.take("a"):
             await asyncio.sleep(3600)
 
     waiting = asyncio.create_task(hold())
@@ -63,7 +63,7 @@ async def test_a_grant_and_a_cancellation_in_the_same_loop_step_leave_no_lease(s
 async def test_a_failed_start_reaches_the_one_who_waits(stage: Stage) -> None:
     stage.lifecycle.start_error = EngineStartFailed("no program")
     with pytest.raises(EngineStartFailed, match="no program"):
-        async with stage.fleet.lease("a"):
+        async with stage.fleet.leases.take("a"):
             pass
 
 
@@ -73,7 +73,7 @@ async def test_a_failed_preparation_reaches_the_client_and_the_process_at_the_ga
     with pytest.raises(EngineStartFailed, match="no weights"):
         await gate
     with pytest.raises(EngineStartFailed, match="no weights"):
-        async with stage.fleet.lease("a"):
+        async with stage.fleet.leases.take("a"):
             pass
 
 
@@ -86,7 +86,7 @@ async def test_a_process_that_supervisord_does_not_know_is_refused_and_changes_n
 async def test_a_process_that_leaves_the_gate_frees_its_place(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    async with stage.fleet.lease("a"):
+    async with stage.fleet.leases.take("a"):
         gate = asyncio.create_task(stage.ask_gate("b", 7))
         await stage.until("a", EngineState.DRAINING)
         gate.cancel()
@@ -96,7 +96,7 @@ async def test_a_process_that_leaves_the_gate_frees_its_place(stage: Stage) -> N
 async def test_an_old_process_leaving_does_not_take_the_new_ones_place(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    async with stage.fleet.lease("a"):
+    async with stage.fleet.leases.take("a"):
         old = asyncio.create_task(stage.ask_gate("b", 7))
         await stage.until("a", EngineState.DRAINING)
         new = asyncio.create_task(stage.ask_gate("b", 8))
@@ -147,10 +147,10 @@ async def test_after_the_end_no_engine_is_started_or_stopped_for_those_who_are_s
     await stage.until("a", EngineState.READY)
 
     async def wait_for_b() -> None:
-        async with stage.fleet.lease("b", by_hand="by ann"):
+        async with stage.fleet.leases.take("b", by_hand="by ann"):
             raise AssertionError
 
-    async with stage.fleet.lease("a"):
+    async with stage.fleet.leases.take("a"):
         waiting = asyncio.create_task(wait_for_b())
         await stage.until("a", EngineState.DRAINING)
         stage.fleet.close()
@@ -168,7 +168,7 @@ async def test_when_the_proxy_goes_away_those_who_wait_are_told_and_new_ones_are
     with pytest.raises(ShuttingDown):
         await waiting
     with pytest.raises(ShuttingDown):
-        async with stage.fleet.lease("a"):
+        async with stage.fleet.leases.take("a"):
             pass
 
 
@@ -185,7 +185,7 @@ async def test_what_was_kept_is_remembered_in_the_next_life(stage: Stage) -> Non
     stage.stops.kept = {"b": "by ann", "gone": "by bob"}
     await stage.fleet.adopt()
     with pytest.raises(StoppedByHand, match="by ann"):
-        async with stage.fleet.lease("b"):
+        async with stage.fleet.leases.take("b"):
             pass
 
 
@@ -195,7 +195,7 @@ async def test_an_engine_is_put_to_sleep_and_woken_for_a_request() -> None:
     await stage.until("a", EngineState.READY)
     stage.fleet.sleep("a", 1, "by ann")
     await stage.until("a", EngineState.ASLEEP)
-    async with stage.fleet.lease("a"):
+    async with stage.fleet.leases.take("a"):
         pass
     assert stage.lifecycle.done == ["sleep a 1", "wake a 1"]
     stage.fleet.close()
@@ -220,7 +220,7 @@ async def test_a_stop_cuts_a_wake_short(stage: Stage) -> None:
     stage.lifecycle.ready.clear()
 
     async def want() -> None:
-        async with stage.fleet.lease("a"):
+        async with stage.fleet.leases.take("a"):
             raise AssertionError
 
     waiting = asyncio.create_task(want())
@@ -258,9 +258,10 @@ async def test_an_engine_that_refuses_a_connection_since_a_person_stops_it_is_no
 async def test_who_is_owed_an_answer_is_told_to_the_pulse(stage: Stage) -> None:
     await stage.found("a")
     await stage.until("a", EngineState.READY)
-    async with stage.fleet.lease("a"):
-        with stage.fleet.owing("a"):
-            await stage.fleet._take_pulse()
+    async with stage.fleet.leases.take("a"):
+        stage.fleet.leases.owed["a"] += 1
+        await stage.fleet._take_pulse()
+        stage.fleet.leases.owed["a"] -= 1
         await stage.fleet._take_pulse()
     await stage.fleet._take_pulse()
     assert stage.watch.pulses == [({"a"}, ["a"]), ({"a"}, []), (set(), [])]
@@ -286,8 +287,8 @@ async def test_nobody_makes_room_for_a_model_that_has_no_weights(stage: Stage) -
     await stage.until("a", EngineState.READY)
     stage.lifecycle.missing = WeightsMissing("b's weights are missing")
     with pytest.raises(WeightsMissing):
-        async with stage.fleet.lease("b"):
+        async with stage.fleet.leases.take("b"):
             pass
     assert stage.scheduler.states()["a"] is EngineState.READY
-    async with stage.fleet.lease("a"):  # it is up: what it was started from is not asked for again
+    async with stage.fleet.leases.take("a"):  # it is up: what it was started from is not asked for again
         pass

@@ -5,6 +5,7 @@ Rule: it costs a decision nothing but an append. What can be put into words late
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.states import EngineState
 
@@ -23,9 +24,8 @@ class Move:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A ticket became a lease after `waited_s`, beside `leases` others."""
+class Granted(NamedTuple):
+    """A ticket became a lease after `waited_s`, beside `leases` others. A tuple: there is one for every request."""
 
     at_s: float
     model: str

@@ -19,7 +19,7 @@ Nothing here awaits, reads a clock, logs or does I/O; `now` is monotonic seconds
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from proxy.core import errors
+from proxy.core import at_once, errors
 from proxy.core.board import Board
 from proxy.core.costs import Costs
 from proxy.core.decide import decide
@@ -76,6 +76,14 @@ class Scheduler:
         }
         decide(self._board, now)
         return self._board.commands
+
+    def grant_at_once(self, model: str, ticket: int, keep_alive_s: float | None, now: float) -> bool:
+        """The short way of RequestArrived: a lease, where nothing is to be decided; else False, and nothing is done."""
+        return at_once.grant(self._board, model, ticket, keep_alive_s, now)
+
+    def end_at_once(self, ticket: int, now: float) -> bool:
+        """The short way of RequestEnded: the lease's end, where nothing follows from it; else False."""
+        return at_once.end(self._board, ticket, now)
 
     def states(self) -> dict[str, EngineState]:
         """The state of every engine, by model."""

@@ -68,6 +68,25 @@ ABSENT = frozenset({_S.STOPPED, _S.FAILED, _S.PARKED})
 """No memory, on any device; a start begins here."""
 
 
+class Swap(StrEnum):
+    """What an engine has to do before it can serve a request that meets it in its state."""
+
+    NONE = "none"
+    WAKE = "wake"
+    START = "start"
+
+
+def swap_from(state: EngineState | None) -> Swap:
+    """What an engine in `state` has to do; None is an engine that there is not any more."""
+    match state:
+        case EngineState.READY | EngineState.DRAINING:
+            return Swap.NONE
+        case EngineState.ASLEEP | EngineState.WAKING | EngineState.FALLING_ASLEEP:
+            return Swap.WAKE
+        case _:
+            return Swap.START
+
+
 class IllegalMove(RuntimeError):
     """A bug: the table of moves does not have this one."""
 

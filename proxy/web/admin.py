@@ -97,7 +97,7 @@ class Admin:
     async def start(self, request: web.Request) -> web.Response:
         """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        async with self._fleet.lease(model, by_hand=_who(request)):
+        async with self._fleet.leases.take(model, by_hand=_who(request)):
             return _json({"model": model, "state": "ready"})
 
     async def stop(self, request: web.Request) -> web.Response:

@@ -30,6 +30,7 @@ from proxy.core.routing import EMBEDDINGS, Route, Router
 from proxy.core.wire import JsonBody
 from proxy.core.wishes import Wishes, deadline_s, keep_alive_s
 from proxy.fleet import Fleet
+from proxy.leases import Lease
 from proxy.web.middleware import FALLBACK, REQUEST_ID
 
 log = logging.getLogger(__name__)
@@ -95,28 +96,29 @@ class Forwarder:
             return await self._serve(request, route, wishes, body)
 
     async def _serve(self, request: web.Request, route: Route, wishes: Wishes, body: JsonBody) -> web.StreamResponse:
-        async with self._lease(request, route, wishes) as spec:
+        async with self._lease(request, route, wishes) as lease:
+            spec = lease.spec
             return await self._relay(request, spec, body.for_engine(spec.name, spec.request_defaults))
 
     @asynccontextmanager
-    async def _lease(self, request: web.Request, route: Route, wishes: Wishes) -> AsyncIterator[ModelSpec]:
+    async def _lease(self, request: web.Request, route: Route, wishes: Wishes) -> AsyncIterator[Lease]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
         request.pop(FALLBACK, None)  # of a try before
         async with AsyncExitStack() as stack:
             try:
-                spec = await stack.enter_async_context(self._fleet.lease(route.model, wishes=wishes))
+                lease = await stack.enter_async_context(self._fleet.leases.take(route.model, wishes=wishes))
             except CANNOT_BE_HAD as error:
                 if route.fallback is None:
                     raise
                 log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
                 try:
-                    spec = await stack.enter_async_context(self._fleet.lease(route.fallback, wishes=wishes))
+                    lease = await stack.enter_async_context(self._fleet.leases.take(route.fallback, wishes=wishes))
                 except RotaError as second:
                     # Both are told of: the first is what the client asked for.
                     what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"
                     raise type(error)(what, param=error.param, retry_after_s=error.retry_after_s) from second
                 request[FALLBACK] = f"{route.fallback}; for={route.model}; because={error.code}"
-            yield spec
+            yield lease
 
     async def _relay(self, request: web.Request, spec: ModelSpec, body: bytes) -> web.StreamResponse:
         sent = headers.for_engine(request.headers.items(), request[REQUEST_ID])
@@ -124,10 +126,13 @@ class Forwarder:
         url = URL(f"http://127.0.0.1:{spec.port}{request.rel_url.raw_path_qs}", encoded=True)
         try:
             # A file, not bytes: aiohttp sends it piece by piece, and other requests have their turn between.
-            with self._fleet.owing(spec.name):
+            self._fleet.leases.owed[spec.name] += 1
+            try:
                 answer = await self._session.request(
                     request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
                 )
+            finally:
+                self._fleet.leases.owed[spec.name] -= 1
         except aiohttp.ClientConnectorError as error:
             what = f"{spec.name} could not be reached ({error.os_error.strerror})"
             if error.os_error.errno != errno.ECONNREFUSED:

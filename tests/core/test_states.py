@@ -10,7 +10,9 @@ from proxy.core.states import (
     RUNS,
     EngineState,
     IllegalMove,
+    Swap,
     check_move,
+    swap_from,
 )
 
 
@@ -54,3 +56,9 @@ def test_what_holds_memory_and_does_not_last_is_a_transition() -> None:
     assert CHANGING & HOLDS_VRAM == IN_TRANSITION
     assert not CHANGING & AWAKE
     assert IN_TRANSITION | AWAKE | {EngineState.ASLEEP} == HOLDS_VRAM
+
+
+def test_every_state_says_what_an_engine_has_to_do_for_a_request() -> None:
+    assert {state for state in EngineState if swap_from(state) is Swap.NONE} == AWAKE
+    assert swap_from(EngineState.ASLEEP) is Swap.WAKE
+    assert swap_from(EngineState.STARTING) is swap_from(EngineState.FAILED) is swap_from(None) is Swap.START

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,9 @@ from aiohttp import web
 
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.core.routing import Router
+from proxy.core.states import Swap
 from proxy.core.wishes import Wishes
+from proxy.leases import Lease
 from proxy.web import app as web_app
 from proxy.web.forward import Forwarder, engine_session
 from tests.fleet_stage import spec
@@ -21,11 +24,11 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeFleet:
-    """Grants every lease at once, and counts."""
+    """Grants every lease, at once unless the test says otherwise, and counts."""
 
     def __init__(self, model: ModelSpec) -> None:
         self.model = model
-        self.leases = 0
+        self.leases = FakeLeases(self)
         self.looks = 0
         self.refusals = 0
         self.error: Exception | None = None
@@ -33,27 +36,54 @@ class FakeFleet:
         self.asked: list[str] = []
         self.wishes: list[Wishes] = []
 
-    @contextlib.asynccontextmanager
-    async def lease(self, name: str, *, wishes: Wishes) -> AsyncIterator[ModelSpec]:
-        self.asked.append(name)
-        self.wishes.append(wishes)
-        if error := self.error or self.errors.get(name):
-            raise error
-        self.leases += 1
-        try:
-            yield self.model
-        finally:
-            self.leases -= 1
-
-    @contextlib.contextmanager
-    def owing(self, model: str) -> Iterator[None]:
-        yield
-
     async def refused(self, model: str) -> None:
         self.refusals += 1
 
     def look_now(self) -> None:
         self.looks += 1
+
+
+class FakeLeases:
+    """`is_at_once` is whether the engine is READY; where it is not, it becomes so when the test sets `ready`."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self._fleet = fleet
+        self.held = 0
+        self.waiting = 0
+        self.owed: Counter[str] = Counter()
+        self.is_at_once = True
+        self.ready = asyncio.Event()
+
+    def take_now(self, model: str, wishes: Wishes) -> Lease | None:
+        if not self.is_at_once or self._fleet.error or self._fleet.errors.get(model):
+            return None
+        self._note(model, wishes)
+        self.held += 1
+        return Lease(1, self._fleet.model, 0.0, Swap.NONE)
+
+    def end(self, lease: Lease) -> None:
+        self.held -= 1
+
+    @contextlib.asynccontextmanager
+    async def take(self, model: str, *, wishes: Wishes) -> AsyncIterator[Lease]:
+        self._note(model, wishes)
+        self.waiting += 1
+        try:
+            if not self.is_at_once:
+                await self.ready.wait()
+        finally:
+            self.waiting -= 1
+        if error := self._fleet.error or self._fleet.errors.get(model):
+            raise error
+        self.held += 1
+        try:
+            yield Lease(1, self._fleet.model, 1.25, Swap.START)
+        finally:
+            self.held -= 1
+
+    def _note(self, model: str, wishes: Wishes) -> None:
+        self._fleet.asked.append(model)
+        self._fleet.wishes.append(wishes)
 
 
 class DataPlane:

@@ -118,7 +118,7 @@ async def test_an_engine_that_breaks_off_in_mid_answer_never_looks_like_a_clean_
     with pytest.raises(httpx.RemoteProtocolError):
         await post(plane)
     assert plane.fleet.looks == 1
-    assert plane.fleet.leases == 0
+    assert plane.fleet.leases.held == 0
 
 
 async def test_an_answer_shorter_than_its_declared_length_is_no_clean_end_either(plane: DataPlane) -> None:
@@ -142,7 +142,7 @@ async def test_an_engine_that_is_gone_is_a_502_of_the_proxys_own(plane: DataPlan
     assert (got.status_code, got.headers["X-Rota-Error"]) == (502, "engine_refused")
     assert "a could not be reached" in got.json()["error"]["message"]
     assert (plane.fleet.refusals, plane.fleet.asked) == (2, ["a", "a"]), "told of, and tried with the next engine, once"
-    assert plane.fleet.leases == 0
+    assert plane.fleet.leases.held == 0
 
 
 async def test_a_client_that_leaves_cancels_the_engines_work_and_returns_the_lease(plane: DataPlane) -> None:
@@ -164,10 +164,10 @@ async def test_a_client_that_leaves_cancels_the_engines_work_and_returns_the_lea
         client.stream("POST", f"{plane.url}/v1/completions", json=CHAT) as got,
     ):
         await anext(got.aiter_raw())
-        assert plane.fleet.leases == 1
+        assert plane.fleet.leases.held == 1
     await asyncio.wait_for(cancelled.wait(), 2)
     for _ in range(200):
-        if plane.fleet.leases == 0:
+        if plane.fleet.leases.held == 0:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the lease was not returned")
@@ -308,7 +308,7 @@ async def test_a_bug_after_the_first_byte_never_writes_a_second_head_or_a_clean_
 
     with pytest.raises(httpx.RemoteProtocolError):
         await read_all()
-    assert plane.fleet.leases == 0
+    assert plane.fleet.leases.held == 0
 
 
 async def ask_claims(plane: DataPlane, **body: object) -> httpx.Response:
