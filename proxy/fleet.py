@@ -20,6 +20,7 @@ from proxy.core.messages import Event
 from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
+from proxy.core.tally import Tally
 from proxy.core.whatif import WhatIf
 from proxy.entries import Entries
 from proxy.keeper import Keeper
@@ -71,6 +72,7 @@ class Fleet:
             scheduler=scheduler, commands=self._commands, entries=entries, launching=launching, feed=self.feed
         )
         self._is_closing = False
+        self.tally = Tally()
         watch.notice = self.look_now
 
     def __repr__(self) -> str:
@@ -82,7 +84,9 @@ class Fleet:
         """Give the scheduler one event and see that its commands are run."""
         try:
             commands = self._scheduler.handle(event, self._now())
-            for move in self._scheduler.moves():
+            moves = self._scheduler.moves()
+            self.tally.note(moves)
+            for move in moves:
                 log.info("%s: %s -> %s (%s)", move.model, move.old, move.new, move.why)
             self._keeper.keep(self._scheduler)
             if not self._is_closing:  # else those who wait have been told, and the engines are the next proxy's
@@ -166,6 +170,10 @@ class Fleet:
     def explain(self, model: str) -> Explanation:
         """Why `model`'s engine is where it is, and what was decided about it of late."""
         return self._scheduler.explain(model, self._now())
+
+    def outlook(self, model: str) -> str:
+        """What a client that waits for `model` is told, in one line."""
+        return self._scheduler.outlook(model, self._now())
 
     def what_if(self, models: Sequence[str]) -> WhatIf:
         """What it would take to have all of `models` up at once. Nothing is done."""

@@ -43,6 +43,9 @@ class Settings(
     device_memory_bytes: Gib | None = None
     device_reserve_bytes: Gib = Gib(2**29)
     max_body_mib: Annotated[int, Meta(ge=1)] = 64
+    wait_comment_s: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    stream_keep_alive_s: Annotated[float, Meta(ge=0, le=3600)] = 15.0
+    realtime_idle_s: Annotated[float, Meta(ge=1, le=86400)] = 300.0
     max_wait_s: Seconds = 120.0
     queue_timeout_s: Seconds = 600.0
     max_queue: Annotated[int, Meta(ge=1)] = 2000

@@ -1,12 +1,19 @@
 """What several folders of tests share: whole installations of fakes, and the tiny checkpoints of the five models."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.checkpoints import Five, lay_out
 from tests.installation import Installation, fake_model, running
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="module")

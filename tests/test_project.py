@@ -11,7 +11,9 @@ from catalog.load import load
 from catalog.yaml_file import fields_of
 from proxy.adapters import programs
 from proxy.cli import command_line
+from proxy.core.endpoints import ENDPOINTS, ENGINE_ONLY
 from proxy.settings import ENV_PREFIX, Settings, layout
+from proxy.web import metrics
 from tests.installation import CHECKOUT
 
 CATALOGS = sorted(path.parent for path in (CHECKOUT / "catalog").glob("*/agents.yaml"))
@@ -49,6 +51,19 @@ def test_every_setting_is_in_the_readme_with_its_variable_and_default() -> None:
     text = README.read_text()
     for name in fields_of(Settings):
         assert f"| `{name}` | `{ENV_PREFIX}{name.upper()}` |" in text, name
+
+
+def test_every_endpoint_is_in_the_readme() -> None:
+    text = README.read_text()
+    for endpoint in (*ENDPOINTS, *ENGINE_ONLY):
+        assert re.search(rf"`({endpoint.method} )?{re.escape(endpoint.path)}`", text), endpoint
+
+
+def test_every_metric_is_in_the_readme_and_every_one_there_exists() -> None:
+    source = "".join((CHECKOUT / "proxy" / name).read_text() for name in ("traffic.py", "web/metrics.py"))
+    families = re.findall(r"(Counter|Gauge|Histogram)MetricFamily\(\s*\"(rota_\w+)\"", source)
+    names = {f"{name}_total" if kind == "Counter" else name for kind, name in families} | {metrics.UP}
+    assert names == set(re.findall(r"`(rota_\w+)`", README.read_text()))
 
 
 def test_every_make_target_and_verb_is_in_the_readme() -> None:

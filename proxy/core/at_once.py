@@ -1,11 +1,11 @@
 """The short way: a request whose engine is READY, where nobody waits, has its lease at once and gives it back.
 
-Rule: it changes the facts as `record` and `decide` do for the same two events. Where anything else might follow from
+Rule: it changes the facts as `record` and `decide` do for the same two events, and leaves the journal alone: nothing is
+decided here. Where anything else might follow from
 them it changes nothing and says no: the events go the long way. What follows from time alone waits for the next tick.
 """
 
 from proxy.core.board import Board
-from proxy.core.journal import Granted
 from proxy.core.roster import Engine
 from proxy.core.states import EngineState
 
@@ -15,13 +15,15 @@ def grant(board: Board, model: str, ticket: int, keep_alive_s: float | None, now
     engine = board.engines.get(model)
     if engine is None or engine.state is not EngineState.READY or engine.queue or board.outdated:
         return False
-    leases = len(engine.leases)
-    if leases >= engine.needs.terms.concurrency or model in board.stopped_by or engine.stop_settles_at is not None:
+    if (
+        len(engine.leases) >= engine.needs.terms.concurrency
+        or model in board.stopped_by
+        or engine.stop_settles_at is not None
+    ):
         return False
     engine.costs.note_request(now)
     if keep_alive_s is not None:
         engine.keep_alive_s = keep_alive_s
-    board.journal.note_answer(Granted(now, model, ticket, 0.0, leases))
     engine.leases[ticket] = now
     board.holder_of[ticket] = engine
     return True

@@ -10,7 +10,7 @@ from math import inf, isfinite
 
 from proxy.core import errors, messages
 from proxy.core.devices import Device, Placing
-from proxy.core.journal import Granted, Journal, Move, Refused
+from proxy.core.journal import Cause, Granted, Journal, Move, Refused
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.messages import Command
@@ -136,11 +136,11 @@ class Board:
 
     # --- acts ---------------------------------------------------------------------------------------------------
 
-    def move(self, engine: Engine, state: EngineState, now: float, why: str) -> None:
+    def move(self, engine: Engine, state: EngineState, now: float, why: str, cause: Cause = Cause.NONE) -> None:
         """Enter `state`. Raises: IllegalMove, with nothing changed."""
         old = engine.state
         engine.move(state, now, why)
-        self.journal.note_move(Move(now, engine.model, old, state, why))
+        self.journal.note_move(Move(now, engine.model, old, state, why, cause))
         if state in CHANGING:
             self.changing[engine.model] = engine
         else:

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from proxy.core import stops
 from proxy.core.board import Board
+from proxy.core.journal import Cause
 from proxy.core.may_sleep import why_not_sleep
 from proxy.core.offers import RUNGS, Rung
 from proxy.core.roster import Engine
@@ -17,7 +18,7 @@ def stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
         case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
             engine.is_asked, engine.rung, engine.why = True, Rung.STOP, why
             if engine.state is EngineState.READY:
-                board.move(engine, EngineState.DRAINING, now, why)
+                board.move(engine, EngineState.DRAINING, now, why, Cause.BY_HAND)
         case EngineState.PARKED | EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
             board.stop(engine, now, why)
         case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
@@ -35,4 +36,4 @@ def sleep_asked(board: Board, engine: Engine, level: int, who: str, now: float) 
     engine.is_asked, engine.rung = True, RUNGS[level]
     engine.why = f"asked to sleep, {who}"
     if engine.state is EngineState.READY:
-        board.move(engine, EngineState.DRAINING, now, engine.why)
+        board.move(engine, EngineState.DRAINING, now, engine.why, Cause.BY_HAND)

@@ -8,6 +8,7 @@ from proxy.core.begin import begin_transitions, park
 from proxy.core.board import Board
 from proxy.core.demands import candidate_of, coming_host, coming_room, demand_of, fitting, needed_by, room_of, standings
 from proxy.core.idle import send_down_idle
+from proxy.core.journal import Cause
 from proxy.core.offers import Demand, Plan, Standing
 from proxy.core.placement import MOST_PLANNED, plan
 from proxy.core.reasons import why_leaves
@@ -63,7 +64,7 @@ def _make_room(board: Board, now: float) -> tuple[list[Demand], Plan, list[Engin
         if (way := decided.victims.get(engine.model)) is not None and engine.state in AWAKE:
             engine.rung = way.rung
             if engine.state is EngineState.READY:
-                board.move(engine, EngineState.DRAINING, now, why_leaves(board, decided, engine, now))
+                board.move(engine, EngineState.DRAINING, now, why_leaves(board, decided, engine, now), Cause.ROOM)
     serving_again = [engine for engine in draining if engine.model not in decided.victims]
     for engine in serving_again:
         engine.rung = None

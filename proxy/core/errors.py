@@ -92,6 +92,13 @@ class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
 
 
+class TooSlow(InvalidRequest):
+    """The client sends its request too slowly."""
+
+    status = 408
+    code = "too_slow"
+
+
 class BodyTooLarge(InvalidRequest):
     """The request's body is over the limit."""
 
@@ -187,6 +194,13 @@ class EngineRefused(EngineUnreachable):
     """The engine refused the connection, so it never had the request: it may be sent to another."""
 
     code = "engine_refused"
+
+
+class EngineNotUp(RotaError):
+    """The engine is not ready, and the request is of a kind that starts and wakes nothing."""
+
+    status = 503
+    code = "engine_not_up"
 
 
 class ShuttingDown(RotaError):

@@ -1,56 +1,125 @@
-"""Which headers go through, by the rules of HTTP (RFC 9110, section 7.6.1). Pure."""
+"""Which headers go through, by the rules of HTTP (RFC 9110, section 7.6.1), and the heads that are sent. Pure.
 
-from collections.abc import Collection, Mapping
+Heads are bytes: a header that goes through keeps its spelling and its place.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
 
 REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
 DEADLINE = "X-Request-Deadline-S"
 """How long the client waits for an engine, in s."""
+WAIT = "X-Rota-Wait"
+"""`plain`: while it waits, the client wants to be told nothing but the end of it."""
 ERROR_MARK = "X-Rota-Error"
 """On every error that is the proxy's own, never on one of vLLM's: its value is the error's code."""
+MODEL = "X-Rota-Model"
+"""The model that answers."""
+WAITED = "X-Rota-Waited-S"
+"""How long the request waited for a lease, in s."""
+SWAP = "X-Rota-Swap"
+"""What the engine had to do for it: none, wake or start."""
 FALLBACK = "X-Rota-Fallback"
 """On an answer that another model gave: which one, for which, and the code of the reason."""
 
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-# The body is written anew: its length changes, aiohttp has undone its compression and has answered its Expect.
-_OF_THE_OLD_REQUEST = frozenset(
-    {"host", "content-length", "content-encoding", "expect", REQUEST_ID.lower(), AGENT_TYPE.lower(), DEADLINE.lower()}
-)
+CLIENT_TIMEOUTS = ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")
+"""OpenAI's clients send theirs: in seconds, for Python the first one; the second is sent by Node."""
+
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 _LONGEST_REQUEST_ID = 200
 
 
-def for_engine(headers: Collection[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
-    """The client's headers as the engine gets them."""
-    dropped = _hop_by_hop(headers) | _OF_THE_OLD_REQUEST
-    kept = [(name, value) for name, value in headers if name.lower() not in dropped]
-    return [*kept, (REQUEST_ID, request_id)]
+def _lower(*names: str) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for name in names)
 
 
-def for_client(headers: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The engine's headers as the client gets them; our own are set elsewhere."""
-    dropped = _hop_by_hop(headers) | {REQUEST_ID.lower(), FALLBACK.lower()}
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+_HOP_BY_HOP = _lower(
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+)
+# The length of the body is said anew, and aiohttp has undone its compression and has answered its Expect.
+_OF_THE_OLD_BODY = _lower("Host", "Content-Length", "Content-Encoding", "Expect")
+_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
+_LOOKED_AT = _ENDS_HERE | _lower("Content-Type", *CLIENT_TIMEOUTS)
+
+# What ends here, in an engine's head; `transfer-encoding` stays, since the chunks stay.
+_NOT_FOR_CLIENTS = re.compile(
+    rb"\r\n(?:connection|keep-alive|proxy-[a-z]+|te|trailer|upgrade|x-request-id|x-rota-[a-z-]+):[^\r\n]*",
+    re.IGNORECASE,
+)
+_CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*)", re.IGNORECASE)
+_CHUNKS = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
+
+
+class Incoming:
+    """A client's headers, sorted in one pass: `told` are those that we look at, by their lower-case names.
+
+    Of several of one name the values are joined with commas (RFC 9110, section 5.3).
+    """
+
+    __slots__ = ("_kept", "told")
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        told: dict[bytes, bytes] = {}
+        kept: list[bytes] = []
+        for pair in raw:
+            if (name := pair[0].lower()) not in _LOOKED_AT:
+                kept.append(b": ".join(pair))
+                continue
+            told[name] = pair[1] if name not in told else told[name] + b", " + pair[1]
+            if name not in _ENDS_HERE:
+                kept.append(b": ".join(pair))
+        self.told = told
+        self._kept = kept
+        if b"connection" in told and told[b"connection"].lower() not in _PLAIN_CONNECTION:
+            named = {token.strip().lower() for token in told[b"connection"].split(b",")}
+            self._kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+
+    def text(self, name: bytes) -> str | None:
+        """The header `name`, in lower case; None if it is absent."""
+        value = self.told.get(name)
+        return None if value is None else value.decode("utf-8", "surrogateescape")
+
+    def request_id(self, made: str) -> str:
+        """The client's request id if it is one line of printable ASCII of sane length, else the one `made` here."""
+        given = self.text(b"x-request-id")
+        if given is None:
+            return made
+        return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
+
+    def for_engine(self, request_line: str, port: int, request_id: str, framing: str) -> bytes:
+        """The head of the request to the engine on `port`; `framing` is the line that tells the body's length."""
+        first = f"{request_line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{framing}{REQUEST_ID}: {request_id}"
+        return b"\r\n".join((first.encode(), *self._kept, b"", b""))
+
+
+def for_client(head: bytes, own: bytes) -> bytes:
+    """An engine's head (status line and headers, without the empty line) as the client gets it, with `own` lines."""
+    if _NOT_FOR_CLIENTS.search(head) is not None:
+        for match in _CONNECTION.finditer(head):
+            for token in match[1].split(b","):
+                if (name := token.strip().lower()) and name not in (b"close", b"keep-alive", b"transfer-encoding"):
+                    head = re.sub(rb"(?i)\r\n" + re.escape(name) + rb":[^\r\n]*", b"", head)
+        head = _NOT_FOR_CLIENTS.sub(b"", head)
+    if not head.startswith(b"HTTP/1.1"):
+        head = b"HTTP/1.1" + head[8:]
+    return b"\r\n".join((head, own, b"", b""))
+
+
+def without_chunks(head: bytes) -> bytes:
+    """An engine's head for a client that cannot have chunks: the end of the connection is the end of the body."""
+    return _CHUNKS.sub(b"", head)
 
 
 def request_id(headers: Mapping[str, str], made: str) -> str:
-    """The client's request id if it is one line of printable ASCII of sane length, else the one `made` here."""
+    """As `Incoming.request_id`, for who has the headers by name."""
     given = headers.get(REQUEST_ID, "")
     return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
-
-
-def _hop_by_hop(headers: Collection[tuple[str, str]]) -> frozenset[str]:
-    """The names that end here: the standard ones, and those that any Connection header names."""
-    named = [value for name, value in headers if name.lower() == "connection"]
-    return _HOP_BY_HOP | {token.strip().lower() for value in named for token in value.split(",")}

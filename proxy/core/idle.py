@@ -7,6 +7,7 @@ from math import isfinite
 
 from proxy.core.board import Board
 from proxy.core.demands import sleeps
+from proxy.core.journal import Cause
 from proxy.core.offers import Rung, Way
 from proxy.core.reasons import why_idle
 from proxy.core.roster import Engine
@@ -27,7 +28,7 @@ def send_down_idle(board: Board, now: float) -> None:
         way, limit_s = due
         why = why_idle(engine, limit_s, now)
         if engine.state is EngineState.READY:
-            board.move(engine, EngineState.DRAINING, now, why)
+            board.move(engine, EngineState.DRAINING, now, why, Cause.IDLE)
         engine.why = why
         board.go_down(engine, way, now)
 

@@ -5,12 +5,24 @@ Rule: it costs a decision nothing but an append. What can be put into words late
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from enum import StrEnum
 
 from proxy.core.states import EngineState
 
 MOST_MOVES = 1000
 MOST_ANSWERS = 1000
+
+
+class Cause(StrEnum):
+    """Why an engine leaves, in a word, for who counts."""
+
+    NONE = "none"
+    ROOM = "room"
+    """Another one needs its room."""
+    IDLE = "idle"
+    BY_HAND = "by_hand"
+    CATALOG = "catalog"
+    """Its entry has changed, or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +34,12 @@ class Move:
     old: EngineState
     new: EngineState
     why: str
+    cause: Cause = Cause.NONE
 
 
-class Granted(NamedTuple):
-    """A ticket became a lease after `waited_s`, beside `leases` others. A tuple: there is one for every request."""
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A ticket became a lease after `waited_s`, beside `leases` others."""
 
     at_s: float
     model: str

@@ -8,6 +8,7 @@ serves those who came before, and then leaves for good.
 from proxy.core import arrivals, errors, messages
 from proxy.core.board import Board
 from proxy.core.fits import too_large
+from proxy.core.journal import Cause
 from proxy.core.offers import Plan, Rung
 from proxy.core.roster import Engine, Successor
 from proxy.core.states import EngineState
@@ -60,7 +61,7 @@ def renew(board: Board, now: float) -> None:
             case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
                 engine.is_asked, engine.rung, engine.why = True, Rung.STOP, _why(engine)
                 if engine.state is EngineState.READY:
-                    board.move(engine, EngineState.DRAINING, now, engine.why)
+                    board.move(engine, EngineState.DRAINING, now, engine.why, Cause.CATALOG)
             case EngineState.PARKED | EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
                 board.stop(engine, now, _why(engine))
             case _:

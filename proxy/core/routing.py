@@ -9,19 +9,23 @@ from dataclasses import dataclass
 
 from catalog.spec import Catalog
 from catalog.suggest import nearest
+from proxy.core.endpoints import Endpoint, Purpose
 from proxy.core.errors import InvalidRequest, ModelNotFound, WrongModelForPath
 
-EMBEDDINGS = "/v1/embeddings"
 _PURPOSES = {True: "computes embeddings", False: "writes text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The model that must answer, the one that may answer in its place where it cannot be had, and the priority."""
+    """The model that must answer, the one that may answer in its place where it cannot be had, and the priority.
+
+    `agent_type` is the one that was named, "" where none was.
+    """
 
     model: str
     fallback: str | None = None
     priority: float = 1.0
+    agent_type: str = ""
 
 
 class Router:
@@ -41,17 +45,25 @@ class Router:
             self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
         self._models = list(catalog.models)
         self._is_embedder = {spec.name: spec.embedder for spec in catalog.models.values()}
+        self._found: dict[tuple[str | None, str | None, str | None], Route] = {}
+        """Routes by what was named; only names of the catalog come in here, so that it is bounded."""
 
     def __repr__(self) -> str:
         return f"<Router {len(self._by_agent_type)} agent types, {len(self._models)} models>"
 
-    def route(self, *, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> Route:
+    def route(self, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> Route:
         """The model that must answer, with the fallback of the agent type that was named.
 
         Who names the model itself wants that one and no other.
 
         Raises: InvalidRequest if nothing is named or what is named disagrees, ModelNotFound if it is unknown.
         """
+        named = (model, body_agent_type, header_agent_type)
+        if (found := self._found.get(named)) is None:
+            found = self._found[named] = self._find(*named)
+        return found
+
+    def _find(self, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> Route:
         if body_agent_type and header_agent_type and body_agent_type != header_agent_type:
             what = f"the body says agent_type '{body_agent_type}' and the header X-Agent-Type '{header_agent_type}'"
             raise InvalidRequest(f"{what}: give one, or the same twice", param="agent_type")
@@ -66,13 +78,15 @@ class Router:
             raise InvalidRequest(f"{what}. {self._all_names()}", param="model")
         named_type = model if model in self._by_agent_type else agent_type if not model else None
         if named_type is None:
-            return Route(chosen)
-        return Route(chosen, self._fallbacks[named_type], self._priorities[named_type])
+            return Route(chosen, agent_type=agent_type or "")
+        return Route(chosen, self._fallbacks[named_type], self._priorities[named_type], named_type)
 
-    def check_path(self, model: str, path: str) -> None:
+    def check_purpose(self, model: str, endpoint: Endpoint) -> None:
         """Refuse what vLLM would refuse after a swap of engines. Raises: WrongModelForPath."""
-        is_for_embedders = path == EMBEDDINGS
-        if self._is_embedder[model] is is_for_embedders:
+        if endpoint.purpose is Purpose.ANY:
+            return
+        path, is_for_embedders = endpoint.path, endpoint.purpose is Purpose.POOLING
+        if self._is_embedder.get(model, is_for_embedders) is is_for_embedders:
             return
         models = [name for name, embeds in self._is_embedder.items() if embeds is is_for_embedders]
         types = [name for name, routed in self._by_agent_type.items() if routed in models]

@@ -31,6 +31,7 @@ from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.may_sleep import why_not_sleep
 from proxy.core.messages import Command, Event
+from proxy.core.outlook import outlook
 from proxy.core.record import record
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import ABSENT, EngineState
@@ -110,6 +111,10 @@ class Scheduler:
     def explain(self, model: str, now: float) -> Explanation:
         """Why `model`'s engine is where it is, and what was decided about it of late."""
         return explain(self._board, model, now)
+
+    def outlook(self, model: str, now: float) -> str:
+        """What a client that waits for `model` is told, in one line."""
+        return outlook(self._board, model, now)
 
     def what_if(self, models: Sequence[str], now: float) -> WhatIf:
         """What it would take to have all of `models` up at once."""

@@ -4,8 +4,9 @@ from math import isfinite
 
 from proxy.core import errors, messages, stops
 from proxy.core.board import Board
+from proxy.core.estimates import served_in_s
 from proxy.core.fits import holders_of
-from proxy.core.limits import RETRY_AFTER_WAIT_S
+from proxy.core.limits import LONGEST_RETRY_S, RETRY_AFTER_WAIT_S
 from proxy.core.roster import Engine
 from proxy.core.states import ABSENT, EngineState
 
@@ -18,7 +19,7 @@ def end_what_took_too_long(board: Board, now: float) -> None:
     for engine, ticket in board.expired(now):
         waited_s = now - engine.queue.arrived_at(ticket)
         why = f"the request waited {waited_s:.0f} s for {engine.model}, {_where_it_stands(board, engine)}"
-        board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=RETRY_AFTER_WAIT_S), now)
+        board.reject(ticket, errors.WaitedTooLong(why, retry_after_s=_again_in_s(board, engine, now)), now)
     for engine in list(board.wanted.values()):
         if engine.preload_until is not None and now > engine.preload_until:
             board.load_no_more(engine)
@@ -47,6 +48,12 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
         board.reject_all(engine, engine.failure, now, retry_after_s=engine.retry_in_s(now))
         if not isfinite(engine.cool_until):
             board.load_no_more(engine)
+
+
+def _again_in_s(board: Board, engine: Engine, now: float) -> float:
+    """When to come back, by what was learned here of how long `engine` takes."""
+    expected_s = served_in_s(board, engine, engine.needs.terms.priority, now)
+    return RETRY_AFTER_WAIT_S if expected_s is None else min(LONGEST_RETRY_S, max(1.0, expected_s))
 
 
 def _where_it_stands(board: Board, engine: Engine) -> str:

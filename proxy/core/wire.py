@@ -1,68 +1,164 @@
-"""Reads the few fields of a request's body that routing needs, and puts the served name in. Pure.
+"""Reads the few fields of a JSON body that routing needs, and changes no other byte of it. Pure.
 
-The body's top level is decoded, its values are not: they are kept as the bytes that the client sent.
+The whole body is checked to be JSON, but only the fields that are asked for are decoded. What goes to the engine are
+slices of what the client sent, with the served name and what else must differ between them: a large body is not copied.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from proxy.core.errors import InvalidRequest
 
 OWN_FIELDS = frozenset({"agent_type", "keep_alive"})
 """Said to Rota, not to the engine."""
 
-_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+
+_MEMBER = re.compile(rb'[ \t\r\n]*([,{])[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
+_START = re.compile(rb"[ \t\r\n]*\{")
+
+
+class _Fields(msgspec.Struct):
+    """What is looked at; all else is skipped."""
+
+    model: Raw | UnsetType = UNSET
+    agent_type: Raw | UnsetType = UNSET
+    keep_alive: Raw | UnsetType = UNSET
+    stream: Raw | UnsetType = UNSET
+
+
+_FIELDS = msgspec.json.Decoder(_Fields)
+_ALL = msgspec.json.Decoder(dict[str, Raw])
+_TEXT = msgspec.json.Decoder(str | None)
+_NAME = msgspec.json.Decoder(str)
+_encode = msgspec.json.encode
 
 
 class JsonBody:
-    """A request's body: a JSON object whose values stay undecoded."""
+    """A request's body: a JSON object."""
 
     def __init__(self, body: bytes) -> None:
         """Raises: InvalidRequest for what is no JSON or no object."""
         try:
-            self._fields = _DECODER.decode(body)
+            self._fields = _FIELDS.decode(body)
+            if not body.isascii():
+                body.decode()  # of what is skipped the decoder does not look at the encoding
         except msgspec.ValidationError as error:
             raise InvalidRequest("the body must be a JSON object: {...}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the body is not JSON: {error}") from error
         except RecursionError as error:
             raise InvalidRequest("the body is nested too deeply") from error
+        self._body = body
 
     def __repr__(self) -> str:
-        return f"<JsonBody {', '.join(self._fields)}>"
+        return f"<JsonBody of {len(self._body)} bytes>"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it asks for events."""
+        return self._fields.stream is not UNSET and bytes(self._fields.stream) == b"true"
 
     def text(self, name: str) -> str | None:
         """The string in the field `name`; None if it is absent, null or empty.
 
         Raises: InvalidRequest if it is something else.
         """
-        if (raw := self._fields.get(name)) is None:
+        if (raw := getattr(self._fields, name)) is UNSET:
             return None
         try:
-            return msgspec.json.decode(raw, type=str | None) or None
+            return _TEXT.decode(raw) or None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"'{name}' must be a string", param=name) from error
 
     def scalar(self, name: str) -> object:
         """The field `name`, whatever it is; None if it is absent. Raises: InvalidRequest if it cannot be read."""
-        if (raw := self._fields.get(name)) is None:
+        if (raw := getattr(self._fields, name)) is UNSET:
             return None
         try:
             return msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
 
-    def for_engine(self, served_name: str, defaults: Mapping[str, Any] = MappingProxyType({})) -> bytes:
-        """The body as the engine gets it: `model` is its served name, and what is said to Rota is gone.
+    def for_engine(self, served_name: str, defaults: Mapping[str, Any] = NO_DEFAULTS) -> list[bytes | memoryview]:
+        """The body as the engine gets it, in pieces: `model` is its served name, and what is said to Rota is gone.
 
         `defaults` are fields that are put in where the client left them out.
         """
-        fields = {name: value for name, value in self._fields.items() if name not in OWN_FIELDS}
-        for name, value in defaults.items():
-            if name not in fields:
-                fields[name] = msgspec.Raw(msgspec.json.encode(value))
-        fields["model"] = msgspec.Raw(msgspec.json.encode(served_name))
-        return msgspec.json.encode(fields)
+        fields, name = self._fields, _encode(served_name)
+        has_own = fields.agent_type is not UNSET or fields.keep_alive is not UNSET
+        # Where a name stands twice, engines take the last one, as the decoder does; but it is said once in any case.
+        if not has_own and not defaults and fields.model is not UNSET and bytes(fields.model) == name:
+            return [self._body]
+        values = _ALL.decode(self._body)
+        missing = {each: value for each, value in defaults.items() if each not in values}
+        if (members := _members(self._body, values)) is None:
+            return [_anew(values, name, missing)]
+        return _edited(self._body, members, name, missing)
+
+
+def _members(body: bytes, values: Mapping[str, Raw]) -> list[tuple[str, int, int, int]] | None:
+    """Each member of the object: its name, where the comma or brace before it is, where its value begins and ends.
+
+    None where a name stands twice with two values: then what is known of the lengths is not enough.
+    """
+    members = []
+    at = 0
+    while (match := _MEMBER.match(body, at)) is not None:
+        name = _NAME.decode(match[2])
+        value = values[name]
+        begins = match.end()
+        if not body.startswith(memoryview(value), begins):
+            return None
+        at = begins + len(memoryview(value))
+        members.append((name, match.start(1), begins, at))
+    return members if _END.match(body, at) or not members else None
+
+
+def _edited(
+    body: bytes, members: list[tuple[str, int, int, int]], name: bytes, missing: Mapping[str, Any]
+) -> list[bytes | memoryview]:
+    start = _START.match(body)
+    first = 1 if start is None else start.end()
+    added = b"".join(b"%b:%b," % (_encode(each), _encode(value)) for each, value in missing.items())
+    if all(each != "model" for each, *_ in members):
+        added += b'"model":%b,' % name
+    return list(_pieces(memoryview(body), first, members, name, added))
+
+
+def _pieces(
+    view: memoryview, first: int, members: list[tuple[str, int, int, int]], name: bytes, added: bytes
+) -> Iterator[bytes | memoryview]:
+    """`first` is the place behind the opening brace."""
+    kept = [one for one in members if one[0] not in OWN_FIELDS]
+    yield view[:first]
+    yield added if kept else added.rstrip(b",")
+    at = first
+    is_first = True
+    for each, before, begins, ends in members:
+        if each in OWN_FIELDS:
+            yield view[at:before] if not is_first else b""
+            at = ends
+            continue
+        if is_first:
+            at = max(at, before + 1)  # without the comma behind what is gone
+            is_first = False
+        if each == "model":
+            yield view[at:begins]
+            yield name
+            at = ends
+    yield view[at:]
+
+
+def _anew(values: Mapping[str, Raw], name: bytes, missing: Mapping[str, Any]) -> bytes:
+    """The object written anew, each name once."""
+    fields = {each: value for each, value in values.items() if each not in OWN_FIELDS}
+    fields |= {each: Raw(_encode(value)) for each, value in missing.items()}
+    fields["model"] = Raw(name)
+    return _encode(fields)

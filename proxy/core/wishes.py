@@ -1,15 +1,11 @@
 """What a client says of its request beside the request itself: its priority, its deadline, its keep-alive. Pure."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 
 from proxy.core.errors import InvalidRequest
-from proxy.core.headers import DEADLINE
-
-CLIENT_TIMEOUTS = ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")
-"""OpenAI's clients send theirs: in seconds, for Python the first one; the second is sent by Node."""
+from proxy.core.headers import CLIENT_TIMEOUTS, DEADLINE, Incoming
 
 LONGEST_S = 31_536_000.0
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
@@ -32,21 +28,35 @@ class Wishes:
 NO_WISHES = Wishes()
 
 
-def deadline_s(headers: Mapping[str, str]) -> float | None:
+_CLIENT_TIMEOUTS = tuple(name.lower().encode() for name in CLIENT_TIMEOUTS)
+_SAID_IN_HEADERS = {DEADLINE.lower().encode(), *_CLIENT_TIMEOUTS}
+
+
+def wishes_of(incoming: Incoming, priority: float, keep_alive: object) -> Wishes:
+    """What a request says of itself, in its headers and in `keep_alive` of its body. Raises: InvalidRequest."""
+    if keep_alive is None and priority == 1.0 and _SAID_IN_HEADERS.isdisjoint(incoming.told):
+        return NO_WISHES
+    return Wishes(priority, deadline_s(incoming), keep_alive_s(keep_alive))
+
+
+def deadline_s(incoming: Incoming) -> float | None:
     """How long the client waits: what it says to us, else its own time-out where it sends that.
 
     Raises: InvalidRequest for a deadline that is no number of seconds above 0. A client's time-out is never an error:
     who sends it does not know of us.
     """
-    if (given := headers.get(DEADLINE)) is not None:
+    if (given := incoming.text(DEADLINE.lower().encode())) is not None:
         seconds = _number(given)
         if seconds is None or not 0 < seconds <= LONGEST_S:
             raise InvalidRequest(
                 f"{DEADLINE} is '{given[:40]}': it must be a number of seconds above 0, a year at most"
             )
         return seconds
-    known = [_number(headers[name]) for name in CLIENT_TIMEOUTS if name in headers]
-    return next((seconds for seconds in known if seconds is not None and 0 < seconds <= LONGEST_S), None)
+    for name in _CLIENT_TIMEOUTS:
+        seconds = None if (given := incoming.text(name)) is None else _number(given)
+        if seconds is not None and 0 < seconds <= LONGEST_S:
+            return seconds
+    return None
 
 
 def keep_alive_s(given: object) -> float | None:

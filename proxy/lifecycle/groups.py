@@ -1,6 +1,6 @@
 """Which process group each launched engine runs in, where, and since when. Facts that acts and watches share."""
 
-import asyncio
+import time
 from dataclasses import dataclass
 
 
@@ -55,7 +55,7 @@ class Groups:
 
     def expect(self, model: str) -> None:
         """From now on a process of `model` should be there: if it is not, that is news."""
-        self._expected_at[model] = asyncio.get_running_loop().time()
+        self._expected_at[model] = time.monotonic()
 
     def expect_nothing(self, model: str) -> None:
         """No process of `model` need be there."""

@@ -5,6 +5,7 @@ Rule: it acts on nothing. It says by an event that an engine is down; the end of
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -222,4 +223,4 @@ class Watch:
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return time.monotonic()

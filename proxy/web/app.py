@@ -3,36 +3,52 @@
 Rule: every aiohttp default that is wrong for a proxy of long streams is set here, and tests go through `runner()` too.
 """
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
+from proxy.core.endpoints import ENDPOINTS, Key
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
+from proxy.web.front import KEEP_ALIVE_S, Front
 from proxy.web.gate import Gate
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
 from proxy.web.reloading import Reloading
 
 SHUTDOWN_TIMEOUT_S = 5.0
+SMALL_BODY_BYTES = 2**20
+LINGER_S = 2.0
+"""For so long what is left of a request is read that has been answered before its end."""
+BACKLOG = 1024
+"""Connections that the kernel holds until they are taken; as many as most kernels allow by themselves."""
 LONGEST_SOCKET_PATH = 107
 """sockaddr_un.sun_path holds 108 bytes, the last one zero (Linux, unix(7))."""
+
+
+class HasRoutes(Protocol):
+    """Who handles some paths."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Which, and how."""
 
 
 class ListenError(Exception):
     """An address cannot be listened on."""
 
 
-def public_app(forwarder: Forwarder, admin: Admin, max_body_bytes: int) -> web.Application:
-    """What clients reach."""
-    app = _app(max_body_bytes)
-    app.add_routes([*forwarder.routes(), *admin.public_routes()])
+def public_app(admin: Admin, *others: HasRoutes) -> web.Application:
+    """What clients reach beside what `Front` finds."""
+    app = _app(SMALL_BODY_BYTES)
+    app.add_routes([*admin.public_routes(), *(route for other in others for route in other.routes())])
     return app
 
 
 def private_app(gate: Gate, admin: Admin, reloading: Reloading) -> web.Application:
     """What only this box's own people and processes reach."""
-    app = _app(2**20)
+    app = _app(SMALL_BODY_BYTES)
     app[TELLS_ALL] = True
     app.add_routes([*gate.routes(), *admin.public_routes(), *admin.private_routes(), *reloading.routes()])
     return app
@@ -40,13 +56,28 @@ def private_app(gate: Gate, admin: Admin, reloading: Reloading) -> web.Applicati
 
 def runner(app: web.Application) -> web.AppRunner:
     """The production runner: a client that leaves cancels its handler, so that generation stops."""
-    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    return web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=LINGER_S,
+    )
 
 
-async def listen_tcp(app_runner: web.AppRunner, host: str, port: int) -> None:
-    """Raises: ListenError."""
+def front(app_runner: web.AppRunner, forwarder: Forwarder) -> Front:
+    """The door of the public port, before the application of `app_runner`, which is set up."""
+    server = app_runner.server
+    if server is None:
+        raise RuntimeError("the runner is not set up")
+    return Front(server, forwarder, [one for one in ENDPOINTS if one.key in (Key.JSON, Key.FORM)])
+
+
+async def listen_tcp(door: Front, host: str, port: int) -> asyncio.Server:
+    """Listen until the server that is returned is closed. Raises: ListenError."""
     try:
-        await web.TCPSite(app_runner, host, port).start()
+        return await asyncio.get_running_loop().create_server(door, host or None, port, backlog=BACKLOG)
     except OSError as error:
         what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
         raise ListenError(what) from error

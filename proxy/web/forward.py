@@ -1,201 +1,194 @@
-"""The data plane: chooses the model, takes a lease, copies the request to the engine and the answer back as it comes.
+"""The data plane: chooses the model, takes a lease, has the request sent to the engine and its answer to the client."""
 
-Rule: after the first byte of an answer is out, a failure aborts the client's connection; never a clean end.
-"""
-
-import errno
-import io
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 from aiohttp import web
-from yarl import URL
 
-from catalog.spec import ModelSpec
 from proxy.core import headers
+from proxy.core.endpoints import Endpoint, Form
 from proxy.core.errors import (
     BlockedByOthers,
     DeadlineTooShort,
+    EngineNotUp,
     EngineRefused,
     EngineStartFailed,
-    EngineUnreachable,
     InvalidRequest,
     ModelTooLarge,
     RotaError,
     StoppedByHand,
 )
-from proxy.core.routing import EMBEDDINGS, Route, Router
-from proxy.core.wire import JsonBody
-from proxy.core.wishes import Wishes, deadline_s, keep_alive_s
+from proxy.core.headers import Incoming
+from proxy.core.routing import Route, Router
+from proxy.core.wishes import Wishes, wishes_of
 from proxy.fleet import Fleet
 from proxy.leases import Lease
-from proxy.web.middleware import FALLBACK, REQUEST_ID
+from proxy.traffic import Outcome, Traffic
+from proxy.upstream.pool import Pool
+from proxy.web import bodies
+from proxy.web.bodies import Body
+from proxy.web.exchange import Exchanges
+from proxy.web.passage import Passage
+from proxy.web.remembered import Finder, Remembered
+from proxy.web.waiting import Announcer, KeepAlive
 
 log = logging.getLogger(__name__)
 
-PATHS = ("/v1/chat/completions", "/v1/completions", EMBEDDINGS)
 CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand, DeadlineTooShort)
 """For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
 queue: another engine would have to come up for it, where time is short already."""
 
-JSON = "application/json"
-CONNECT_TIMEOUT_S = 5.0
-IDLE_CONNECTION_S = 4.0
-"""vLLM closes idle connections after 5 s: ours must go first, or a request meets a connection that is being closed."""
-
-
-def engine_session() -> aiohttp.ClientSession:
-    """A client for engines: aiohttp's defaults suit browsers of the web, not streams of minutes from the loopback."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        trust_env=False,
-    )
+TRIES = 2
+"""How many engines a request is taken to; the second only where the first refused the connection."""
 
 
 class Forwarder:
-    """Serves the OpenAI endpoints from the engines of `fleet`."""
+    """Serves vLLM's endpoints from the engines of `fleet`."""
 
-    def __init__(self, fleet: Fleet, router: Router, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        router: Router,
+        pool: Pool,
+        traffic: Traffic,
+        *,
+        max_body_bytes: int,
+        wait_comment_s: float,
+        stream_keep_alive_s: float,
+    ) -> None:
+        """Who waits is told so every `wait_comment_s`; a stream silent for `stream_keep_alive_s` gets a comment."""
         self._fleet = fleet
+        self._leases = fleet.leases
+        self._loop = asyncio.get_running_loop()
         self._router = router
-        self._session = session
+        self._traffic = traffic
+        self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s))
+        self.remembered = Remembered()
+        self._max_body_bytes = max_body_bytes
+        self._wait_comment_s = wait_comment_s
 
     def __repr__(self) -> str:
         return f"<Forwarder {self._router!r}>"
 
-    def routes(self) -> list[web.RouteDef]:
-        """The paths that are forwarded."""
-        return [web.post(path, self.forward) for path in PATHS]
+    async def forward(
+        self,
+        request: web.BaseRequest,
+        endpoint: Endpoint,
+        target: str,
+        model: str | None = None,
+        *,
+        starts: bool = True,
+    ) -> web.StreamResponse:
+        """Forward one request to `target` of the engine that shall answer, or of `model`'s. Errors are answered.
 
-    async def forward(self, request: web.Request) -> web.StreamResponse:
-        """Forward one request. Raises: RotaError."""
-        _check_type(request)
-        body = JsonBody(await _read(request))
-        route = self._router.route(
-            model=body.text("model"),
-            body_agent_type=body.text("agent_type"),
-            header_agent_type=_agent_type(request),
-        )
-        self._router.check_path(route.model, request.path)
-        wishes = Wishes(
-            priority=route.priority,
-            deadline_s=deadline_s(request.headers),
-            keep_alive_s=keep_alive_s(body.scalar("keep_alive")),
-        )
+        Where it may not start or wake one (`starts`), the engine must be READY.
+        """
+        passage = Passage(request, endpoint, target, self._loop)
+        body: Body | None = None
         try:
-            return await self._serve(request, route, wishes, body)
-        except EngineRefused as error:
-            # The engine never had the request, and its end is known now: the next one may have it.
-            log.info("%s: another try, request id %s", error.message, request[REQUEST_ID])
-            return await self._serve(request, route, wishes, body)
+            body = bodies.at_hand(request, endpoint, passage.incoming, self._max_body_bytes)
+            if body is None:
+                body = await bodies.read(request, endpoint, passage.incoming, self._max_body_bytes)
+            route = self._route(passage, body) if model is None else Route(model)
+            passage.model = route.model
+            self._router.check_purpose(route.model, endpoint)
+            wishes = wishes_of(passage.incoming, route.priority, body.scalar("keep_alive"))
+            tries = TRIES
+            if (lease := self._leases.take_now(route.model, wishes)) is not None:
+                tries -= 1
+                try:
+                    return await self._exchange(passage, lease, body)
+                except EngineRefused as error:
+                    log.info("%s: another try, request id %s", error.message, passage.request_id)
+                finally:
+                    self._leases.end(lease)
+            if not starts:
+                raise EngineNotUp(f"{route.model} is not ready, and this request starts and wakes nothing")
+            return await self._wait(passage, route, wishes, body, tries)
+        except RotaError as error:
+            return passage.refuse(error)
+        except (asyncio.CancelledError, ConnectionError):
+            passage.outcome = Outcome.CLIENT_LEFT
+            raise
+        except Exception:
+            log.exception("%s %s, request id %s", request.method, endpoint.path, passage.request_id)
+            return passage.fail()
+        finally:
+            if body is not None:
+                body.close()
+            passage.end(self._traffic)
 
-    async def _serve(self, request: web.Request, route: Route, wishes: Wishes, body: JsonBody) -> web.StreamResponse:
-        async with self._lease(request, route, wishes) as lease:
-            spec = lease.spec
-            return await self._relay(request, spec, body.for_engine(spec.name, spec.request_defaults))
+    def _route(self, passage: Passage, body: Body) -> Route:
+        """Raises: InvalidRequest, ModelNotFound."""
+        route = self._router.route(body.text("model"), body.text("agent_type"), _agent_type(passage.incoming))
+        passage.agent_type = route.agent_type
+        return route
+
+    async def _wait(self, passage: Passage, route: Route, wishes: Wishes, body: Body, tries: int) -> web.StreamResponse:
+        """The long way: queueing, and saying so. Raises: RotaError."""
+        announcer = self._announcer(passage, route.model, body)
+        while True:
+            announcer.begin()
+            try:
+                async with self._lease(passage, route, wishes) as lease:
+                    announcer.stop()
+                    return await self._exchange(passage, lease, body)
+            except EngineRefused as error:
+                # The engine never had the request, and its end is known now: the next one may have it.
+                tries -= 1
+                if not tries:
+                    raise
+                log.info("%s: another try, request id %s", error.message, passage.request_id)
+            finally:
+                announcer.stop()
+
+    def _exchange(self, passage: Passage, lease: Lease, body: Body) -> Awaitable[web.StreamResponse]:
+        passage.granted(lease)
+        spec = lease.spec
+        if passage.endpoint.form is Form.RESPONSES:
+            passage.relay.tap = Finder(self.remembered, spec.name)
+        outgoing = body.outgoing(spec.name, spec.request_defaults)
+        passage.bytes_in = outgoing.length or 0
+        return self._exchanges.exchange(passage, spec, outgoing)
+
+    def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
+        """Tells the client that it waits, if it can be told and wants to be."""
+        passage.begin_waiting(model)
+        is_wanted = passage.endpoint.streams and body.is_stream and passage.relay.can_have_chunks
+        is_plain = passage.incoming.told.get(b"x-rota-wait", b"").lower() == b"plain"
+        every_s = self._wait_comment_s if is_wanted and not is_plain else 0.0
+        return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)
 
     @asynccontextmanager
-    async def _lease(self, request: web.Request, route: Route, wishes: Wishes) -> AsyncIterator[Lease]:
+    async def _lease(self, passage: Passage, route: Route, wishes: Wishes) -> AsyncIterator[Lease]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
-        request.pop(FALLBACK, None)  # of a try before
+        passage.fallback = None  # of a try before
         async with AsyncExitStack() as stack:
             try:
-                lease = await stack.enter_async_context(self._fleet.leases.take(route.model, wishes=wishes))
+                lease = await stack.enter_async_context(self._leases.take(route.model, wishes=wishes))
             except CANNOT_BE_HAD as error:
                 if route.fallback is None:
                     raise
                 log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
+                passage.model = route.fallback
                 try:
-                    lease = await stack.enter_async_context(self._fleet.leases.take(route.fallback, wishes=wishes))
+                    lease = await stack.enter_async_context(self._leases.take(route.fallback, wishes=wishes))
                 except RotaError as second:
                     # Both are told of: the first is what the client asked for.
                     what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"
                     raise type(error)(what, param=error.param, retry_after_s=error.retry_after_s) from second
-                request[FALLBACK] = f"{route.fallback}; for={route.model}; because={error.code}"
+                passage.fallback = f"{route.fallback}; for={route.model}; because={error.code}"
             yield lease
 
-    async def _relay(self, request: web.Request, spec: ModelSpec, body: bytes) -> web.StreamResponse:
-        sent = headers.for_engine(request.headers.items(), request[REQUEST_ID])
-        # Without what may stand before the path: a target in absolute form is the client's view of us.
-        url = URL(f"http://127.0.0.1:{spec.port}{request.rel_url.raw_path_qs}", encoded=True)
-        try:
-            # A file, not bytes: aiohttp sends it piece by piece, and other requests have their turn between.
-            self._fleet.leases.owed[spec.name] += 1
-            try:
-                answer = await self._session.request(
-                    request.method, url, data=io.BytesIO(body), headers=sent, allow_redirects=False
-                )
-            finally:
-                self._fleet.leases.owed[spec.name] -= 1
-        except aiohttp.ClientConnectorError as error:
-            what = f"{spec.name} could not be reached ({error.os_error.strerror})"
-            if error.os_error.errno != errno.ECONNREFUSED:
-                raise EngineUnreachable(what, retry_after_s=1.0) from error
-            await self._fleet.refused(spec.name)
-            raise EngineRefused(what, retry_after_s=1.0) from error
-        except (aiohttp.ClientError, OSError) as error:
-            self._fleet.look_now()
-            what = f"{spec.name} ended while it had the request, before it answered ({type(error).__name__})"
-            raise EngineUnreachable(what, retry_after_s=1.0) from error
-        try:
-            return await self._copy(request, spec, answer)
-        finally:
-            # Whatever is unread is not wanted: closing the connection is what makes vLLM stop generating.
-            answer.close()
 
-    async def _copy(self, request: web.Request, spec: ModelSpec, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        response.headers.extend(headers.for_client(answer.headers.items()))
-        await response.prepare(request)
-        while True:
-            try:
-                chunk = await answer.content.readany()
-            except (aiohttp.ClientError, OSError) as error:
-                self._fleet.look_now()
-                log.warning("%s: ended in mid-answer, request id %s: %s", spec.name, request[REQUEST_ID], error)
-                if request.transport is not None:
-                    request.transport.abort()
-                return response
-            if not chunk:
-                break
-            await response.write(chunk)
-        await response.write_eof()
-        return response
-
-
-async def _read(request: web.Request) -> bytes:
-    """The whole body, decompressed.
-
-    Raises: HTTPRequestEntityTooLarge, before reading where the length is declared; InvalidRequest if it is broken.
-    """
-    if (request.content_length or 0) > request.client_max_size:
-        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
-    try:
-        return await request.read()
-    except web.RequestPayloadError as error:
-        raise InvalidRequest(f"the body cannot be read: {error}") from error
-
-
-def _check_type(request: web.Request) -> None:
-    """Refuse what vLLM would refuse after a swap of engines. Raises: InvalidRequest."""
-    if request.content_type != JSON:
-        said = "the request has no Content-Type"
-        if "Content-Type" in request.headers:
-            said = f"the body is {request.content_type}, by its Content-Type"
-        what = f"{said}: send JSON, with Content-Type: {JSON}"
-        raise InvalidRequest(what)
-
-
-def _agent_type(request: web.Request) -> str | None:
+def _agent_type(incoming: Incoming) -> str | None:
     """The agent type in the header. Raises: InvalidRequest if there are several that differ."""
-    given = set(request.headers.getall(headers.AGENT_TYPE, []))
-    if len(given) > 1:
-        what = f"several headers {headers.AGENT_TYPE} that differ: {', '.join(sorted(given))}"
+    if (given := incoming.text(b"x-agent-type")) is None:
+        return None
+    several = set(given.split(", "))
+    if len(several) > 1:
+        what = f"several headers {headers.AGENT_TYPE} that differ: {', '.join(sorted(several))}"
         raise InvalidRequest(what, param="agent_type")
-    return given.pop() if given else None
+    return several.pop()

@@ -1,4 +1,4 @@
-"""What every request goes through: a request id, and errors in OpenAI's form, marked where they are the proxy's own."""
+"""What every request goes through that is not forwarded: a request id, and errors in their form, marked as ours."""
 
 import logging
 import uuid
@@ -6,17 +6,18 @@ import uuid
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.core import headers
+from proxy.core import error_forms, headers
+from proxy.core.endpoints import ENDPOINTS, Form
 from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, RotaError
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
-FALLBACK = web.RequestKey("fallback", str)
-"""Which model answers in place of which, and why."""
 
 TELLS_ALL = web.AppKey("tells_all", bool)
 """Errors are answered with their detail: on the Unix socket, where only the box's own people are."""
+
+ANTHROPIC_PATHS = tuple(one.path for one in ENDPOINTS if one.form is Form.ANTHROPIC)
 
 HAS_ANSWER = web.RequestKey("has_answer", bool)
 """The first byte of the answer is out, or about to be: no other answer can be given any more."""
@@ -30,10 +31,8 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def put_own_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell the client its request id and who answers, also on errors and streams (a signal: on_response_prepare)."""
+    """Tell the client its request id, also on errors (a signal: on_response_prepare)."""
     request[HAS_ANSWER] = True
-    if (fallback := request.get(FALLBACK)) is not None:
-        response.headers[headers.FALLBACK] = fallback
     if (request_id := request.get(REQUEST_ID)) is not None:
         response.headers[headers.REQUEST_ID] = request_id
 
@@ -47,17 +46,19 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RotaError as error:
-        return _render(error, in_full=request.app.get(TELLS_ALL, False))
+        return _render(request, error, in_full=request.app.get(TELLS_ALL, False))
     except web.HTTPRequestEntityTooLarge:
         limit = f"{request.client_max_size / 2**20:g} MiB"
-        return _render(BodyTooLarge(f"the body is larger than {limit}, which is the limit (setting max_body_mib)"))
+        return _render(
+            request, BodyTooLarge(f"the body is larger than {limit}, which is the limit (setting max_body_mib)")
+        )
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        return _render(MethodNotAllowed(f"{request.method} {request.path}: only {allowed} is served there"))
+        return _render(request, MethodNotAllowed(f"{request.method} {request.path}: only {allowed} is served there"))
     except web.HTTPNotFound:
-        return _render(NotFound(f"{request.method} {request.path} is not served here. {_served(request)}"))
+        return _render(request, _not_found(request))
     except web.HTTPException as error:
-        return _render(InvalidRequest(error.reason), status=error.status)
+        return _render(request, InvalidRequest(error.reason), status=error.status)
     except Exception as error:
         if request.get(HAS_ANSWER):
             if request.transport is not None:
@@ -65,17 +66,32 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             if isinstance(error, ConnectionError):
                 raise  # the client is gone; aiohttp knows what to do about that
         log.exception("%s %s, request id %s", request.method, request.path, request.get(REQUEST_ID))
-        return _render(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
+        return _render(request, RotaError("the proxy has a bug here; its log has the trace, by the request id"))
 
 
-def _render(error: RotaError, status: int | None = None, *, in_full: bool = False) -> web.Response:
-    mark = {headers.ERROR_MARK: error.code}
-    response = web.json_response(error.as_json(in_full=in_full), status=status or error.status, headers=mark)
+def _render(
+    request: web.Request, error: RotaError, status: int | None = None, *, in_full: bool = False
+) -> web.Response:
+    form = Form.ANTHROPIC if request.path.startswith(ANTHROPIC_PATHS) else Form.OPENAI
+    response = web.json_response(
+        error_forms.body(error, form, in_full=in_full),
+        status=status or error.status,
+        headers={headers.ERROR_MARK: error.code},
+    )
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return response
 
 
+def _not_found(request: web.Request) -> RotaError:
+    """Where the path is forwarded for another method, that is what is wrong."""
+    if allowed := [one.method for one in ENDPOINTS if one.path == request.rel_url.raw_path]:
+        return MethodNotAllowed(f"{request.method} {request.path}: only {', '.join(allowed)} is served there")
+    return NotFound(f"{request.method} {request.path[:200]} is not served here. {_served(request)}")
+
+
 def _served(request: web.Request) -> str:
     routes = {f"{route.method} {route.resource.canonical}" for route in request.app.router.routes() if route.resource}
+    if not request.app.get(TELLS_ALL, False):
+        routes |= {f"{one.method} {one.path}" for one in ENDPOINTS}
     return "Served: " + ", ".join(sorted(route for route in routes if not route.startswith("HEAD")))

@@ -5,8 +5,9 @@ import msgspec
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog, Gib, ModelSpec
+from proxy.core.endpoints import Endpoint, Purpose
 from proxy.core.errors import InvalidRequest, ModelNotFound, WrongModelForPath
-from proxy.core.routing import Route, Router
+from proxy.core.routing import Router
 
 
 def spec_of(name: str, *aliases: str) -> ModelSpec:
@@ -20,7 +21,7 @@ def routed(model: str | None = None, *, body: str | None = None, header: str | N
     pairs = {"MedicalQA": "medical", "Claims": "claims", "Billing": "claims"}
     routes = {agent_type: AgentRoute(model=name) for agent_type, name in pairs.items()}
     router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
-    return router.route(model=model, body_agent_type=body, header_agent_type=header).model
+    return router.route(model, body, header).model
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,8 @@ def test_who_names_an_agent_type_gets_its_fallback_and_who_names_the_model_wants
     models = {spec.name: spec for spec in (spec_of("claims", "gpt-claims"), spec_of("chat"))}
     routes = {"Claims": AgentRoute(model="claims", fallback="chat"), "Billing": AgentRoute(model="claims")}
     router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
-    assert router.route(model=model, body_agent_type=body, header_agent_type=header) == Route("claims", fallback)
+    route = router.route(model, body, header)
+    assert (route.model, route.fallback) == ("claims", fallback)
 
 
 def test_body_and_header_that_name_different_agent_types_are_refused_even_for_the_same_model() -> None:
@@ -137,12 +139,12 @@ def test_who_asks_the_wrong_kind_of_model_is_told_what_it_is_for_and_who_serves_
     models = {"chat": spec_of("chat"), "minilm": msgspec.structs.replace(spec_of("minilm"), embedder=True)}
     routes = {"Chat": AgentRoute(model="chat"), "Evidence": AgentRoute(model="minilm")}
     router = Router(Catalog(folder=Path(), models=models, agents=Agents(agent_types=routes)))
-    for model, path in (("chat", "/v1/completions"), ("minilm", "/v1/embeddings")):
-        router.check_path(model, path)
+    for model, purpose in (("chat", Purpose.TEXT), ("minilm", Purpose.POOLING), ("chat", Purpose.ANY)):
+        router.check_purpose(model, Endpoint("POST", "/x", purpose=purpose))
     with pytest.raises(WrongModelForPath) as caught:
-        router.check_path("chat", "/v1/embeddings")
+        router.check_purpose("chat", Endpoint("POST", "/v1/embeddings", purpose=Purpose.POOLING))
     assert caught.value.message == (
         "chat writes text and does not serve /v1/embeddings. Those who do: agent types: Evidence; models: minilm"
     )
     with pytest.raises(WrongModelForPath, match=r"minilm computes embeddings.* agent types: Chat; models: chat"):
-        router.check_path("minilm", "/v1/chat/completions")
+        router.check_purpose("minilm", Endpoint("POST", "/v1/chat/completions"))

@@ -5,7 +5,18 @@ from math import inf
 import pytest
 
 from proxy.core.errors import InvalidRequest
-from proxy.core.wishes import deadline_s, keep_alive_s
+from proxy.core.headers import Incoming
+from proxy.core.wishes import NO_WISHES, Wishes, deadline_s, keep_alive_s, wishes_of
+
+
+def incoming(headers: dict[str, str]) -> Incoming:
+    return Incoming([(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+def test_a_request_that_says_nothing_has_no_wishes_and_one_that_does_has_its_own() -> None:
+    assert wishes_of(incoming({}), 1.0, None) is NO_WISHES
+    assert wishes_of(incoming({"X-Request-Deadline-S": "2"}), 3.0, "1m") == Wishes(3.0, 2.0, 60.0)
+    assert wishes_of(incoming({"X-Stainless-Timeout": "5"}), 1.0, None) == Wishes(1.0, 5.0, None)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +35,13 @@ from proxy.core.wishes import deadline_s, keep_alive_s
 def test_the_deadline_is_what_the_client_says_to_us_else_its_own_time_out(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert deadline_s(headers) == seconds
+    assert deadline_s(incoming(headers)) == seconds
 
 
 @pytest.mark.parametrize("given", ["", "soon", "0", "-1", "nan", "inf", "1e99"])
 def test_a_deadline_that_is_none_is_refused_and_the_allowed_is_said(given: str) -> None:
     with pytest.raises(InvalidRequest, match="it must be a number of seconds above 0"):
-        deadline_s({"X-Request-Deadline-S": given})
+        deadline_s(incoming({"X-Request-Deadline-S": given}))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,12 @@ from proxy.core.routing import Router
 from proxy.core.states import Swap
 from proxy.core.wishes import Wishes
 from proxy.leases import Lease
+from proxy.traffic import Traffic
+from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
-from proxy.web.forward import Forwarder, engine_session
+from proxy.web.forward import Forwarder
+from proxy.web.named import Named
+from proxy.web.realtime import Realtime, socket_session
 from tests.fleet_stage import spec
 from tests.installation import free_port
 
@@ -35,6 +39,9 @@ class FakeFleet:
         self.errors: dict[str, Exception] = {}
         self.asked: list[str] = []
         self.wishes: list[Wishes] = []
+
+    def outlook(self, model: str) -> str:
+        return f"waiting for {model}: starting, about 14 s left"
 
     async def refused(self, model: str) -> None:
         self.refusals += 1
@@ -93,6 +100,10 @@ class DataPlane:
         self.model = msgspec.structs.replace(spec("a"), port=free_port())
         self.fleet = FakeFleet(self.model)
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.traffic = Traffic()
+        self.wait_comment_s = 0.1
+        self.stream_keep_alive_s = 0.2
+        self.realtime_idle_s = 0.5
         self.answer: Answer | None = None
         self.engine_runner: web.AppRunner | None = None
 
@@ -127,13 +138,28 @@ async def plane() -> AsyncIterator[DataPlane]:
     plane.engine_runner = web.AppRunner(engine, handler_cancellation=True, shutdown_timeout=0.1)
     await plane.engine_runner.setup()
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
-    async with engine_session() as session:
-        forwarder = Forwarder(plane.fleet, plane.router, session)  # type: ignore[arg-type]
-        app = web_app.public_app(forwarder, NoAdmin(), max_body_bytes=2**23)  # type: ignore[arg-type]
-        front = web_app.runner(app)
-        await front.setup()
-        await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))
-        yield plane
-        await front.cleanup()
+    pool = Pool()
+    forwarder = Forwarder(
+        plane.fleet,  # type: ignore[arg-type]
+        plane.router,
+        pool,
+        plane.traffic,
+        max_body_bytes=2**23,
+        wait_comment_s=plane.wait_comment_s,
+        stream_keep_alive_s=plane.stream_keep_alive_s,
+    )
+    session = socket_session()
+    realtime = Realtime(plane.fleet, plane.router, session, plane.realtime_idle_s)  # type: ignore[arg-type]
+    app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router), realtime)  # type: ignore[arg-type]
+    front = web_app.runner(app)
+    await front.setup()
+    listening = await web_app.listen_tcp(
+        web_app.front(front, forwarder), "127.0.0.1", int(plane.url.rpartition(":")[2])
+    )
+    yield plane
+    listening.close()
+    await front.cleanup()
+    await session.close()
+    pool.close()
     await plane.engine_runner.cleanup()
     await asyncio.sleep(0)

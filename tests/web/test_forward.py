@@ -1,7 +1,6 @@
 import asyncio
 import gzip
 
-import aiohttp
 import httpx
 import pytest
 from aiohttp import web
@@ -14,6 +13,7 @@ from proxy.core.errors import (
     StoppedByHand,
     WaitedTooLong,
 )
+from proxy.web.relay import Relay
 from tests.web.conftest import DataPlane
 
 CHAT = {"model": "a", "messages": []}
@@ -281,22 +281,20 @@ async def test_a_bug_after_the_first_byte_never_writes_a_second_head_or_a_clean_
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        await response.write(b"data: 1\n\n")
-        await asyncio.sleep(60)
+        for _ in range(10):
+            await response.write(b"data: 1\n\n")
+            await asyncio.sleep(0.02)
         return response
 
     plane.answer = answer
-    read = aiohttp.StreamReader.readany
-    last = b""
+    body = Relay.body
 
-    async def readany(self: aiohttp.StreamReader) -> bytes:
-        nonlocal last
-        if last == b"data: 1\n\n":
+    def breaks(self: Relay, data: bytes, before: bytes = b"") -> None:
+        if self.bytes_out:
             raise ZeroDivisionError("a bug")
-        last = await read(self)
-        return last
+        body(self, data, before)
 
-    monkeypatch.setattr(aiohttp.StreamReader, "readany", readany)
+    monkeypatch.setattr(Relay, "body", breaks)
     got: list[bytes] = []
 
     async def read_all() -> None:

@@ -1,0 +1,226 @@
+"""One connection to an engine: a request goes out, and its answer is given on as it comes, unread.
+
+httptools finds the end of each answer; the bytes of the body are given on as they came, chunks and all, so that a
+token costs one read and one write. Rule: nothing is given on that the parser has not accepted.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+from typing import cast
+
+import httptools
+
+from proxy.upstream.answer import Framing, Lost, Sink
+
+LONGEST_HEAD_BYTES = 64 * 2**10
+SMALL_BYTES = 64 * 2**10
+"""Requests up to this are joined and written with one call; larger ones are never copied."""
+
+LEAST_FINAL_STATUS = 200
+
+_BYTES_ACKED = struct.Struct("Q"), 120
+_TCP_INFO_BYTES = 128
+"""struct tcp_info of <linux/tcp.h>: tcpi_bytes_acked is a u64 at offset 120; the SYN counts as one."""
+
+
+class Connection(asyncio.Protocol):
+    """Idle, or in one exchange. `give_back` is called when an exchange has ended well and another may follow."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.is_reused = False
+        self.transport: asyncio.Transport | None = None
+        self._sink: Sink | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._head = b""
+        self._in_body = False
+        self._has_head = False
+        self._is_complete = False
+        self._messages = 0
+        self._status = 0
+        self._keeps_alive = False
+        self._framing = Framing.LENGTH
+        self._has_begun = False
+        self._sent_bytes = 0
+        self._may_write: asyncio.Future[None] | None = None
+        self._was_never_read = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {'lost' if self.transport is None else 'idle' if self._sink is None else 'busy'}>"
+
+    # --- what the pool and the forwarder ask for -----------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another exchange may be begun."""
+        return self.transport is not None and self._sink is None and not self.transport.is_closing()
+
+    def begin(self, sink: Sink, pieces: list[bytes | memoryview], size: int) -> None:
+        """Send a request that is `size` bytes long, or the first bytes of one; `sink` gets the answer."""
+        transport = cast(asyncio.Transport, self.transport)
+        self._sink = sink
+        self._head, self._in_body, self._has_head, self._is_complete = b"", False, False, False
+        self._has_begun, self._messages = False, 0
+        self._sent_bytes += size
+        if size <= SMALL_BYTES:
+            transport.write(b"".join(pieces))
+        else:
+            transport.writelines(pieces)
+
+    async def send(self, piece: bytes | memoryview) -> bool:
+        """Send more of the request, no faster than the engine reads; False where it has answered or is gone."""
+        if self._sink is None or self.transport is None or self.transport.is_closing():
+            return False
+        self._sent_bytes += len(piece)
+        self.transport.write(piece)
+        if self._may_write is not None:
+            await self._may_write
+        return self._sink is not None
+
+    def pause(self) -> None:
+        """Read no more for now: who takes the answer is slower than the engine."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """End it now; a request that is under way is not wanted any more, and its sink hears nothing."""
+        self._sink = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def may_serve_again(self) -> bool:
+        """After an answer that was whole: whether the engine keeps the connection open."""
+        return (
+            self._is_complete and self._keeps_alive and self.transport is not None and not self.transport.is_closing()
+        )
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio.Protocol."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio.Protocol. Once a head is out, this is one event of a stream."""
+        if (sink := self._sink) is None:
+            self.abort()  # an engine that speaks unasked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"its answer is no HTTP: {error}")
+            return
+        if self._in_body:
+            if self._messages > 1:
+                self._fail("it answers more than it was asked")
+                return
+            sink.body(data)
+        elif not self._head_received(sink, data):
+            return
+        if self._is_complete:
+            self._sink = None
+            sink.end()
+
+    def eof_received(self) -> None:
+        """asyncio.Protocol. The engine closes; whether it had the whole request is known now and not later."""
+        if self._sink is not None and not self._has_begun and self.transport is not None:
+            self._was_never_read = self.is_reused and _acked_bytes(self.transport) < self._sent_bytes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio.Protocol."""
+        self.transport = None
+        self.resume_writing()
+        if (sink := self._sink) is None:
+            return
+        self._sink = None
+        if self._in_body and exc is None and self._framing is Framing.CLOSE:
+            self._keeps_alive = False
+            sink.end()
+            return
+        # A reset, and nothing had come: what was sent was still unread when the engine's end was closed.
+        was_unread = self.is_reused and not self._has_begun and isinstance(exc, ConnectionResetError | BrokenPipeError)
+        sink.lost(Lost("it closed the connection" if exc is None else str(exc), self._was_never_read or was_unread))
+
+    def pause_writing(self) -> None:
+        """asyncio.Protocol."""
+        self._may_write = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """asyncio.Protocol."""
+        if self._may_write is not None:
+            if not self._may_write.done():
+                self._may_write.set_result(None)
+            self._may_write = None
+
+    # --- httptools ------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """httptools."""
+        self._messages += 1
+
+    def on_headers_complete(self) -> None:
+        """httptools. The parser knows these two only until the message is complete."""
+        self._has_head = True
+        self._status, self._keeps_alive = self._parser.get_status_code(), self._parser.should_keep_alive()
+
+    def on_message_complete(self) -> None:
+        """httptools."""
+        self._is_complete = True
+
+    # --- small things ---------------------------------------------------------------------------------------------
+
+    def _head_received(self, sink: Sink, data: bytes) -> bool:
+        """The head, or some of it; False where the exchange has failed or its head is not whole."""
+        self._has_begun = True
+        received = self._head + data if self._head else data
+        if not self._has_head:
+            self._head = received
+            if len(received) > LONGEST_HEAD_BYTES:
+                self._fail(f"its head is longer than {LONGEST_HEAD_BYTES} bytes")
+            return False
+        self._head = b""
+        status, end = self._status, received.find(b"\r\n\r\n")
+        if end < 0 or self._messages > 1 or status < LEAST_FINAL_STATUS:  # we never ask for an interim answer
+            self._fail("its head is not understood, or it answers more than it was asked")
+            return False
+        head = received[:end]
+        names = head.lower()
+        if b"\r\ntransfer-encoding:" in names:
+            self._framing = Framing.CHUNKED
+        elif b"\r\ncontent-length:" in names or status in (204, 304):
+            self._framing = Framing.LENGTH
+        else:
+            self._framing = Framing.CLOSE
+        self._in_body = True
+        sink.head(status, head, self._framing, received[end + 4 :])
+        return True
+
+    def _fail(self, what: str) -> None:
+        """What comes is not what was asked for: nothing of it goes on."""
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.lost(Lost(what))
+
+
+def request_bytes(pieces: Iterable[bytes | memoryview]) -> int:
+    """How long they are together."""
+    return sum(len(piece) for piece in pieces)
+
+
+def _acked_bytes(transport: asyncio.Transport) -> int:
+    """How much of what was sent the other end's kernel has taken, in bytes; all of it, where that is not known."""
+    unpack, offset = _BYTES_ACKED
+    try:
+        told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        return int(unpack.unpack_from(told, offset)[0]) - 1
+    except (AttributeError, OSError, struct.error):
+        return 2**63

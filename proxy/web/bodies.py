@@ -1,0 +1,155 @@
+"""Reads the body of a request, as far as the choice of a model needs it.
+
+Rule: what is small is read whole; a form is spooled; what is large, and says in a header who shall answer, is not read
+at all before its engine is ready, and then goes through piece by piece.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from proxy.core.endpoints import Endpoint, Key
+from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow
+from proxy.core.headers import Incoming
+from proxy.core.wire import JsonBody
+from proxy.upstream.outgoing import Outgoing
+from proxy.web.form import read_form
+
+JSON = b"application/json"
+STREAMED_BYTES = 2**20
+"""Bodies larger than this go through unread where a header says who shall answer."""
+STALLED_S = 60.0
+"""A client that sends nothing of its body for so long is sent away."""
+
+
+class Body(Protocol):
+    """What a request has sent."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it asks for events."""
+
+    def text(self, name: str) -> str | None:
+        """The string in the field `name`; None where it is absent. Raises: InvalidRequest."""
+
+    def scalar(self, name: str) -> object:
+        """The field `name`, whatever it is; None where it is absent. Raises: InvalidRequest."""
+
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+        """The body for the engine that serves `served_name`; `defaults` are put in where they are absent."""
+
+    def close(self) -> None:
+        """It is not needed any more."""
+
+
+class Nothing:
+    """No body, or one that goes through unread."""
+
+    is_stream = False
+
+    def text(self, name: str) -> str | None:
+        """Body."""
+        return None
+
+    def scalar(self, name: str) -> object:
+        """Body."""
+        return None
+
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+        """Body."""
+        return Outgoing(None)
+
+    def close(self) -> None:
+        """Body."""
+
+
+class Unread(Nothing):
+    """A body that goes through as it comes: nobody knows what is in it."""
+
+    def __init__(self, request: web.BaseRequest, limit_bytes: int) -> None:
+        self._request = request
+        self._limit_bytes = limit_bytes
+
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+        """Body."""
+        return Outgoing(self._request.content_length, rest=self._pieces())
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        async for piece in pieces_of(self._request, self._limit_bytes):
+            yield piece
+
+
+class Json(JsonBody):
+    """A JSON object."""
+
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+        """Body."""
+        return Outgoing.of(self.for_engine(served_name, defaults))
+
+    def close(self) -> None:
+        """Body."""
+
+
+def at_hand(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body | None:
+    """The body, where it has come with the head already; else None. Raises: InvalidRequest, BodyTooLarge."""
+    content = request.content
+    if not content.is_eof() or endpoint.key is not Key.JSON:
+        return None
+    check_type(incoming)
+    body = content.read_nowait(-1)
+    if len(body) > limit_bytes:
+        raise too_large(limit_bytes)
+    return Json(body)
+
+
+async def read(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body:
+    """The body of `request`. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
+    if endpoint.key not in (Key.JSON, Key.FORM):
+        return Nothing()
+    length = request.content_length
+    if length is not None and length > limit_bytes:
+        raise too_large(limit_bytes)
+    if b"x-agent-type" in incoming.told and (length is None or length > STREAMED_BYTES):
+        return Unread(request, limit_bytes)
+    if endpoint.key is Key.FORM:
+        return await read_form(incoming.text(b"content-type") or "", pieces_of(request, limit_bytes))
+    check_type(incoming)
+    return Json(b"".join([piece async for piece in pieces_of(request, limit_bytes)]))
+
+
+async def pieces_of(request: web.BaseRequest, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes, decompressed. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
+    size = 0
+    try:
+        while True:
+            async with asyncio.timeout(STALLED_S):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            size += len(piece)
+            if size > limit_bytes:
+                raise too_large(limit_bytes)
+            yield piece
+    except TimeoutError as error:
+        raise TooSlow(f"nothing more of the body has come for {STALLED_S:.0f} s") from error
+    except web.RequestPayloadError as error:
+        raise InvalidRequest(f"the body cannot be read: {error}") from error
+
+
+def too_large(limit_bytes: int) -> BodyTooLarge:
+    """The error for a body over the limit."""
+    limit = f"{limit_bytes / 2**20:g} MiB"
+    return BodyTooLarge(f"the body is larger than {limit}, which is the limit (setting max_body_mib)")
+
+
+def check_type(incoming: Incoming) -> None:
+    """Refuse what vLLM would refuse after a swap of engines. Raises: InvalidRequest."""
+    given = incoming.told.get(b"content-type", b"")
+    if given == JSON or given.partition(b";")[0].strip().lower() == JSON:
+        return
+    said = "the request has no Content-Type"
+    if given:
+        said = f"the body is {given.decode(errors='replace')[:100]}, by its Content-Type"
+    raise InvalidRequest(f"{said}: send JSON, with Content-Type: {JSON.decode()}")

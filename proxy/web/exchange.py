@@ -1,0 +1,117 @@
+"""One exchange with an engine: finds a connection, sends the request, and sees the answer through to its client.
+
+A request is sent a second time only where the first was certainly never read: vLLM had dropped the idle connection.
+"""
+
+import errno
+import logging
+
+from aiohttp import web
+
+from catalog.spec import ModelSpec
+from proxy.core.errors import EngineRefused, EngineUnreachable
+from proxy.fleet import Fleet
+from proxy.traffic import Outcome
+from proxy.upstream.connection import Connection
+from proxy.upstream.outgoing import Outgoing
+from proxy.upstream.pool import Pool
+from proxy.web.passage import Passage
+from proxy.web.relay import LAST_CHUNK, Relay, chunk
+from proxy.web.waiting import KeepAlive
+
+log = logging.getLogger(__name__)
+
+
+class Exchanges:
+    """Exchanges with the engines of `fleet`."""
+
+    def __init__(self, fleet: Fleet, pool: Pool, keep_alive: KeepAlive) -> None:
+        self._fleet = fleet
+        self._owed = fleet.leases.owed
+        self._pool = pool
+        self._keep_alive = keep_alive
+
+    def __repr__(self) -> str:
+        return f"<Exchanges {self._pool!r}>"
+
+    async def exchange(self, passage: Passage, spec: ModelSpec, body: Outgoing) -> web.StreamResponse:
+        """Send the request to `spec`'s engine and its answer to the client.
+
+        Raises: EngineRefused, EngineUnreachable, before anything of an answer has been passed on.
+        """
+        relay = passage.relay
+        sent = [_head(passage, spec, body), *body.pieces]
+        size = sum(map(len, sent))
+        for _ in range(2):
+            connection = self._pool.take(spec.port) or await self._open(spec)
+            self._owed[spec.name] += 1
+            relay.use(connection, spec.name, self._begun)
+            try:
+                connection.begin(relay, sent, size)
+                if not body.is_whole:
+                    await _send_rest(connection, body)
+                await relay.wait()
+            except BaseException:
+                connection.abort()
+                raise
+            finally:
+                relay.settle()
+                if relay.is_sse:
+                    self._keep_alive.forget(relay)
+            if relay.why_lost is None:
+                self._pool.give_back(spec.port, connection)
+                return relay.sent()
+            if not (relay.why_lost.was_never_read and body.is_at_hand):
+                break
+            log.info("%s had dropped an idle connection: another try, request id %s", spec.name, passage.request_id)
+        return self._lost(passage, spec)
+
+    async def _open(self, spec: ModelSpec) -> Connection:
+        """Raises: EngineRefused where nobody listens, EngineUnreachable."""
+        try:
+            return await self._pool.open(spec.port)
+        except OSError as error:  # TimeoutError is one
+            what = f"{spec.name} could not be reached ({error.strerror or 'it does not take the connection'})"
+            if error.errno != errno.ECONNREFUSED:
+                raise EngineUnreachable(what, retry_after_s=1.0) from error
+            await self._fleet.refused(spec.name)
+            raise EngineRefused(what, retry_after_s=1.0) from error
+
+    def _begun(self, relay: Relay) -> None:
+        """Its engine has begun to answer, or never will."""
+        self._owed[relay.model] -= 1
+        if relay.is_sse:
+            self._keep_alive.watch(relay)
+
+    def _lost(self, passage: Passage, spec: ModelSpec) -> web.StreamResponse:
+        """The engine is gone. Raises: EngineUnreachable where the client can still be told so by a status."""
+        self._fleet.look_now()
+        passage.outcome = Outcome.ENGINE_FAILED
+        relay = passage.relay
+        detail = "" if relay.why_lost is None else f" ({relay.why_lost.detail})"
+        when = "in mid-answer" if relay.has_answer else "while it had the request, before it answered"
+        error = EngineUnreachable(f"{spec.name} ended {when}{detail}", retry_after_s=1.0)
+        if not relay.has_answer:
+            raise error
+        log.warning("%s, request id %s", error.message, passage.request_id)
+        passage.error_code = error.code
+        return relay.break_off(error)
+
+
+def _head(passage: Passage, spec: ModelSpec, body: Outgoing) -> bytes:
+    request_line = f"{passage.request.method} {passage.target}"
+    return passage.incoming.for_engine(request_line, spec.port, passage.request_id, body.framing)
+
+
+async def _send_rest(connection: Connection, body: Outgoing) -> None:
+    """Send what is not at hand yet, no faster than the engine takes it, until it has answered."""
+    if body.file is not None:
+        for piece in body.file():
+            if not await connection.send(piece):
+                return
+    if body.rest is not None:
+        async for piece in body.rest:
+            if not await connection.send(piece if body.length is not None else chunk(piece)):
+                return
+        if body.length is None:
+            await connection.send(LAST_CHUNK)

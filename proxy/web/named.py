@@ -1,0 +1,59 @@
+"""Paths that aiohttp's own router finds: those of a named engine, and of a response that one engine made.
+
+Rule: what only looks at an engine, or can be had of one life of it only, starts and wakes nothing.
+"""
+
+from aiohttp import web
+
+from proxy.core.endpoints import ENDPOINTS, Endpoint, Key, is_response_id, may_pass
+from proxy.core.errors import NotFound
+from proxy.core.routing import Router
+from proxy.web.forward import Forwarder
+
+_PREFIX = "/engines/"
+
+
+class Named:
+    """Sends requests on that name their engine by the path."""
+
+    def __init__(self, forwarder: Forwarder, router: Router) -> None:
+        self._forwarder = forwarder
+        self._router = router
+
+    def __repr__(self) -> str:
+        return f"<Named {self._router!r}>"
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the public application."""
+        remembered = [one for one in ENDPOINTS if one.key is Key.REMEMBERED]
+        return [
+            *(web.route(one.method, one.path, self.of_response) for one in remembered),
+            web.route("*", "/engines/{model}/{path:.*}", self.of_engine),
+        ]
+
+    async def of_engine(self, request: web.Request) -> web.StreamResponse:
+        """A path of vLLM's, for one engine. Raises: NotFound, ModelNotFound."""
+        path, _, query = request.rel_url.raw_path_qs.removeprefix(_PREFIX).partition("?")
+        _, slash, rest = path.partition("/")
+        endpoint = may_pass(request.method, slash + rest)
+        model = self._router.named(request.match_info["model"])
+        if endpoint is None or endpoint.key is Key.SOCKET:
+            raise NotFound(f"{request.method} {slash + rest} of an engine does not go through the proxy")
+        target = slash + rest + (f"?{query}" if query else "")
+        return await self._forward(request, endpoint, target, model)
+
+    async def of_response(self, request: web.Request) -> web.StreamResponse:
+        """A response by its id. Raises: NotFound."""
+        response_id = request.match_info["response_id"]
+        model = self._forwarder.remembered.made_by(response_id) if is_response_id(response_id) else None
+        if model is None:
+            raise NotFound(f"no engine is known here that has made the response '{response_id[:100]}'", param="id")
+        target = request.rel_url.raw_path_qs
+        endpoint = may_pass(request.method, target.partition("?")[0])
+        if endpoint is None:
+            raise NotFound(f"{request.method} {target[:100]} is not served here")
+        return await self._forward(request, endpoint, target, model)
+
+    async def _forward(self, request: web.Request, endpoint: Endpoint, target: str, model: str) -> web.StreamResponse:
+        only_looks = endpoint.key in (Key.NONE, Key.REMEMBERED)
+        return await self._forwarder.forward(request, endpoint, target, model, starts=not only_looks)

@@ -1,0 +1,116 @@
+"""One request on its way through: what is known of it, what its client is told beside the answer, how it ended."""
+
+import asyncio
+import random
+
+import msgspec
+from aiohttp import web
+
+from proxy.core import error_forms, headers
+from proxy.core.endpoints import Endpoint
+from proxy.core.errors import RotaError
+from proxy.core.headers import Incoming
+from proxy.leases import Lease
+from proxy.traffic import Outcome, Traffic
+from proxy.web.relay import Relay
+
+_request_ids = random.Random()  # noqa: S311  # an id need not be a secret
+
+
+class Passage:
+    """`target` is the path, with its query, that the engine is asked for.
+
+    `agent_type` and `model` are labels of the metrics: only names of the catalog, never what a client made up.
+    """
+
+    agent_type = ""
+    model = ""
+    fallback: str | None = None
+    waited_s = 0.0
+    bytes_in = 0
+    status = 0
+    error_code = ""
+    outcome = Outcome.ANSWERED
+
+    def __init__(
+        self, request: web.BaseRequest, endpoint: Endpoint, target: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Raises: ConnectionResetError if the client has gone."""
+        self.request = request
+        self.endpoint = endpoint
+        self.target = target
+        self.incoming = Incoming(request.raw_headers)
+        self.request_id = self.incoming.request_id(made=f"{_request_ids.getrandbits(128):032x}")
+        self.relay = Relay(request, endpoint.form, loop)
+        self._began_at = loop.time()
+        self._now = loop.time
+
+    def __repr__(self) -> str:
+        return f"<Passage {self.request_id} {self.endpoint.path} to {self.model or 'nobody yet'}>"
+
+    def granted(self, lease: Lease) -> None:
+        """It has its lease; what the client is told of that goes before the answer, or between its events."""
+        self.model, self.waited_s = lease.spec.name, lease.waited_s
+        told = (
+            f"{headers.MODEL}: {self.model}\r\n{headers.WAITED}: {lease.waited_s:.3f}\r\n{headers.SWAP}: {lease.swap}"
+        )
+        if self.fallback is not None:
+            told += f"\r\n{headers.FALLBACK}: {self.fallback}"
+        if self.relay.has_begun:
+            self.relay.comment(told.replace("\r\n", "; "))
+        self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{told}".encode()
+
+    def begin_waiting(self, model: str) -> None:
+        """It waits for `model`: so much of who answers can be told if the wait is said before it is over."""
+        self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{headers.MODEL}: {model}".encode()
+
+    def fail(self) -> web.StreamResponse:
+        """A bug: where an answer has begun, it is broken off; a second head, or a clean end, would be a lie."""
+        error = RotaError("the proxy has a bug here; its log has the trace, by the request id")
+        if self.relay.has_answer:
+            self.error_code = error.code
+            return self.relay.break_off(error)
+        return self.refuse(error)
+
+    def refuse(self, error: RotaError) -> web.StreamResponse:
+        """Answer with the proxy's own error, in the endpoint's form; as an event where the stream has begun."""
+        self.error_code = error.code
+        if self.outcome is Outcome.ANSWERED:
+            self.outcome = Outcome.ERROR_AFTER_WAIT if self.relay.has_begun else Outcome.REFUSED
+        if self.relay.has_begun:
+            return self.relay.error_event(error)
+        self.status = error.status
+        response = error_response(error, self.endpoint, self.request_id)
+        if self.fallback is not None:
+            response.headers[headers.FALLBACK] = self.fallback
+        return response
+
+    def end(self, traffic: Traffic) -> None:
+        """Count it."""
+        relay, began_at = self.relay, self._began_at
+        traffic.passed(
+            self.endpoint.path,
+            self.model,
+            self.agent_type,
+            self.status or relay.status,
+            self.outcome,
+            waited_s=self.waited_s,
+            first_byte_s=relay.first_byte_at - began_at if relay.first_byte_at else None,
+            total_s=self._now() - began_at,
+            bytes_in=self.bytes_in,
+            bytes_out=relay.bytes_out,
+            events=relay.events,
+        )
+
+
+def error_response(error: RotaError, endpoint: Endpoint, request_id: str) -> web.Response:
+    """The proxy's own error as an answer of its own."""
+    response = web.Response(
+        body=msgspec.json.encode(error_forms.body(error, endpoint.form)),
+        status=error.status,
+        content_type="application/json",
+        headers={headers.ERROR_MARK: error.code, headers.REQUEST_ID: request_id},
+    )
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return response

@@ -1,0 +1,263 @@
+"""The answer of an engine on its way to the client: its bytes go straight to the client's transport.
+
+Rule: after the first byte is out, a failure is never a clean end. A client that reads slowly makes the engine's
+connection be read slowly, so that it holds no more than one read beside its transport's own buffer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+
+import httptools
+from aiohttp import web
+
+from proxy.core import headers, sse
+from proxy.core.endpoints import Form
+from proxy.core.errors import RotaError
+from proxy.upstream.answer import Framing, Lost
+from proxy.upstream.connection import Connection
+from proxy.upstream.unchunked import Unchunked
+
+MOST_OF_AN_ERROR_BYTES = 2**20
+_SSE = b"text/event-stream"
+LAST_CHUNK = b"0\r\n\r\n"
+_BETWEEN_EVENTS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
+"""How the chunk ends that ends an event."""
+_HTTP_1_1 = (1, 1)
+
+
+class Mode(Enum):
+    """What is done with the bytes of the body."""
+
+    AS_IT_COMES = 1
+    UNCHUNKED = 2
+    """The client's HTTP is too old for chunks."""
+    KEPT = 3
+    """An error for a client that has been told 200 already: it becomes an event."""
+
+
+class Sent(web.StreamResponse):
+    """An answer that is out already, for aiohttp's server to be content with."""
+
+    def __init__(self, *, keeps_alive: bool) -> None:
+        super().__init__()
+        self._keeps_alive = keeps_alive
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether the client's connection may have another request."""
+        return self._keeps_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """There is nothing left to do."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """There is nothing left to do."""
+
+
+KEPT_OPEN, CLOSED = Sent(keeps_alive=True), Sent(keeps_alive=False)
+
+
+class Relay:
+    """One answer to one request; a Sink. `own` are the header lines of ours, without the last CRLF."""
+
+    own = b""
+    model = ""
+    """Whose engine it is asked of."""
+    status = 0
+    """What the client has been told."""
+    has_answer = False
+    """The engine has begun to answer."""
+    first_byte_at = 0.0
+    is_sse = False
+    bytes_out = 0
+    events = 0
+    why_lost: Lost | None = None
+    tap: Callable[[bytes], bool] | None = None
+    """Who looks at the body as it passes, until it returns False."""
+
+    _connection: Connection | None = None
+    _on_head: Callable[["Relay"], None] | None = None
+    _mode = Mode.AS_IT_COMES
+    _unchunked: Unchunked | None = None
+    _kept = b""
+    _last = b""
+
+    def __init__(self, request: web.BaseRequest, form: Form, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises: ConnectionResetError if the client has gone."""
+        if (transport := request.transport) is None:
+            raise ConnectionResetError("the client has gone")
+        self._request = request
+        self._protocol = request.protocol
+        self._transport = transport
+        self._form = form
+        self._loop = loop
+        self._keeps_alive = request.keep_alive and request.version >= _HTTP_1_1
+        self.news = loop.create_future()
+        """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
+        self.is_over = False
+
+    def __repr__(self) -> str:
+        return f"<Relay {self.status or 'before its head'} {self.bytes_out} bytes>"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has been told a status."""
+        return self.status != 0
+
+    @property
+    def can_have_chunks(self) -> bool:
+        """Whether the client's HTTP knows chunks."""
+        return self._request.version >= _HTTP_1_1
+
+    # --- before the engine answers --------------------------------------------------------------------------------
+
+    def begin_events(self) -> None:
+        """Tell the client 200 and that events will come, before it is known what the engine will say."""
+        self.status, self.is_sse = 200, True
+        self._write(headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self._own_lines()))
+
+    def comment(self, text: str) -> None:
+        """Say something that clients of event streams skip, if that is possible now: between two events."""
+        if self.is_over or not self.is_sse or self._mode is not Mode.AS_IT_COMES or self._protocol.writing_paused:
+            return
+        if not self._last or self._last.endswith(_BETWEEN_EVENTS):
+            self._write(chunk(sse.comment(text)))
+
+    def error_event(self, error: RotaError) -> web.StreamResponse:
+        """End the stream that was begun with the error, in the endpoint's own form."""
+        self._write(chunk(sse.error(error, self._form)) + LAST_CHUNK)
+        return self.sent()
+
+    # --- the engine's answer: Sink --------------------------------------------------------------------------------
+
+    def use(self, connection: Connection, model: str, on_head: Callable[["Relay"], None]) -> None:
+        """Where the answer comes from; `on_head` is called once, when it comes or surely never will."""
+        self._connection, self.model, self._on_head = connection, model, on_head
+        if self.is_over:
+            self.why_lost, self.is_over = None, False
+        if self.news.done():
+            self.news = self._loop.create_future()
+
+    def settle(self) -> None:
+        """Whether the engine has begun to answer is known."""
+        if (on_head := self._on_head) is not None:
+            self._on_head = None
+            on_head(self)
+
+    def head(self, status: int, head: bytes, framing: Framing, first: bytes) -> None:
+        """Sink."""
+        self.first_byte_at, self.has_answer = self._loop.time(), True
+        if self.has_begun:
+            if status != 200 or framing is not Framing.CHUNKED:
+                self._mode = Mode.KEPT
+                self._unchunked = Unchunked() if framing is Framing.CHUNKED else None
+            self.settle()
+            if first:
+                self.body(first)
+            return
+        self.status = status
+        self.is_sse = _SSE in head and framing is Framing.CHUNKED
+        if framing is not Framing.LENGTH and not self.can_have_chunks:
+            self._keeps_alive = self.is_sse = False
+            if framing is Framing.CHUNKED:
+                self._mode, self._unchunked = Mode.UNCHUNKED, Unchunked()
+                head = headers.without_chunks(head)
+        elif framing is Framing.CLOSE:
+            self._keeps_alive = False
+        head = headers.for_client(head, self._own_lines())
+        self.settle()
+        if not first:
+            with suppress(RuntimeError):  # as in `body`
+                self._transport.write(head)
+        elif self._mode is Mode.AS_IT_COMES:
+            self.body(first, before=head)
+        else:
+            self._write(head)
+            self.body(first)
+
+    def body(self, data: bytes, before: bytes = b"") -> None:
+        """Sink. The hot path: once for every event of a stream; `before` goes out with it, in one write."""
+        if self._mode is not Mode.AS_IT_COMES:
+            self._body_otherwise(data)
+            return
+        try:
+            self._transport.write(before + data if before else data)
+        except RuntimeError:  # uvloop: it is closed. aiohttp is about to cancel the request.
+            return
+        self.bytes_out += len(data)
+        if self.tap is not None and not self.tap(data):
+            self.tap = None
+        if self.is_sse:
+            self.events += data.count(b"\n\n")
+            self._last = data
+        if self._protocol.writing_paused and self._connection is not None and not self.news.done():
+            self._connection.pause()
+            self.news.set_result(None)
+
+    def end(self) -> None:
+        """Sink."""
+        self.is_over = True
+        if self._mode is Mode.KEPT:
+            self._write(chunk(sse.foreign_error(self._kept, self._form)) + LAST_CHUNK)
+        if not self.news.done():
+            self.news.set_result(None)
+
+    def lost(self, why: Lost) -> None:
+        """Sink."""
+        self.is_over, self.why_lost = True, why
+        if not self.news.done():
+            self.news.set_result(None)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def wait(self) -> None:
+        """Until the answer is whole, or lost: then `why_lost` says so."""
+        while True:
+            await self.news
+            if self.is_over:
+                return
+            # The client's transport is full: the engine's connection is not read until it has room again.
+            self.news = self._loop.create_future()
+            await self._request.writer.drain()
+            if self._connection is not None:
+                self._connection.resume()
+
+    def sent(self) -> web.StreamResponse:
+        """For aiohttp's server, after a whole answer."""
+        return KEPT_OPEN if self._keeps_alive else CLOSED
+
+    def break_off(self, error: RotaError) -> web.StreamResponse:
+        """The answer has no end: say why where events are read, and close without the end that HTTP asks for."""
+        if self.is_sse and (not self._last or self._last.endswith(_BETWEEN_EVENTS)):
+            self._write(chunk(sse.error(error, self._form, is_end=False)))
+        else:
+            self._transport.abort()
+        return CLOSED
+
+    # --- small things ---------------------------------------------------------------------------------------------
+
+    def _body_otherwise(self, data: bytes) -> None:
+        try:
+            plain = data if self._unchunked is None else self._unchunked.feed(data)
+        except httptools.HttpParserError as error:
+            self.lost(Lost(f"its chunks are wrong: {error}"))
+            return
+        if self._mode is Mode.UNCHUNKED:
+            self._write(plain)
+        elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
+            self._kept += plain
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+            self.bytes_out += len(data)
+
+    def _own_lines(self) -> bytes:
+        return self.own if self._keeps_alive else self.own + b"\r\nConnection: close"
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as a chunk (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,0 +1,93 @@
+"""Two websockets, joined: every frame of one goes to the other as it is, pings and closes too.
+
+A frame is read only when the one before it is written: a slow side makes the other be read slower.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import aiohttp
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+Text = Callable[[str], str]
+
+_NOT_SENT = (None, 0, 1005, 1006, 1015)
+"""Codes that stand for what has not been said (RFC 6455, section 7.4.1)."""
+
+
+class _Joined:
+    """When the last frame came, from either side."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.last_at = self.now()
+
+
+async def join(client: Socket, engine: Socket, idle_s: float, renamed: Text, early: Sequence[WSMessage] = ()) -> None:
+    """Pass frames on until one side ends, or nothing has come for `idle_s`; then both are closed.
+
+    `renamed` is applied to the client's text frames; `early` are those that it has sent already.
+    """
+    joined = _Joined()
+    for frame in early:
+        await _pass(frame, engine, renamed)
+    tasks = [
+        asyncio.create_task(_pump(client, engine, joined, renamed)),
+        asyncio.create_task(_pump(engine, client, joined, None)),
+        asyncio.create_task(_watch(client, engine, joined, idle_s)),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception) and not isinstance(end, ConnectionError):
+            raise end
+
+
+async def _pump(source: Socket, to: Socket, joined: _Joined, renamed: Text | None) -> None:
+    while True:
+        frame: WSMessage = await source.receive()
+        joined.last_at = joined.now()
+        if frame.type is WSMsgType.CLOSE:
+            code = WSCloseCode.OK if frame.data in _NOT_SENT else frame.data
+            for one in (to, source):
+                await _close(one, code, (frame.extra or "").encode())
+            return
+        if not await _pass(frame, to, renamed):  # it ended without a close, or broke the protocol
+            if renamed is None:
+                await _close(to, WSCloseCode.INTERNAL_ERROR, b"the engine has ended")
+            else:
+                await _close(to, WSCloseCode.GOING_AWAY, b"")
+            return
+
+
+async def _pass(frame: WSMessage, to: Socket, renamed: Text | None) -> bool:
+    """Send one frame on; False where it is none that could be."""
+    match frame.type:
+        case WSMsgType.TEXT:
+            await to.send_str(frame.data if renamed is None else renamed(frame.data))
+        case WSMsgType.BINARY:
+            await to.send_bytes(frame.data)
+        case WSMsgType.PING:
+            await to.ping(frame.data)
+        case WSMsgType.PONG:
+            await to.pong(frame.data)
+        case _:
+            return False
+    return True
+
+
+async def _watch(client: Socket, engine: Socket, joined: _Joined, idle_s: float) -> None:
+    while (left_s := joined.last_at + idle_s - joined.now()) > 0:  # noqa: ASYNC110  # an event per frame would cost more
+        await asyncio.sleep(left_s)
+    reason = f"nothing has come for {idle_s:g} s".encode()
+    await _close(client, WSCloseCode.GOING_AWAY, reason)
+    await _close(engine, WSCloseCode.GOING_AWAY, reason)
+
+
+async def _close(socket: Socket, code: int, reason: bytes) -> None:
+    await socket.close(code=code, message=reason)

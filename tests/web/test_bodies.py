@@ -1,0 +1,118 @@
+"""Bodies: read, spooled, or passed on unread."""
+
+import asyncio
+import gzip
+import zlib
+
+import httpx
+import pytest
+from aiohttp import web
+
+from proxy.web import bodies
+from tests.upstream.conftest import until
+from tests.web.conftest import DataPlane
+from tests.web.raw import connected, request, whole
+
+
+async def echo(request: web.Request) -> web.Response:
+    body = await request.read()
+    return web.json_response({"size": len(body), "length": request.content_length, "start": body[:20].decode()})
+
+
+LARGE = b'{"messages": "' + b"x" * (2 * bodies.STREAMED_BYTES) + b'"}'
+
+
+async def test_a_large_body_with_the_agent_type_in_a_header_goes_through_unread(plane: DataPlane) -> None:
+    plane.answer = echo
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(
+            f"{plane.url}/v1/chat/completions", content=LARGE, headers={"X-Agent-Type": "Chat", "Content-Type": "a/b"}
+        )
+    assert got.json() == {"size": len(LARGE), "length": len(LARGE), "start": LARGE[:20].decode()}
+
+
+async def test_it_is_not_even_taken_in_before_its_engine_is_ready(plane: DataPlane) -> None:
+    plane.answer = echo
+    plane.fleet.leases.is_at_once = False
+    async with connected(plane) as (reader, writer):
+        size = 2**23
+        head = request(b"", "X-Agent-Type: Chat", f"Content-Length: {size}")
+        writer.write(head)
+        sending = asyncio.create_task(_send(writer, size))
+        await until(lambda: plane.fleet.leases.waiting == 1)
+        await asyncio.sleep(0.1)
+        assert not sending.done(), "the proxy does not read what it cannot pass on"
+        plane.fleet.leases.ready.set()
+        await sending
+        assert b" 200 " in await reader.readline()
+
+
+async def _send(writer: asyncio.StreamWriter, size: int) -> None:
+    for _ in range(size // 2**16):
+        writer.write(b" " * 2**16)
+        await writer.drain()
+
+
+async def test_a_body_of_unknown_length_goes_through_in_chunks(plane: DataPlane) -> None:
+    plane.answer = echo
+
+    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202
+        for _ in range(5):
+            yield b"y" * 1000
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/chat/completions", content=pieces(), headers={"X-Agent-Type": "Chat"})
+    assert got.json() == {"size": 5000, "length": None, "start": "y" * 20}
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+async def test_over_the_limit_it_is_refused_wherever_that_is_seen(plane: DataPlane, has_header: bool) -> None:
+    plane.answer = echo
+
+    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202
+        for _ in range(2**23 // 2**16 + 1):
+            yield b" " * 2**16
+
+    headers = {"X-Agent-Type": "Chat"} if has_header else {}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(
+            f"{plane.url}/v1/chat/completions",
+            content=pieces(),
+            headers={"Content-Type": "application/json", **headers},
+        )
+    assert got.status_code == 413
+    await until(lambda: plane.fleet.leases.held == 0)
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_compressed_body_is_passed_on_plain(plane: DataPlane, coding: str, pack: object) -> None:
+    plane.answer = echo
+    body = b'{"model":"a"}'
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(
+            f"{plane.url}/v1/chat/completions",
+            content=pack(body),  # type: ignore[operator]
+            headers={"Content-Type": "application/json", "Content-Encoding": coding},
+        )
+    assert got.json()["size"] == len(body)
+
+
+async def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(plane: DataPlane) -> None:
+    bomb = gzip.compress(b" " * 2**25)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(
+            f"{plane.url}/v1/chat/completions",
+            content=bomb,
+            headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        )
+    assert got.status_code == 413
+
+
+async def test_a_body_that_stops_coming_is_given_up(plane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "STALLED_S", 0.2)
+    async with connected(plane) as (reader, writer):
+        writer.write(request(b'{"model"', "Content-Length: 100", "Connection: close"))
+        got = await whole(reader)
+    assert got.startswith(b"HTTP/1.1 408")
+    assert b"too_slow" in got
+    assert plane.fleet.asked == []

@@ -1,0 +1,57 @@
+"""The door: who takes too long, and what is no HTTP."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from proxy.web import front
+from tests.upstream.conftest import until
+from tests.web.conftest import DataPlane
+from tests.web.raw import connected, request, whole
+
+BODY = b'{"model": "a"}'
+
+
+async def answer(request: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+async def test_who_says_nothing_or_too_little_is_cut_off_and_who_asks_is_not(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "HEAD_TIMEOUT_S", 0.3)
+    plane.answer = answer
+    async with connected(plane) as (silent, _), connected(plane) as (slow, writer), connected(plane) as (good, asking):
+        asking.write(request(BODY))
+        await good.readuntil(b"{}")
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nX-A: b\r\n")
+        assert await whole(silent) == b""
+        assert await whole(slow) == b""
+        asking.write(request(BODY))
+        await good.readuntil(b"{}")
+
+
+@pytest.mark.parametrize("header", ["X: " + "y" * 20_000, "\r\n".join(f"X-{number}: y" for number in range(300))])
+async def test_heads_that_are_too_large_are_refused(plane: DataPlane, header: str) -> None:
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY, header))
+        assert (await whole(reader)).startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+
+
+async def test_a_path_in_another_spelling_is_not_forwarded(plane: DataPlane) -> None:
+    for path in ("/V1/chat/completions", "/v1/chat/completions/", "//v1/chat/completions", "/v1/%63hat/completions"):
+        async with connected(plane) as (reader, writer):
+            writer.write(request(BODY, path=path))
+            assert b" 404 " in await reader.readline()
+    assert plane.fleet.asked == []
+
+
+async def test_many_connections_come_and_go_and_none_is_kept_in_mind(plane: DataPlane) -> None:
+    plane.answer = answer
+    for _ in range(20):
+        async with connected(plane) as (reader, writer):
+            writer.write(request(BODY))
+            await reader.readuntil(b"{}")
+    await until(lambda: plane.fleet.leases.held == 0)
+    await asyncio.sleep(0)

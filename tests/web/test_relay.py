@@ -1,0 +1,124 @@
+"""The answer on its way to the client: slow clients, old clients, engines that end."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from proxy.web.relay import chunk
+from tests.upstream.conftest import until
+from tests.web.conftest import DataPlane
+from tests.web.raw import connected, request, whole
+
+BODY = b'{"model": "a", "stream": true}'
+EVENT = b"data: 1\n\n"
+
+
+async def test_a_client_that_reads_slowly_makes_the_engine_wait_and_loses_nothing(plane: DataPlane) -> None:
+    sent, piece, pieces = 0, b"x" * 2**16, 400
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(pieces):
+            await response.write(piece)
+            sent += 1
+        return response
+
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY))
+        await reader.readuntil(b"\r\n\r\n")
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent < pieces, "what nobody reads is not fetched"
+        async with connected(plane) as (other, other_writer):  # nobody else is held up
+            plane.answer = quick
+            other_writer.write(request(BODY))
+            assert (await other.readline()).startswith(b"HTTP/1.1 200")
+        raw = await reader.readuntil(b"\r\n0\r\n\r\n") if pieces == 1 else await _until_last_chunk(reader)
+    assert raw.count(b"x") == pieces * len(piece)
+    assert sent == pieces
+
+
+async def quick(request: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+async def _until_last_chunk(reader: asyncio.StreamReader) -> bytes:
+    raw = bytearray()
+    async with asyncio.timeout(20):
+        while not raw.endswith(b"0\r\n\r\n"):
+            raw += await reader.read(2**16)
+    return bytes(raw)
+
+
+async def test_a_client_of_http_1_0_gets_the_body_without_chunks_and_a_close(plane: DataPlane) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(3):
+            await response.write(EVENT)
+        return response
+
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY, version="1.0"))
+        head, _, body = (await whole(reader)).partition(b"\r\n\r\n")
+    assert body == EVENT * 3
+    assert b"transfer-encoding" not in head.lower()
+
+
+async def test_a_client_that_wants_its_connection_closed_is_told_so(plane: DataPlane) -> None:
+    plane.answer = quick
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY, "Connection: close"))
+        head, _, body = (await whole(reader)).partition(b"\r\n\r\n")
+    assert body == b"{}"
+    assert b"\r\nConnection: close" in head
+
+
+async def test_requests_follow_each_other_on_one_connection(plane: DataPlane) -> None:
+    plane.answer = quick
+    async with connected(plane) as (reader, writer):
+        for _ in range(3):
+            writer.write(request(BODY))
+            assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("is_between", [True, False])
+async def test_an_engine_that_ends_in_a_stream_is_told_of_between_events_and_never_ends_it_cleanly(
+    plane: DataPlane, is_between: bool
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(EVENT if is_between else b"data: half")
+        await asyncio.sleep(0.05)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY))
+        raw = b""
+        try:
+            raw = await whole(reader)
+        except ConnectionResetError:
+            assert not is_between
+    assert (b"engine_unreachable" in raw) is is_between
+    assert not raw.endswith(b"0\r\n\r\n")
+    assert b"[DONE]" not in raw
+    await until(lambda: plane.fleet.leases.held == 0)
+    assert plane.fleet.looks == 1
+
+
+def test_a_chunk_says_its_length_in_hex() -> None:
+    assert chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
