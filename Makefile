@@ -50,5 +50,16 @@ bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
 bench-scheduler: .venv-ready  ## The scheduler in simulated time, beside four baselines and the optimum
 	@.venv/bin/python -m tests.bench.scheduler $(if $(TRACE),--trace $(TRACE))
 
-.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler
+bench-proxy: setup  ## What a request and an event cost in the proxy, beside nginx, vllm-router, LiteLLM and others
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -q vllm-router==0.1.17 "litellm[proxy]==1.108.7" || echo "some peers could not be installed"
+	@.venv/bin/python -m tests.bench.proxy
+
+bench-idle: setup  ## What a stream costs in memory on which nothing comes, with 5,000 of them
+	@.venv/bin/python -m tests.bench.proxy.idle
+
+bench-workers: setup  ## Whether a second forwarding process would serve more on this machine
+	@.venv/bin/python -m tests.bench.proxy.workers
+
+.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler bench-proxy bench-idle bench-workers
 .DEFAULT_GOAL := help

@@ -6,6 +6,7 @@ slices of what the client sent, with the served name and what else must differ b
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,13 @@ NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 _MEMBER = re.compile(rb'[ \t\r\n]*([,{])[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
 _START = re.compile(rb"[ \t\r\n]*\{")
+
+
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+_NEXT = re.compile(rb"[ \t\r\n]*,")
+_SPACES, _COMMA = frozenset(b" \t\r\n"), ord(",")
+_MODEL = b'"model"'
+_OWN = {name: b'"%b"' % name.encode() for name in OWN_FIELDS}
 
 
 class _Fields(msgspec.Struct):
@@ -96,11 +104,59 @@ class JsonBody:
         # Where a name stands twice, engines take the last one, as the decoder does; but it is said once in any case.
         if not has_own and not defaults and fields.model is not UNSET and bytes(fields.model) == name:
             return [self._body]
+        if not defaults and (edits := self._edits(name)) is not None:
+            return _applied(self._body, edits)
         values = _ALL.decode(self._body)
         missing = {each: value for each, value in defaults.items() if each not in values}
         if (members := _members(self._body, values)) is None:
             return [_anew(values, name, missing)]
         return _edited(self._body, members, name, missing)
+
+    def _edits(self, name: bytes) -> list[tuple[int, int, bytes]] | None:
+        """What to put in place of which bytes, where each name stands once in the whole body: then it is the field's.
+
+        None where it does not, may be spelled with escapes, or where nothing else would be left: then all is looked at.
+        """
+        body, fields, edits = self._body, self._fields, []
+        if b"\\u" in body or (start := _START.match(body)) is None:
+            return None
+        for key, raw in ((_MODEL, fields.model), *((_OWN[each], getattr(fields, each)) for each in OWN_FIELDS)):
+            if raw is UNSET:
+                continue
+            at = body.find(key)
+            if at < 0 or body.find(key, at + 1) >= 0 or (colon := _COLON.match(body, at + len(key))) is None:
+                return None
+            ends = colon.end() + len(memoryview(raw))
+            if key is _MODEL:
+                edits.append((colon.end(), ends, name))
+                continue
+            before = at - 1
+            while body[before] in _SPACES:
+                before -= 1
+            if body[before] == _COMMA:
+                edits.append((before, ends, b""))
+            elif (comma := _NEXT.match(body, ends)) is not None:
+                edits.append((at, comma.end(), b""))
+            else:
+                return None
+        if fields.model is UNSET:
+            if _END.match(body, start.end()) is not None:
+                return None
+            edits.append((start.end(), start.end(), b'"model":%b,' % name))
+        edits.sort()
+        if any(one[1] > other[0] for one, other in pairwise(edits)):
+            return None
+        return edits
+
+
+def _applied(body: bytes, edits: list[tuple[int, int, bytes]]) -> list[bytes | memoryview]:
+    view, at = memoryview(body), 0
+    pieces: list[bytes | memoryview] = []
+    for begins, ends, text in edits:
+        pieces += (view[at:begins], text)
+        at = ends
+    pieces.append(view[at:])
+    return pieces
 
 
 def _members(body: bytes, values: Mapping[str, Raw]) -> list[tuple[str, int, int, int]] | None:

@@ -94,7 +94,7 @@ def show(rows: dict[str, Row]) -> None:
         print(f"{name:22}{figures}{row.errors:8}{'  NOT SOUND' if row.errors else ''}")
     ours = rows[ROTA]
     for name, row in rows.items():
-        if name != ROTA:
+        if name not in (ROTA, BY_AGENT_TYPE):
             print(f"rota / {name}: request {ours.us / row.us:.2f}, event {ours.event_us / row.event_us:.2f}")
     print(
         f"proxy_cpu_us_per_request: {ours.us:.1f} per_event: {ours.event_us:.2f} p50_added_us: {ours.p50_added_us:.0f}"

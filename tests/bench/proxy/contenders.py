@@ -134,7 +134,9 @@ def _peer(name: str) -> Path:
 
 def _started(argv: list[str], port: int, folder: Path, name: str) -> Running:
     with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True)
+        # LiteLLM does not start without a key for its admin, unless it is told that this is nothing but a test.
+        env = {**os.environ, "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=CHECKOUT, env=env, start_new_session=True)
     deadline = time.monotonic() + STARTS_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
