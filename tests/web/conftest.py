@@ -128,6 +128,13 @@ class NoAdmin:
 @pytest.fixture
 async def plane() -> AsyncIterator[DataPlane]:
     plane = DataPlane()
+    async with staged(plane):
+        yield plane
+
+
+@contextlib.asynccontextmanager
+async def staged(plane: DataPlane) -> AsyncIterator[None]:
+    """While in it both ends of `plane` are served."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         assert plane.answer is not None
@@ -156,7 +163,7 @@ async def plane() -> AsyncIterator[DataPlane]:
     listening = await web_app.listen_tcp(
         web_app.front(front, forwarder), "127.0.0.1", int(plane.url.rpartition(":")[2])
     )
-    yield plane
+    yield
     listening.close()
     await front.cleanup()
     await session.close()

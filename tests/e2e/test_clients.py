@@ -1,0 +1,208 @@
+"""Clients as people have them, unchanged, before the proxy and real vLLM; and each byte of it beside vLLM's own."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.e2e.conftest import BUDGET_GIB, reals
+from tests.installation import REAL_VLLM, Installation, running
+
+pytestmark = pytest.mark.vllm
+
+HELLO: Any = [{"role": "user", "content": "Say hello."}]
+STARTS_WITHIN_S = 240
+SCHEMA = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "enum": ["A1", "B2"]}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One chat model and the embedder, which fit together, so that nothing is swapped."""
+    models = [model for model in reals() if model["name"] in ("medical", "evidence")]
+    for model in models:
+        model["env"] = {**model.get("env", {}), "VLLM_ENABLE_RESPONSES_API_STORE": "1"}
+        if model["name"] == "medical":
+            tools = {"enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
+            model["vllm_args"] = {**model.get("vllm_args", {}), **tools}
+    root = Path(tmp_path_factory.mktemp("clients"))
+    with running(Installation(root, models, {"Chat": "medical", "Evidence": "evidence"}, BUDGET_GIB)) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def client(box: Installation) -> openai.OpenAI:
+    made = openai.OpenAI(base_url=f"{box.url}/v1", api_key="none", max_retries=0, timeout=STARTS_WITHIN_S)
+    made.chat.completions.create(model="Chat", messages=HELLO, max_tokens=2)
+    made.embeddings.create(model="Evidence", input="warm")
+    return made
+
+
+def test_openai_streams_with_usage(client: openai.OpenAI) -> None:
+    usage = {"include_usage": True}
+    chunks = list(
+        client.chat.completions.create(  # type: ignore[call-overload]
+            model="Chat", messages=HELLO, max_tokens=6, stream=True, stream_options=usage, logprobs=True, top_logprobs=2
+        )
+    )
+    assert chunks[-1].usage.completion_tokens == 6
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+    assert len(chunks[1].choices[0].logprobs.content[0].top_logprobs) == 2
+
+
+def test_openai_tools_and_json_schema(client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", "function": {"name": "bill", "parameters": SCHEMA}}
+    choice: Any = {"type": "function", "function": {"name": "bill"}}
+    answer = client.chat.completions.create(
+        model="Chat", messages=HELLO, max_tokens=40, tools=[tool], tool_choice=choice, temperature=0
+    )
+    [call] = answer.choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments)["code"] in ("A1", "B2")  # type: ignore[union-attr]
+    form: Any = {"type": "json_schema", "json_schema": {"name": "bill", "schema": SCHEMA}}
+    answer = client.chat.completions.create(
+        model="Chat", messages=HELLO, max_tokens=40, response_format=form, temperature=0
+    )
+    assert json.loads(answer.choices[0].message.content or "")["code"] in ("A1", "B2")
+
+
+def test_openai_responses_and_asking_for_one_again(client: openai.OpenAI) -> None:
+    made = client.responses.create(model="Chat", input="Say hello.", max_output_tokens=6)
+    assert made.model == "medical"
+    again = client.responses.retrieve(made.id)
+    assert (again.id, again.output_text) == (made.id, made.output_text)
+    kinds = [
+        event.type for event in client.responses.create(model="Chat", input="Hi", max_output_tokens=4, stream=True)
+    ]
+    assert kinds[0] == "response.created"
+    assert kinds[-1] in ("response.completed", "response.incomplete")
+
+
+def test_openai_embeddings_and_errors(client: openai.OpenAI) -> None:
+    [one, other] = client.embeddings.create(model="Evidence", input=["heart", "kidney"]).data
+    assert len(one.embedding) == len(other.embedding) > 100
+    with pytest.raises(openai.NotFoundError, match="there is no model 'nobody'"):
+        client.chat.completions.create(model="nobody", messages=HELLO)
+    with pytest.raises(openai.BadRequestError, match=r"max_tokens|maximum context|context length"):
+        client.chat.completions.create(model="Chat", messages=HELLO, max_tokens=10**6)
+
+
+def test_anthropic_messages_and_streams(box: Installation, client: openai.OpenAI) -> None:
+    claude = anthropic.Anthropic(base_url=box.url, api_key="none", max_retries=0, timeout=STARTS_WITHIN_S)
+    answer = claude.messages.create(model="Chat", max_tokens=6, messages=HELLO)
+    assert answer.content[0].text  # type: ignore[union-attr]
+    with claude.messages.stream(model="Chat", max_tokens=6, messages=HELLO) as stream:
+        assert "".join(stream.text_stream)
+    assert claude.messages.count_tokens(model="Chat", messages=HELLO).input_tokens > 2
+    with pytest.raises(anthropic.NotFoundError, match="there is no model"):
+        claude.messages.create(model="nobody", max_tokens=6, messages=HELLO)
+
+
+def test_langchain(box: Installation, client: openai.OpenAI) -> None:
+    model = ChatOpenAI(
+        model="Chat", base_url=f"{box.url}/v1", api_key="none", max_completion_tokens=6, timeout=STARTS_WITHIN_S
+    )
+    assert model.invoke("Say hello.").content
+    assert "".join(str(chunk.content) for chunk in model.stream("Say hello."))
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run([str(REAL_VLLM), *argv], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_vllms_own_benchmark(box: Installation, client: openai.OpenAI) -> None:
+    weights = next(model["weights"] for model in reals() if model["name"] == "medical")
+    sizes = ["--num-prompts", "4", "--random-input-len", "16", "--random-output-len", "4"]
+    told = run(
+        *("bench", "serve", "--backend", "openai-chat", "--endpoint", "/v1/chat/completions", "--base-url", box.url),
+        *("--model", "medical", "--tokenizer", weights, "--dataset-name", "random", *sizes),
+    )
+    assert "Successful requests:" in told
+    [line] = [line for line in told.splitlines() if line.startswith("Successful requests:")]
+    assert line.split()[-1] == "4"
+
+
+def test_vllms_own_chat(box: Installation, client: openai.OpenAI) -> None:
+    assert run("chat", "--url", f"{box.url}/v1", "--model-name", "Chat", "--quick", "Say hello.").strip()
+
+
+ADDED = {"x-request-id", "x-rota-model", "x-rota-waited-s", "x-rota-swap"}
+CASES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": HELLO, "max_tokens": 6},
+    "/v1/chat/completions stream": {"messages": HELLO, "max_tokens": 6, "stream": True},
+    "/v1/chat/completions wrong": {"messages": "no list"},
+    "/v1/completions": {"prompt": "Hello", "max_tokens": 6},
+    "/v1/completions stream": {"prompt": "Hello", "max_tokens": 6, "stream": True},
+    "/v1/messages": {"messages": HELLO, "max_tokens": 6},
+    "/v1/messages wrong": {"messages": HELLO},
+    "/v1/messages/count_tokens": {"messages": HELLO},
+    "/tokenize": {"prompt": "Hello"},
+    "/detokenize": {"tokens": [1, 2, 3]},
+    "/v1/embeddings": {"input": "heart"},
+    "/pooling": {"input": "heart"},
+    "/score": {"text_1": "heart", "text_2": ["kidney"]},
+    "/v1/score": {"text_1": "heart", "text_2": ["kidney"]},
+    "/rerank": {"query": "heart", "documents": ["kidney"]},
+    "/v1/rerank": {"query": "heart", "documents": ["kidney"]},
+    "/v2/rerank": {"query": "heart", "documents": ["kidney"]},
+    "/classify": {"input": "heart"},
+}
+OF_THE_EMBEDDER = (
+    "/v1/embeddings",
+    "/pooling",
+    "/score",
+    "/v1/score",
+    "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/classify",
+)
+
+
+def asked(url: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    headers = {"X-Request-Id": "same", "Content-Type": "application/json", "Accept-Encoding": "identity"}
+    got = httpx.post(f"{url}{path}", json=body, headers=headers, timeout=STARTS_WITHIN_S, trust_env=False)
+    told = {name: value for name, value in got.headers.items() if name not in ("date", *ADDED)}
+    return got.status_code, told, got.content
+
+
+def without_times(body: bytes) -> list[Any]:
+    """Each JSON of the body without what differs from one call to the next: times, and ids that are made anew."""
+    told = []
+    for line in body.splitlines():
+        text = line.removeprefix(b"data: ")
+        try:
+            one = json.loads(text)
+        except ValueError:
+            told.append(line)
+            continue
+        told.append({key: value for key, value in one.items() if key not in ("created", "id")})
+    return told
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_is_vllms_own_but_for_the_headers_that_are_listed(
+    box: Installation, client: openai.OpenAI, case: str
+) -> None:
+    path = case.partition(" ")[0]
+    name = "evidence" if path in OF_THE_EMBEDDER else "medical"
+    body = {"model": name, "temperature": 0, **CASES[case]}
+    if name == "evidence":
+        del body["temperature"]
+    port = int(box.engine(name)["port"])
+    direct, through = (asked(url, path, body) for url in (f"http://127.0.0.1:{port}", box.url))
+    assert through[0] == direct[0]
+    assert through[1] == direct[1] | ({"content-length": str(len(through[2]))} if "content-length" in direct[1] else {})
+    assert without_times(through[2]) == without_times(direct[2])

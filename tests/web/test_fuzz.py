@@ -1,0 +1,200 @@
+"""Whatever comes over the socket: no 5xx of the proxy's own making, no crash, no lease left, no request smuggled.
+
+The engine behind answers everything with 200 and counts what reaches it. ROTA_FUZZ_EXAMPLES says how many inputs each
+test tries; `make test` asks for 21,000 in all.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import uvloop
+from aiohttp import web
+from hypothesis import given, settings, strategies as st
+
+from proxy.core.endpoints import ENDPOINTS, ENGINE_ONLY, FORBIDDEN
+from tests.web.conftest import DataPlane, staged
+
+EXAMPLES = int(os.environ.get("ROTA_FUZZ_EXAMPLES", "300"))
+SERVER_ERRORS = (b"HTTP/1.1 5", b"HTTP/1.0 5")
+ANSWERED_WITHIN_S = 5.0
+PATHS = [one.path.replace("{response_id}", "resp_1") for one in (*ENDPOINTS, *ENGINE_ONLY)]
+
+paths = st.sampled_from([*PATHS, *FORBIDDEN, "/engines/a/v1/completions", "/engines/a/sleep", "/", "*"]) | st.text(
+    st.sampled_from("/.%2efFv1aA?;:@\\ "), max_size=20
+).map(lambda text: "/" + text)
+methods = st.sampled_from(["POST", "GET", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "post", "P\x00ST", ""])
+versions = st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 "])
+ends = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n "])
+headers = st.sampled_from(
+    [
+        "Content-Length: 13",
+        "Content-Length: 13, 13",
+        "Content-Length: +13",
+        "Content-Length: 0x0d",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999",
+        "Content-Length : 13",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: Chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:\x0bchunked",
+        "Transfer-Encoding : chunked",
+        "X: a\r\n folded",
+        "X:\tb",
+        ": nameless",
+        "no colon",
+        "X-Agent-Type: Chat",
+        "X-Agent-Type: \xff",
+        "X-Request-Id: \x01",
+        "X-Request-Deadline-S: nan",
+        "Content-Type: application/json",
+        "Content-Type: multipart/form-data; boundary=X",
+        "Content-Type: multipart/form-data; boundary=",
+        "Content-Encoding: gzip",
+        "Content-Encoding: br, gzip",
+        "Expect: 100-continue",
+        "Connection: close",
+        "Connection: Content-Length, X-Agent-Type, keep-alive",
+        "Upgrade: websocket",
+        "Host: x",
+        "Host: y",
+        "Host: a b",
+    ]
+)
+bodies = st.sampled_from(
+    [
+        b'{"model":"a"}',
+        b'{"model":"a","stream":true}',
+        b'{"agent_type":"Chat","keep_alive":"1h"}',
+        b'{"model":"e","input":"x"}',
+        b"d\r\n" + b'{"model":"a"}' + b"\r\n0\r\n\r\n",
+        b"d;x=1\r\n" + b'{"model":"a"}' + b"\r\n0\r\nT: 1\r\n\r\n",
+        b"0\r\n\r\nPOST /v1/completions HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        b"ffffffffffffffffff\r\n",
+        b"-1\r\n\r\n",
+        b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--X--\r\n',
+        b"",
+    ]
+) | st.binary(max_size=60)
+
+
+@st.composite
+def wire(draw: st.DrawFn) -> bytes:
+    """Something like a request."""
+    first = f"{draw(methods)} {draw(paths)} {draw(versions)}"
+    lines = [first, *draw(st.lists(headers, max_size=6))]
+    head = "".join(line + draw(ends) for line in lines) + draw(ends)
+    return head.encode("latin-1", "replace") + draw(bodies)
+
+
+class Box:
+    """One proxy for all examples: a start for each would take longer than all of them."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.plane = DataPlane()
+        self.reached: list[str] = []
+        self.plane.answer = self._answer
+        self._stage = staged(self.plane)
+        self.runner.run(self._stage.__aenter__())
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.reached.append(f"{request.method} {request.path}")
+        await request.read()
+        return web.json_response({"id": "resp_1"})
+
+    def close(self) -> None:
+        self.runner.run(self._stage.__aexit__(None, None, None))
+        self.runner.close()
+
+    async def _send(self, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(self.plane.url.rpartition(":")[2]))
+        try:
+            writer.write(data)
+            writer.write_eof()
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                return await reader.read()
+        except (ConnectionError, TimeoutError):
+            return b""
+        finally:
+            writer.transport.abort()
+
+    def send(self, data: bytes) -> bytes:
+        """What comes back for `data`, until the proxy closes."""
+        return self.runner.run(self._send(data))
+
+    async def _settled(self) -> None:
+        for _ in range(500):
+            if not self.plane.fleet.leases.held and not self.plane.fleet.leases.waiting:
+                return
+            await asyncio.sleep(0.002)
+        raise AssertionError("a lease is left")
+
+    def check(self, answer: bytes) -> None:
+        """What must hold whatever came."""
+        assert not answer.startswith(SERVER_ERRORS), answer[:300]
+        assert b"has a bug here" not in answer
+        self.runner.run(self._settled())
+        allowed = {path.partition("?")[0] for path in PATHS}
+        assert {one.partition(" ")[2] for one in self.reached} <= allowed
+        self.reached.clear()
+
+
+@pytest.fixture(scope="module")
+def box() -> AsyncIterator[Box]:
+    made = Box()
+    yield made  # type: ignore[misc]
+    made.close()
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(wire())
+def test_something_like_a_request(box: Box, data: bytes) -> None:
+    box.check(box.send(data))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(wire(), min_size=2, max_size=3))
+def test_several_on_one_connection(box: Box, several: list[bytes]) -> None:
+    box.check(box.send(b"".join(several)))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes(box: Box, data: bytes) -> None:
+    box.check(box.send(data))
+
+
+SMUGGLED = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        HEAD + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        HEAD + b"Content-Length: 13\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+        HEAD + b"Transfer-Encoding: x\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+        HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+        HEAD + b"Content-Length: 0\r\n\r\nG" + SMUGGLED,
+        HEAD + b"X: a\n\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+        HEAD + b" Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    ],
+    ids=[
+        "both",
+        "both, the other way",
+        "two lengths",
+        "unknown coding",
+        "vertical tab",
+        "garbage",
+        "bare LF",
+        "folded",
+    ],
+)
+def test_no_request_is_smuggled_behind_another(box: Box, request_bytes: bytes) -> None:
+    answer = box.send(request_bytes)
+    assert "POST /v1/completions" not in box.reached, answer
+    box.check(answer)
