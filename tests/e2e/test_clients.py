@@ -62,10 +62,10 @@ def test_openai_streams_with_usage(client: openai.OpenAI) -> None:
 
 
 def test_openai_tools_and_json_schema(client: openai.OpenAI) -> None:
-    tool: Any = {"type": "function", "function": {"name": "bill", "parameters": SCHEMA}}
+    tool: Any = {"type": "function", "function": {"name": "bill", "parameters": SCHEMA, "strict": True}}
     choice: Any = {"type": "function", "function": {"name": "bill"}}
     answer = client.chat.completions.create(
-        model="Chat", messages=HELLO, max_tokens=40, tools=[tool], tool_choice=choice, temperature=0
+        model="Chat", messages=HELLO, max_tokens=80, tools=[tool], tool_choice=choice, temperature=0
     )
     [call] = answer.choices[0].message.tool_calls or []
     assert json.loads(call.function.arguments)["code"] in ("A1", "B2")  # type: ignore[union-attr]
@@ -146,7 +146,7 @@ CASES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "Hello", "max_tokens": 6},
     "/v1/completions stream": {"prompt": "Hello", "max_tokens": 6, "stream": True},
     "/v1/messages": {"messages": HELLO, "max_tokens": 6},
-    "/v1/messages wrong": {"messages": HELLO},
+    "/v1/messages wrong": {"messages": "no list", "max_tokens": 6},
     "/v1/messages/count_tokens": {"messages": HELLO},
     "/tokenize": {"prompt": "Hello"},
     "/detokenize": {"tokens": [1, 2, 3]},

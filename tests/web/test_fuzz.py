@@ -1,6 +1,6 @@
 """Whatever comes over the socket: no 5xx of the proxy's own making, no crash, no lease left, no request smuggled.
 
-The engine behind answers everything with 200 and counts what reaches it. ROTA_FUZZ_EXAMPLES says how many inputs each
+The engine behind answers everything with 200 and counts what reaches it. FUZZ_EXAMPLES says how many inputs each
 test tries; `make test` asks for 21,000 in all.
 """
 
@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from proxy.core.endpoints import ENDPOINTS, ENGINE_ONLY, FORBIDDEN
 from tests.web.conftest import DataPlane, staged
 
-EXAMPLES = int(os.environ.get("ROTA_FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 SERVER_ERRORS = (b"HTTP/1.1 5", b"HTTP/1.0 5")
 ANSWERED_WITHIN_S = 5.0
 PATHS = [one.path.replace("{response_id}", "resp_1") for one in (*ENDPOINTS, *ENGINE_ONLY)]
