@@ -20,6 +20,8 @@ from proxy.core.wishes import NO_WISHES, Wishes
 from proxy.entries import Entries
 from proxy.lifecycle.launching import Launching
 
+_NO_SWAP = Swap.NONE  # as in proxy.upstream.answer
+
 
 class Lease:
     """One lease: of which engine, how long it was waited for (s), and what the engine had to do for it."""
@@ -72,7 +74,7 @@ class Leases:
         ticket = next(self._numbers)
         if not self._scheduler.grant_at_once(model, ticket, wishes.keep_alive_s, self._now()):
             return None
-        return Lease(ticket, self._specs[model], 0.0, Swap.NONE)
+        return Lease(ticket, self._specs[model], 0.0, _NO_SWAP)
 
     def end(self, lease: Lease) -> None:
         """Give back what `take_now` gave."""

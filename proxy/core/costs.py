@@ -91,9 +91,10 @@ class Costs:
     def note_request(self, now: float) -> None:
         """Somebody asked for it."""
         if self.last_request_at is not None:
-            self.gaps += 1
+            self.gaps = gaps = self.gaps + 1
             gap_s = PRIOR_GAP_S if self.gap_s is None else self.gap_s
-            self.gap_s = _mean(gap_s, now - self.last_request_at, max(GAP_WEIGHT, 1.0 / (1 + self.gaps)))
+            weight = max(GAP_WEIGHT, 1.0 / (1 + gaps))
+            self.gap_s = gap_s + weight * (now - self.last_request_at - gap_s)
         self.last_request_at = now
 
     def kept(self) -> "Costs":

@@ -5,6 +5,7 @@ Heads are bytes: a header that goes through keeps its spelling and its place.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
@@ -88,12 +89,11 @@ class Incoming:
         value = self.told.get(name)
         return None if value is None else value.decode("utf-8", "surrogateescape")
 
-    def request_id(self, made: str) -> str:
-        """The client's request id if it is one line of printable ASCII of sane length, else the one `made` here."""
-        given = self.text(b"x-request-id")
-        if given is None:
-            return made
-        return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
+    def request_id(self) -> str | None:
+        """The client's request id if it is one line of printable ASCII of sane length."""
+        if b"x-request-id" not in self.told:
+            return None
+        return _sane(self.text(b"x-request-id") or "")
 
     def for_engine(self, request_line: str, port: int, request_id: str, framing: str) -> bytes:
         """The head of the request to the engine on `port`; `framing` is the line that tells the body's length."""
@@ -119,7 +119,17 @@ def without_chunks(head: bytes) -> bytes:
     return _CHUNKS.sub(b"", head)
 
 
-def request_id(headers: Mapping[str, str], made: str) -> str:
+def request_id(headers: Mapping[str, str]) -> str | None:
     """As `Incoming.request_id`, for who has the headers by name."""
-    given = headers.get(REQUEST_ID, "")
-    return given if 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable() else made
+    return _sane(headers.get(REQUEST_ID, ""))
+
+
+@lru_cache(maxsize=1024)
+def of_lease(model: str, waited_s: float, swap: str) -> str:
+    """The lines that tell a client of its lease, without the last CRLF."""
+    return f"{MODEL}: {model}\r\n{WAITED}: {waited_s:.3f}\r\n{SWAP}: {swap}"
+
+
+def _sane(request_id: str) -> str | None:
+    is_sane = 0 < len(request_id) <= _LONGEST_REQUEST_ID and request_id.isascii() and request_id.isprintable()
+    return request_id if is_sane else None

@@ -45,6 +45,8 @@ class Router:
             self._by_name |= dict.fromkeys((spec.name, *spec.aliases), spec.name)
         self._models = list(catalog.models)
         self._is_embedder = {spec.name: spec.embedder for spec in catalog.models.values()}
+        self._serves: set[tuple[str, str]] = set()
+        """Models and paths of which that is known."""
         self._found: dict[tuple[str | None, str | None, str | None], Route] = {}
         """Routes by what was named; only names of the catalog come in here, so that it is bounded."""
 
@@ -83,10 +85,12 @@ class Router:
 
     def check_purpose(self, model: str, endpoint: Endpoint) -> None:
         """Refuse what vLLM would refuse after a swap of engines. Raises: WrongModelForPath."""
-        if endpoint.purpose is Purpose.ANY:
+        if (model, endpoint.path) in self._serves:
             return
         path, is_for_embedders = endpoint.path, endpoint.purpose is Purpose.POOLING
-        if self._is_embedder.get(model, is_for_embedders) is is_for_embedders:
+        is_any = endpoint.purpose is Purpose.ANY
+        if is_any or self._is_embedder.get(model, is_for_embedders) is is_for_embedders:
+            self._serves.add((model, path))
             return
         models = [name for name, embeds in self._is_embedder.items() if embeds is is_for_embedders]
         types = [name for name, routed in self._by_agent_type.items() if routed in models]

@@ -18,6 +18,9 @@ from proxy.core.errors import InvalidRequest
 OWN_FIELDS = frozenset({"agent_type", "keep_alive"})
 """Said to Rota, not to the engine."""
 
+Told = tuple[str | None, str | None, object]
+"""What a request says to the proxy: `model`, `agent_type` and `keep_alive`; None where one is absent, null or empty."""
+
 NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 _MEMBER = re.compile(rb'[ \t\r\n]*([,{])[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
@@ -73,26 +76,14 @@ class JsonBody:
         """Whether it asks for events."""
         return self._fields.stream is not UNSET and bytes(self._fields.stream) == b"true"
 
-    def text(self, name: str) -> str | None:
-        """The string in the field `name`; None if it is absent, null or empty.
-
-        Raises: InvalidRequest if it is something else.
-        """
-        if (raw := getattr(self._fields, name)) is UNSET:
-            return None
-        try:
-            return _TEXT.decode(raw) or None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"'{name}' must be a string", param=name) from error
-
-    def scalar(self, name: str) -> object:
-        """The field `name`, whatever it is; None if it is absent. Raises: InvalidRequest if it cannot be read."""
-        if (raw := getattr(self._fields, name)) is UNSET:
-            return None
-        try:
-            return msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
+    def told(self) -> Told:
+        """What it says to the proxy. Raises: InvalidRequest if a name is no string, or what is said cannot be read."""
+        fields = self._fields
+        return (
+            None if fields.model is UNSET else _text("model", fields.model),
+            None if fields.agent_type is UNSET else _text("agent_type", fields.agent_type),
+            None if fields.keep_alive is UNSET else _anything("keep_alive", fields.keep_alive),
+        )
 
     def for_engine(self, served_name: str, defaults: Mapping[str, Any] = NO_DEFAULTS) -> list[bytes | memoryview]:
         """The body as the engine gets it, in pieces: `model` is its served name, and what is said to Rota is gone.
@@ -157,6 +148,20 @@ def _applied(body: bytes, edits: list[tuple[int, int, bytes]]) -> list[bytes | m
         at = ends
     pieces.append(view[at:])
     return pieces
+
+
+def _text(name: str, raw: Raw) -> str | None:
+    try:
+        return _TEXT.decode(raw) or None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"'{name}' must be a string", param=name) from error
+
+
+def _anything(name: str, raw: Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
 
 
 def _members(body: bytes, values: Mapping[str, Raw]) -> list[tuple[str, int, int, int]] | None:

@@ -16,6 +16,10 @@ class Framing(Enum):
     """By the end of the connection: the body itself."""
 
 
+LENGTH, CHUNKED, CLOSE = Framing
+"""The same; to look a member up in its enum costs 0.1 us in Python 3.11, which is much on the way of every request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """An exchange that has no end.

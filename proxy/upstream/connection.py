@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from proxy.upstream.answer import Framing, Lost, Sink
+from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Lost, Sink
 
 LONGEST_HEAD_BYTES = 64 * 2**10
 SMALL_BYTES = 64 * 2**10
@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         self._messages = 0
         self._status = 0
         self._keeps_alive = False
-        self._framing = Framing.LENGTH
+        self._framing = LENGTH
         self._has_begun = False
         self._sent_bytes = 0
         self._may_write: asyncio.Future[None] | None = None
@@ -59,7 +59,8 @@ class Connection(asyncio.Protocol):
 
     def begin(self, sink: Sink, pieces: list[bytes | memoryview], size: int) -> None:
         """Send a request that is `size` bytes long, or the first bytes of one; `sink` gets the answer."""
-        transport = cast(asyncio.Transport, self.transport)
+        if (transport := self.transport) is None:
+            raise RuntimeError("the connection is not open")
         self._sink = sink
         self._head, self._in_body, self._has_head, self._is_complete = b"", False, False, False
         self._has_begun, self._messages = False, 0
@@ -141,7 +142,7 @@ class Connection(asyncio.Protocol):
         if (sink := self._sink) is None:
             return
         self._sink = None
-        if self._in_body and exc is None and self._framing is Framing.CLOSE:
+        if self._in_body and exc is None and self._framing is CLOSE:
             self._keeps_alive = False
             sink.end()
             return
@@ -194,11 +195,11 @@ class Connection(asyncio.Protocol):
         head = received[:end]
         names = head.lower()
         if b"\r\ntransfer-encoding:" in names:
-            self._framing = Framing.CHUNKED
+            self._framing = CHUNKED
         elif b"\r\ncontent-length:" in names or status in (204, 304):
-            self._framing = Framing.LENGTH
+            self._framing = LENGTH
         else:
-            self._framing = Framing.CLOSE
+            self._framing = CLOSE
         self._in_body = True
         sink.head(status, head, self._framing, received[end + 4 :])
         return True

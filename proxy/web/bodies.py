@@ -13,11 +13,12 @@ from aiohttp import web
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow
 from proxy.core.headers import Incoming
-from proxy.core.wire import JsonBody
+from proxy.core.wire import JsonBody, Told
 from proxy.upstream.outgoing import Outgoing
 from proxy.web.form import read_form
 
 JSON = b"application/json"
+_JSON = Key.JSON  # as in proxy.upstream.answer
 STREAMED_BYTES = 2**20
 """Bodies larger than this go through unread where a header says who shall answer."""
 STALLED_S = 60.0
@@ -31,11 +32,8 @@ class Body(Protocol):
     def is_stream(self) -> bool:
         """Whether it asks for events."""
 
-    def text(self, name: str) -> str | None:
-        """The string in the field `name`; None where it is absent. Raises: InvalidRequest."""
-
-    def scalar(self, name: str) -> object:
-        """The field `name`, whatever it is; None where it is absent. Raises: InvalidRequest."""
+    def told(self) -> Told:
+        """What it says to the proxy. Raises: InvalidRequest."""
 
     def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """The body for the engine that serves `served_name`; `defaults` are put in where they are absent."""
@@ -49,13 +47,9 @@ class Nothing:
 
     is_stream = False
 
-    def text(self, name: str) -> str | None:
+    def told(self) -> Told:
         """Body."""
-        return None
-
-    def scalar(self, name: str) -> object:
-        """Body."""
-        return None
+        return None, None, None
 
     def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
@@ -95,9 +89,10 @@ class Json(JsonBody):
 def at_hand(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body | None:
     """The body, where it has come with the head already; else None. Raises: InvalidRequest, BodyTooLarge."""
     content = request.content
-    if not content.is_eof() or endpoint.key is not Key.JSON:
+    if endpoint.key is not _JSON or not content.is_eof():
         return None
-    check_type(incoming)
+    if incoming.told.get(b"content-type") != JSON:
+        check_type(incoming)
     body = content.read_nowait(-1)
     if len(body) > limit_bytes:
         raise too_large(limit_bytes)
@@ -147,7 +142,7 @@ def too_large(limit_bytes: int) -> BodyTooLarge:
 def check_type(incoming: Incoming) -> None:
     """Refuse what vLLM would refuse after a swap of engines. Raises: InvalidRequest."""
     given = incoming.told.get(b"content-type", b"")
-    if given == JSON or given.partition(b";")[0].strip().lower() == JSON:
+    if given.partition(b";")[0].strip().lower() == JSON:
         return
     said = "the request has no Content-Type"
     if given:

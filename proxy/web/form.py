@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from proxy.core.errors import InvalidRequest
-from proxy.core.wire import OWN_FIELDS
+from proxy.core.wire import OWN_FIELDS, Told
 from proxy.upstream.outgoing import Outgoing
 
 FIELDS = frozenset({"model", "stream", *OWN_FIELDS})
@@ -58,13 +58,10 @@ class Form:
         """Whether it asks for events."""
         return self._values.get("stream", "").lower() in ("true", "1", "on", "yes", "t", "y")
 
-    def text(self, name: str) -> str | None:
-        """The field `name`; None where it is absent or empty."""
-        return self._values.get(name) or None
-
-    def scalar(self, name: str) -> object:
-        """The same: all that a form says is text."""
-        return self.text(name)
+    def told(self) -> Told:
+        """Body; all that a form says is text."""
+        said = self._values
+        return said.get("model") or None, said.get("agent_type") or None, said.get("keep_alive") or None
 
     def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """The form for the engine that serves `served_name`. `defaults` are of JSON bodies, and not put in."""

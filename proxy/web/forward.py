@@ -40,6 +40,8 @@ CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHan
 """For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
 queue: another engine would have to come up for it, where time is short already."""
 
+_RESPONSES = Form.RESPONSES  # as in proxy.upstream.answer
+
 TRIES = 2
 """How many engines a request is taken to; the second only where the first refused the connection."""
 
@@ -91,10 +93,15 @@ class Forwarder:
             body = bodies.at_hand(request, endpoint, passage.incoming, self._max_body_bytes)
             if body is None:
                 body = await bodies.read(request, endpoint, passage.incoming, self._max_body_bytes)
-            route = self._route(passage, body) if model is None else Route(model)
+            named, agent_type, keep_alive = body.told()
+            if model is None:
+                route = self._router.route(named, agent_type, _agent_type(passage.incoming))
+                passage.agent_type = route.agent_type
+            else:
+                route = Route(model)
             passage.model = route.model
             self._router.check_purpose(route.model, endpoint)
-            wishes = wishes_of(passage.incoming, route.priority, body.scalar("keep_alive"))
+            wishes = wishes_of(passage.incoming, route.priority, keep_alive)
             tries = TRIES
             if (lease := self._leases.take_now(route.model, wishes)) is not None:
                 tries -= 1
@@ -120,12 +127,6 @@ class Forwarder:
                 body.close()
             passage.end(self._traffic)
 
-    def _route(self, passage: Passage, body: Body) -> Route:
-        """Raises: InvalidRequest, ModelNotFound."""
-        route = self._router.route(body.text("model"), body.text("agent_type"), _agent_type(passage.incoming))
-        passage.agent_type = route.agent_type
-        return route
-
     async def _wait(self, passage: Passage, route: Route, wishes: Wishes, body: Body, tries: int) -> web.StreamResponse:
         """The long way: queueing, and saying so. Raises: RotaError."""
         announcer = self._announcer(passage, route.model, body)
@@ -147,7 +148,7 @@ class Forwarder:
     def _exchange(self, passage: Passage, lease: Lease, body: Body) -> Awaitable[web.StreamResponse]:
         passage.granted(lease)
         spec = lease.spec
-        if passage.endpoint.form is Form.RESPONSES:
+        if passage.endpoint.form is _RESPONSES:
             passage.relay.tap = Finder(self.remembered, spec.name)
         outgoing = body.outgoing(spec.name, spec.request_defaults)
         passage.bytes_in = outgoing.length or 0
@@ -185,8 +186,9 @@ class Forwarder:
 
 def _agent_type(incoming: Incoming) -> str | None:
     """The agent type in the header. Raises: InvalidRequest if there are several that differ."""
-    if (given := incoming.text(b"x-agent-type")) is None:
+    if b"x-agent-type" not in incoming.told:
         return None
+    given = incoming.text(b"x-agent-type") or ""
     several = set(given.split(", "))
     if len(several) > 1:
         what = f"several headers {headers.AGENT_TYPE} that differ: {', '.join(sorted(several))}"

@@ -39,7 +39,8 @@ class Front:
 
     def handle(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         """One request, whose head has come."""
-        self._silent.pop(request.protocol, None)
+        if self._silent:
+            self._silent.pop(request.protocol, None)
         target = request.raw_path
         if not target.startswith("/"):  # in absolute form: what stands before the path is the client's view of us
             target = request.rel_url.raw_path_qs

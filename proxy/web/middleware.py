@@ -26,7 +26,7 @@ HAS_ANSWER = web.RequestKey("has_answer", bool)
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keep the client's request id, or make one."""
-    request[REQUEST_ID] = headers.request_id(request.headers, made=uuid.uuid4().hex)
+    request[REQUEST_ID] = headers.request_id(request.headers) or uuid.uuid4().hex
     return await handler(request)
 
 

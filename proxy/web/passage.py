@@ -40,7 +40,7 @@ class Passage:
         self.endpoint = endpoint
         self.target = target
         self.incoming = Incoming(request.raw_headers)
-        self.request_id = self.incoming.request_id(made=f"{_request_ids.getrandbits(128):032x}")
+        self.request_id = self.incoming.request_id() or f"{_request_ids.getrandbits(128):032x}"
         self.relay = Relay(request, endpoint.form, loop)
         self._began_at = loop.time()
         self._now = loop.time
@@ -51,9 +51,7 @@ class Passage:
     def granted(self, lease: Lease) -> None:
         """It has its lease; what the client is told of that goes before the answer, or between its events."""
         self.model, self.waited_s = lease.spec.name, lease.waited_s
-        told = (
-            f"{headers.MODEL}: {self.model}\r\n{headers.WAITED}: {lease.waited_s:.3f}\r\n{headers.SWAP}: {lease.swap}"
-        )
+        told = headers.of_lease(self.model, self.waited_s, lease.swap)
         if self.fallback is not None:
             told += f"\r\n{headers.FALLBACK}: {self.fallback}"
         if self.relay.has_begun:

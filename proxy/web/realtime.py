@@ -107,7 +107,7 @@ class Realtime:
                     autoping=False,
                     autoclose=False,
                     max_msg_size=LARGEST_FRAME_BYTES,
-                    headers={headers.REQUEST_ID: incoming.request_id(made=uuid.uuid4().hex)},
+                    headers={headers.REQUEST_ID: incoming.request_id() or uuid.uuid4().hex},
                 )
             except aiohttp.WSServerHandshakeError as error:
                 what = f"{spec.name} does not take part in {ENDPOINT.path}: its engine answers {error.status}"

@@ -15,12 +15,13 @@ from aiohttp import web
 from proxy.core import headers, sse
 from proxy.core.endpoints import Form
 from proxy.core.errors import RotaError
-from proxy.upstream.answer import Framing, Lost
+from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.unchunked import Unchunked
 
 MOST_OF_AN_ERROR_BYTES = 2**20
 _SSE = b"text/event-stream"
+_CLOSES = b"\r\nConnection: close"
 LAST_CHUNK = b"0\r\n\r\n"
 _BETWEEN_EVENTS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 """How the chunk ends that ends an event."""
@@ -35,6 +36,9 @@ class Mode(Enum):
     """The client's HTTP is too old for chunks."""
     KEPT = 3
     """An error for a client that has been told 200 already: it becomes an event."""
+
+
+_AS_IT_COMES, _UNCHUNKED, _KEPT = Mode  # as in proxy.upstream.answer
 
 
 class Sent(web.StreamResponse):
@@ -79,7 +83,7 @@ class Relay:
 
     _connection: Connection | None = None
     _on_head: Callable[["Relay"], None] | None = None
-    _mode = Mode.AS_IT_COMES
+    _mode = _AS_IT_COMES
     _unchunked: Unchunked | None = None
     _kept = b""
     _last = b""
@@ -116,11 +120,13 @@ class Relay:
     def begin_events(self) -> None:
         """Tell the client 200 and that events will come, before it is known what the engine will say."""
         self.status, self.is_sse = 200, True
-        self._write(headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self._own_lines()))
+        self._write(
+            headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self.own if self._keeps_alive else self.own + _CLOSES)
+        )
 
     def comment(self, text: str) -> None:
         """Say something that clients of event streams skip, if that is possible now: between two events."""
-        if self.is_over or not self.is_sse or self._mode is not Mode.AS_IT_COMES or self._protocol.writing_paused:
+        if self.is_over or not self.is_sse or self._mode is not _AS_IT_COMES or self._protocol.writing_paused:
             return
         if not self._last or self._last.endswith(_BETWEEN_EVENTS):
             self._write(chunk(sse.comment(text)))
@@ -149,29 +155,29 @@ class Relay:
     def head(self, status: int, head: bytes, framing: Framing, first: bytes) -> None:
         """Sink."""
         self.first_byte_at, self.has_answer = self._loop.time(), True
-        if self.has_begun:
-            if status != 200 or framing is not Framing.CHUNKED:
-                self._mode = Mode.KEPT
-                self._unchunked = Unchunked() if framing is Framing.CHUNKED else None
+        if self.status:
+            if status != 200 or framing is not CHUNKED:
+                self._mode = _KEPT
+                self._unchunked = Unchunked() if framing is CHUNKED else None
             self.settle()
             if first:
                 self.body(first)
             return
         self.status = status
-        self.is_sse = _SSE in head and framing is Framing.CHUNKED
-        if framing is not Framing.LENGTH and not self.can_have_chunks:
+        self.is_sse = _SSE in head and framing is CHUNKED
+        if framing is not LENGTH and not self.can_have_chunks:
             self._keeps_alive = self.is_sse = False
-            if framing is Framing.CHUNKED:
-                self._mode, self._unchunked = Mode.UNCHUNKED, Unchunked()
+            if framing is CHUNKED:
+                self._mode, self._unchunked = _UNCHUNKED, Unchunked()
                 head = headers.without_chunks(head)
-        elif framing is Framing.CLOSE:
+        elif framing is CLOSE:
             self._keeps_alive = False
-        head = headers.for_client(head, self._own_lines())
+        head = headers.for_client(head, self.own if self._keeps_alive else self.own + _CLOSES)
         self.settle()
         if not first:
             with suppress(RuntimeError):  # as in `body`
                 self._transport.write(head)
-        elif self._mode is Mode.AS_IT_COMES:
+        elif self._mode is _AS_IT_COMES:
             self.body(first, before=head)
         else:
             self._write(head)
@@ -179,7 +185,7 @@ class Relay:
 
     def body(self, data: bytes, before: bytes = b"") -> None:
         """Sink. The hot path: once for every event of a stream; `before` goes out with it, in one write."""
-        if self._mode is not Mode.AS_IT_COMES:
+        if self._mode is not _AS_IT_COMES:
             self._body_otherwise(data)
             return
         try:
@@ -199,7 +205,7 @@ class Relay:
     def end(self) -> None:
         """Sink."""
         self.is_over = True
-        if self._mode is Mode.KEPT:
+        if self._mode is _KEPT:
             self._write(chunk(sse.foreign_error(self._kept, self._form)) + LAST_CHUNK)
         if not self.news.done():
             self.news.set_result(None)
@@ -244,7 +250,7 @@ class Relay:
         except httptools.HttpParserError as error:
             self.lost(Lost(f"its chunks are wrong: {error}"))
             return
-        if self._mode is Mode.UNCHUNKED:
+        if self._mode is _UNCHUNKED:
             self._write(plain)
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
             self._kept += plain
@@ -253,9 +259,6 @@ class Relay:
         if not self._transport.is_closing():
             self._transport.write(data)
             self.bytes_out += len(data)
-
-    def _own_lines(self) -> bytes:
-        return self.own if self._keeps_alive else self.own + b"\r\nConnection: close"
 
 
 def chunk(data: bytes) -> bytes:
