@@ -62,13 +62,15 @@ class Nothing:
 class Unread(Nothing):
     """A body that goes through as it comes: nobody knows what is in it."""
 
-    def __init__(self, request: web.BaseRequest, limit_bytes: int) -> None:
+    def __init__(self, request: web.BaseRequest, length: int | None, limit_bytes: int) -> None:
+        """`length` is in bytes, as it goes on: None where it is not known, as of what has come compressed."""
         self._request = request
+        self._length = length
         self._limit_bytes = limit_bytes
 
     def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
-        return Outgoing(self._request.content_length, rest=self._pieces())
+        return Outgoing(self._length, rest=self._pieces())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         async for piece in pieces_of(self._request, self._limit_bytes):
@@ -101,13 +103,14 @@ def at_hand(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, li
 
 async def read(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body:
     """The body of `request`. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
-    if endpoint.key not in (Key.JSON, Key.FORM):
-        return Nothing()
     length = request.content_length
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
+    unread = Unread(request, None if b"content-encoding" in incoming.told else length, limit_bytes)
+    if endpoint.key not in (Key.JSON, Key.FORM):
+        return unread if request.body_exists else Nothing()
     if b"x-agent-type" in incoming.told and (length is None or length > STREAMED_BYTES):
-        return Unread(request, limit_bytes)
+        return unread
     if endpoint.key is Key.FORM:
         return await read_form(incoming.text(b"content-type") or "", pieces_of(request, limit_bytes))
     check_type(incoming)

@@ -66,7 +66,7 @@ class FakeLeases:
             return None
         self._note(model, wishes)
         self.held += 1
-        return Lease(1, self._fleet.model, 0.0, Swap.NONE)
+        return Lease(1, self._spec(model), 0.0, Swap.NONE)
 
     def end(self, lease: Lease) -> None:
         self.held -= 1
@@ -84,9 +84,13 @@ class FakeLeases:
             raise error
         self.held += 1
         try:
-            yield Lease(1, self._fleet.model, 1.25, Swap.START)
+            yield Lease(1, self._spec(model), 1.25, Swap.START)
         finally:
             self.held -= 1
+
+    def _spec(self, model: str) -> ModelSpec:
+        """All models have the one engine behind."""
+        return msgspec.structs.replace(self._fleet.model, name=model)
 
     def _note(self, model: str, wishes: Wishes) -> None:
         self._fleet.asked.append(model)

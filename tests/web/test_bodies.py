@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import os
 import zlib
 
 import httpx
@@ -95,6 +97,20 @@ async def test_a_compressed_body_is_passed_on_plain(plane: DataPlane, coding: st
             headers={"Content-Type": "application/json", "Content-Encoding": coding},
         )
     assert got.json()["size"] == len(body)
+
+
+async def test_a_compressed_body_that_goes_through_unread_is_passed_on_plain_and_whole(plane: DataPlane) -> None:
+    """What Content-Length tells is how long it is packed."""
+    plain = b'{"messages": "' + os.urandom(2**20).hex().encode() + b'"}'
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=hashlib.sha256(await request.read()).digest())
+
+    plane.answer = answer
+    headers = {"Content-Type": "application/json", "X-Agent-Type": "Chat", "Content-Encoding": "gzip"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/completions", content=gzip.compress(plain, 1), headers=headers)
+    assert got.content == hashlib.sha256(plain).digest()
 
 
 async def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(plane: DataPlane) -> None:
