@@ -64,29 +64,13 @@ KEPT_OPEN, CLOSED = Sent(keeps_alive=True), Sent(keeps_alive=False)
 
 
 class Relay:
-    """One answer to one request; a Sink. `own` are the header lines of ours, without the last CRLF."""
+    """One answer to one request; a Sink."""
 
-    own = b""
-    model = ""
-    """Whose engine it is asked of."""
-    status = 0
-    """What the client has been told."""
-    has_answer = False
-    """The engine has begun to answer."""
-    first_byte_at = 0.0
-    is_sse = False
-    bytes_out = 0
-    events = 0
-    why_lost: Lost | None = None
-    tap: Callable[[bytes], bool] | None = None
-    """Who looks at the body as it passes, until it returns False."""
-
-    _connection: Connection | None = None
-    _on_head: Callable[["Relay"], None] | None = None
-    _mode = _AS_IT_COMES
-    _unchunked: Unchunked | None = None
-    _kept = b""
-    _last = b""
+    __slots__ = (
+        *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
+        *("why_lost", "tap", "news", "_request", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
+        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last"),
+    )
 
     def __init__(self, request: web.BaseRequest, form: Form, loop: asyncio.AbstractEventLoop) -> None:
         """Raises: ConnectionResetError if the client has gone."""
@@ -98,9 +82,28 @@ class Relay:
         self._form = form
         self._loop = loop
         self._keeps_alive = request.keep_alive and request.version >= _HTTP_1_1
+        self.own = b""
+        """The header lines of ours, without the last CRLF."""
+        self.model = ""
+        """Whose engine it is asked of."""
+        self.status = 0
+        """What the client has been told."""
+        self.has_answer = False
+        """The engine has begun to answer."""
+        self.first_byte_at = 0.0
+        self.is_sse = False
+        self.bytes_out = self.events = 0
+        self.tap: Callable[[bytes], bool] | None = None
+        """Who looks at the body as it passes, until it returns False."""
         self.news = loop.create_future()
         """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
         self.is_over = False
+        self.why_lost: Lost | None = None
+        self._connection: Connection | None = None
+        self._on_head: Callable[[Relay], None] | None = None
+        self._mode = _AS_IT_COMES
+        self._unchunked: Unchunked | None = None
+        self._kept = self._last = b""
 
     def __repr__(self) -> str:
         return f"<Relay {self.status or 'before its head'} {self.bytes_out} bytes>"

@@ -12,6 +12,7 @@ import openai
 import pytest
 from langchain_openai import ChatOpenAI
 
+from proxy.core.endpoints import ENDPOINTS, ENGINE_ONLY, Endpoint, Key, Purpose
 from tests.e2e.conftest import BUDGET_GIB, reals
 from tests.installation import REAL_VLLM, Installation, running
 
@@ -139,57 +140,72 @@ def test_vllms_own_chat(box: Installation, client: openai.OpenAI) -> None:
 
 
 ADDED = {"x-request-id", "x-rota-model", "x-rota-waited-s", "x-rota-swap"}
-CASES: dict[str, dict[str, Any]] = {
+TEXT = {"input": "heart"}
+PAIR = {"text_1": "heart", "text_2": ["kidney"]}
+RANK = {"query": "heart", "documents": ["kidney"]}
+BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": HELLO, "max_tokens": 6},
-    "/v1/chat/completions stream": {"messages": HELLO, "max_tokens": 6, "stream": True},
-    "/v1/chat/completions wrong": {"messages": "no list"},
+    "/v1/chat/completions/batch": {"messages": [HELLO, HELLO], "max_tokens": 4},
     "/v1/completions": {"prompt": "Hello", "max_tokens": 6},
-    "/v1/completions stream": {"prompt": "Hello", "max_tokens": 6, "stream": True},
+    "/v1/responses": {"input": "Hello", "max_output_tokens": 6, "store": False},
     "/v1/messages": {"messages": HELLO, "max_tokens": 6},
-    "/v1/messages wrong": {"messages": "no list", "max_tokens": 6},
     "/v1/messages/count_tokens": {"messages": HELLO},
+    "/generative_scoring": {"query": "heart", "items": ["kidney"], "label_token_ids": [1, 2]},
     "/tokenize": {"prompt": "Hello"},
     "/detokenize": {"tokens": [1, 2, 3]},
-    "/v1/embeddings": {"input": "heart"},
-    "/pooling": {"input": "heart"},
-    "/score": {"text_1": "heart", "text_2": ["kidney"]},
-    "/v1/score": {"text_1": "heart", "text_2": ["kidney"]},
-    "/rerank": {"query": "heart", "documents": ["kidney"]},
-    "/v1/rerank": {"query": "heart", "documents": ["kidney"]},
-    "/v2/rerank": {"query": "heart", "documents": ["kidney"]},
-    "/classify": {"input": "heart"},
+    **dict.fromkeys(("/v1/embeddings", "/pooling", "/classify"), TEXT),
+    "/v2/embed": {"texts": ["heart"], "input_type": "search_query", "embedding_types": ["float"]},
+    **dict.fromkeys(("/score", "/v1/score"), PAIR),
+    **dict.fromkeys(("/rerank", "/v1/rerank", "/v2/rerank"), RANK),
 }
-OF_THE_EMBEDDER = (
-    "/v1/embeddings",
-    "/pooling",
-    "/score",
-    "/v1/score",
-    "/rerank",
-    "/v1/rerank",
-    "/v2/rerank",
-    "/classify",
-)
+"""Of every endpoint that takes JSON; those that are not here get a body with nothing but the model."""
+MORE: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions stream": {**BODIES["/v1/chat/completions"], "stream": True},
+    "/v1/chat/completions wrong": {"messages": "no list"},
+    "/v1/completions stream": {**BODIES["/v1/completions"], "stream": True},
+    "/v1/messages wrong": {"messages": "no list", "max_tokens": 6},
+    "/v1/embeddings wrong": {"input": {"no": "text"}},
+}
+OF_JSON = {one.path: one for one in ENDPOINTS if one.key is Key.JSON}
+CASES = {**{path: BODIES.get(path, {}) for path in OF_JSON}, **MORE}
+OTHERS = [one for one in (*ENDPOINTS, *ENGINE_ONLY) if one.key not in (Key.JSON, Key.SOCKET)]
+PASSES = {"created", "created_at", "completed_at", "id", "request_id"}
+"""Fields that vLLM makes anew for each request: times and ids."""
 
 
-def asked(url: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    headers = {"X-Request-Id": "same", "Content-Type": "application/json", "Accept-Encoding": "identity"}
-    got = httpx.post(f"{url}{path}", json=body, headers=headers, timeout=STARTS_WITHIN_S, trust_env=False)
+def asked(method: str, url: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
+    headers = {"X-Request-Id": "same", "Accept-Encoding": "identity"}
+    got = httpx.request(method, url, headers=headers, timeout=STARTS_WITHIN_S, trust_env=False, **more)
     told = {name: value for name, value in got.headers.items() if name not in ("date", *ADDED)}
     return got.status_code, told, got.content
 
 
-def without_times(body: bytes) -> list[Any]:
-    """Each JSON of the body without what differs from one call to the next: times, and ids that are made anew."""
+def without_what_passes(body: bytes) -> list[Any]:
+    """Each JSON of the body without what vLLM makes anew for each request."""
     told = []
     for line in body.splitlines():
-        text = line.removeprefix(b"data: ")
         try:
-            one = json.loads(text)
+            told.append(lasting(json.loads(line.removeprefix(b"data: "))))
         except ValueError:
             told.append(line)
-            continue
-        told.append({key: value for key, value in one.items() if key not in ("created", "id")})
     return told
+
+
+def lasting(one: Any) -> Any:
+    match one:
+        case dict():
+            return {key: lasting(value) for key, value in one.items() if key not in PASSES}
+        case list():
+            return [lasting(each) for each in one]
+        case _:
+            return one
+
+
+def compare(direct: tuple[int, dict[str, str], bytes], through: tuple[int, dict[str, str], bytes]) -> None:
+    assert through[0] == direct[0]
+    length = {"content-length": str(len(through[2]))} if "content-length" in direct[1] else {}
+    assert through[1] == direct[1] | length
+    assert without_what_passes(through[2]) == without_what_passes(direct[2])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -197,12 +213,28 @@ def test_an_answer_is_vllms_own_but_for_the_headers_that_are_listed(
     box: Installation, client: openai.OpenAI, case: str
 ) -> None:
     path = case.partition(" ")[0]
-    name = "evidence" if path in OF_THE_EMBEDDER else "medical"
-    body = {"model": name, "temperature": 0, **CASES[case]}
-    if name == "evidence":
-        del body["temperature"]
-    port = int(box.engine(name)["port"])
-    direct, through = (asked(url, path, body) for url in (f"http://127.0.0.1:{port}", box.url))
-    assert through[0] == direct[0]
-    assert through[1] == direct[1] | ({"content-length": str(len(through[2]))} if "content-length" in direct[1] else {})
-    assert without_times(through[2]) == without_times(direct[2])
+    name = "evidence" if OF_JSON[path].purpose is Purpose.POOLING else "medical"
+    body = {"model": name, **({"temperature": 0} if name == "medical" else {}), **CASES[case]}
+    compare(*(asked("POST", f"{url}{path}", json=body) for url in (f"http://127.0.0.1:{port_of(box, name)}", box.url)))
+
+
+@pytest.mark.parametrize("endpoint", OTHERS, ids=lambda one: f"{one.method} {one.path}")
+def test_what_is_asked_of_a_named_engine_is_answered_by_it(
+    box: Installation, client: openai.OpenAI, endpoint: Endpoint
+) -> None:
+    path = endpoint.path.format(response_id="resp_of_nobody")
+    form = {"data": {"model": "medical"}, "files": {"file": b"no sound"}} if endpoint.key is Key.FORM else {}
+    urls = f"http://127.0.0.1:{port_of(box, 'medical')}", f"{box.url}/engines/medical"
+    direct, through = (asked(endpoint.method, f"{url}{path}", **form) for url in urls)
+    if path in CHANGES_BY_ITSELF:
+        assert through[:1] == direct[:1]
+        assert set(through[1]) == set(direct[1])
+    else:
+        compare(direct, through)
+
+
+CHANGES_BY_ITSELF = ("/metrics", "/load")
+
+
+def port_of(box: Installation, name: str) -> int:
+    return int(box.engine(name)["port"])
