@@ -4,11 +4,13 @@ Rule: every aiohttp default that is wrong for a proxy of long streams is set her
 """
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.endpoints import ENDPOINTS, Key
 from proxy.web.admin import Admin
@@ -26,6 +28,22 @@ BACKLOG = 1024
 """Connections that the kernel holds until they are taken; as many as most kernels allow by themselves."""
 LONGEST_SOCKET_PATH = 107
 """sockaddr_un.sun_path holds 108 bytes, the last one zero (Linux, unix(7))."""
+
+
+class _NoTraces(logging.Filter):
+    """A client that speaks no HTTP is no bug of ours: it gets its 400, and the log a line, not a trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            what = error.message.partition("\n")[0]
+            record.msg, record.args = "%s: %s, and is answered with %d", (record.getMessage(), what, error.code)
+            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+        return True
+
+
+SERVER_LOG = logging.getLogger("proxy.web.server")
+SERVER_LOG.addFilter(_NoTraces())
 
 
 class HasRoutes(Protocol):
@@ -60,6 +78,7 @@ def runner(app: web.Application) -> web.AppRunner:
         app,
         handler_cancellation=True,
         access_log=None,
+        logger=SERVER_LOG,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         keepalive_timeout=KEEP_ALIVE_S,
         lingering_time=LINGER_S,
