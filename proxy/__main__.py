@@ -145,6 +145,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         await web_app.listen_unix(private, here.gate_socket)
         door = web_app.front(public, forwarder)
         listening = await web_app.listen_tcp(door, settings.listen_host, settings.listen_port)
+        stack.push_async_callback(door.close, web_app.SHUTDOWN_TIMEOUT_S)
         stack.callback(listening.close)
         stack.callback(fleet.close)
         _spare_the_collector()

@@ -68,21 +68,29 @@ class Incoming:
 
     __slots__ = ("_kept", "told")
 
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        """`lines` are without their ends, and known to be lines of HTTP."""
         told: dict[bytes, bytes] = {}
         kept: list[bytes] = []
-        for pair in raw:
-            if (name := pair[0].lower()) not in _LOOKED_AT:
-                kept.append(b": ".join(pair))
+        for line in lines:
+            written, _, value = line.partition(b":")
+            if (name := written.lower()) not in _LOOKED_AT:
+                kept.append(line)
                 continue
-            told[name] = pair[1] if name not in told else told[name] + b", " + pair[1]
+            value = value.strip(b" \t")
+            told[name] = value if name not in told else told[name] + b", " + value
             if name not in _ENDS_HERE:
-                kept.append(b": ".join(pair))
+                kept.append(line)
         self.told = told
         self._kept = kept
         if b"connection" in told and told[b"connection"].lower() not in _PLAIN_CONNECTION:
             named = {token.strip().lower() for token in told[b"connection"].split(b",")}
             self._kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+
+    @classmethod
+    def of_pairs(cls, pairs: Iterable[tuple[bytes, bytes]]) -> "Incoming":
+        """Of names and values."""
+        return cls(map(b": ".join, pairs))
 
     def text(self, name: bytes) -> str | None:
         """The header `name`, in lower case; None if it is absent."""

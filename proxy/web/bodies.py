@@ -15,10 +15,10 @@ from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow
 from proxy.core.headers import Incoming
 from proxy.core.wire import JsonBody, Told
 from proxy.upstream.outgoing import Outgoing
+from proxy.web.asked import Asked
 from proxy.web.form import read_form
 
 JSON = b"application/json"
-_JSON = Key.JSON  # as in proxy.upstream.answer
 STREAMED_BYTES = 2**20
 """Bodies larger than this go through unread where a header says who shall answer."""
 STALLED_S = 60.0
@@ -62,9 +62,9 @@ class Nothing:
 class Unread(Nothing):
     """A body that goes through as it comes: nobody knows what is in it."""
 
-    def __init__(self, request: web.BaseRequest, length: int | None, limit_bytes: int) -> None:
+    def __init__(self, asked: Asked, length: int | None, limit_bytes: int) -> None:
         """`length` is in bytes, as it goes on: None where it is not known, as of what has come compressed."""
-        self._request = request
+        self._asked = asked
         self._length = length
         self._limit_bytes = limit_bytes
 
@@ -73,7 +73,7 @@ class Unread(Nothing):
         return Outgoing(self._length, rest=self._pieces())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        async for piece in pieces_of(self._request, self._limit_bytes):
+        async for piece in pieces_of(self._asked, self._limit_bytes):
             yield piece
 
 
@@ -88,38 +88,39 @@ class Json(JsonBody):
         """Body."""
 
 
-def at_hand(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body | None:
-    """The body, where it has come with the head already; else None. Raises: InvalidRequest, BodyTooLarge."""
-    content = request.content
-    if endpoint.key is not _JSON or not content.is_eof():
+def at_hand(asked: Asked, limit_bytes: int) -> Body | None:
+    """The body, where it has come with the head; else None. Raises: InvalidRequest, BodyTooLarge."""
+    if (body := asked.body) is None:
         return None
-    if incoming.told.get(b"content-type") != JSON:
-        check_type(incoming)
-    body = content.read_nowait(-1)
+    if asked.incoming.told.get(b"content-type") != JSON:
+        check_type(asked.incoming)
     if len(body) > limit_bytes:
         raise too_large(limit_bytes)
     return Json(body)
 
 
-async def read(request: web.BaseRequest, endpoint: Endpoint, incoming: Incoming, limit_bytes: int) -> Body:
-    """The body of `request`. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
+async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
+    """The body of a request of aiohttp's. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
+    request, incoming = asked.to_read, asked.incoming
     length = request.content_length
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
-    unread = Unread(request, None if b"content-encoding" in incoming.told else length, limit_bytes)
+    unread = Unread(asked, None if b"content-encoding" in incoming.told else length, limit_bytes)
     if endpoint.key not in (Key.JSON, Key.FORM):
         return unread if request.body_exists else Nothing()
     if b"x-agent-type" in incoming.told and (length is None or length > STREAMED_BYTES):
         return unread
     if endpoint.key is Key.FORM:
-        return await read_form(incoming.text(b"content-type") or "", pieces_of(request, limit_bytes))
+        return await read_form(incoming.text(b"content-type") or "", pieces_of(asked, limit_bytes))
     check_type(incoming)
-    return Json(b"".join([piece async for piece in pieces_of(request, limit_bytes)]))
+    return Json(b"".join([piece async for piece in pieces_of(asked, limit_bytes)]))
 
 
-async def pieces_of(request: web.BaseRequest, limit_bytes: int) -> AsyncIterator[bytes]:
+async def pieces_of(asked: Asked, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body as it comes, decompressed. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
-    size = 0
+    request, size = asked.to_read, 0
+    if asked.incoming.told.get(b"expect", b"").lower() == b"100-continue" and not request.content.is_eof():
+        asked.go_on()
     try:
         while True:
             async with asyncio.timeout(STALLED_S):

@@ -99,7 +99,7 @@ class Exchanges:
 
 
 def _head(passage: Passage, spec: ModelSpec, body: Outgoing) -> bytes:
-    request_line = f"{passage.request.method} {passage.target}"
+    request_line = f"{passage.asked.method} {passage.asked.target}"
     return passage.incoming.for_engine(request_line, spec.port, passage.request_id, body.framing)
 
 

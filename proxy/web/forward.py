@@ -28,6 +28,7 @@ from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import bodies
+from proxy.web.asked import Asked
 from proxy.web.bodies import Body
 from proxy.web.exchange import Exchanges
 from proxy.web.passage import Passage
@@ -76,23 +77,22 @@ class Forwarder:
 
     async def forward(
         self,
-        request: web.BaseRequest,
+        asked: Asked,
         endpoint: Endpoint,
-        target: str,
         model: str | None = None,
         *,
         starts: bool = True,
     ) -> web.StreamResponse:
-        """Forward one request to `target` of the engine that shall answer, or of `model`'s. Errors are answered.
+        """Forward one request to the engine that shall answer, or to `model`'s. Errors are answered.
 
         Where it may not start or wake one (`starts`), the engine must be READY.
         """
-        passage = Passage(request, endpoint, target, self._loop)
+        passage = Passage(asked, endpoint, self._loop)
         body: Body | None = None
         try:
-            body = bodies.at_hand(request, endpoint, passage.incoming, self._max_body_bytes)
+            body = bodies.at_hand(asked, self._max_body_bytes)
             if body is None:
-                body = await bodies.read(request, endpoint, passage.incoming, self._max_body_bytes)
+                body = await bodies.read(asked, endpoint, self._max_body_bytes)
             named, agent_type, keep_alive = body.told()
             if model is None:
                 route = self._router.route(named, agent_type, _agent_type(passage.incoming))
@@ -120,7 +120,7 @@ class Forwarder:
             passage.outcome = Outcome.CLIENT_LEFT
             raise
         except Exception:
-            log.exception("%s %s, request id %s", request.method, endpoint.path, passage.request_id)
+            log.exception("%s %s, request id %s", asked.method, endpoint.path, passage.request_id)
             return passage.fail()
         finally:
             if body is not None:

@@ -8,6 +8,7 @@ from aiohttp import web
 from proxy.core.endpoints import ENDPOINTS, Endpoint, Key, is_response_id, may_pass
 from proxy.core.errors import NotFound
 from proxy.core.routing import Router
+from proxy.web.asked import Asked
 from proxy.web.forward import Forwarder
 
 _PREFIX = "/engines/"
@@ -56,4 +57,4 @@ class Named:
 
     async def _forward(self, request: web.Request, endpoint: Endpoint, target: str, model: str) -> web.StreamResponse:
         only_looks = endpoint.key in (Key.NONE, Key.REMEMBERED)
-        return await self._forwarder.forward(request, endpoint, target, model, starts=not only_looks)
+        return await self._forwarder.forward(Asked.of(request, target), endpoint, model, starts=not only_looks)

@@ -9,19 +9,16 @@ from aiohttp import web
 from proxy.core import error_forms, headers
 from proxy.core.endpoints import Endpoint
 from proxy.core.errors import RotaError
-from proxy.core.headers import Incoming
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
+from proxy.web.asked import Asked
 from proxy.web.relay import Relay
 
 _request_ids = random.Random()  # noqa: S311  # an id need not be a secret
 
 
 class Passage:
-    """`target` is the path, with its query, that the engine is asked for.
-
-    `agent_type` and `model` are labels of the metrics: only names of the catalog, never what a client made up.
-    """
+    """`agent_type` and `model` are labels of the metrics: only names of the catalog, never what a client made up."""
 
     agent_type = ""
     model = ""
@@ -32,16 +29,12 @@ class Passage:
     error_code = ""
     outcome = Outcome.ANSWERED
 
-    def __init__(
-        self, request: web.BaseRequest, endpoint: Endpoint, target: str, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        """Raises: ConnectionResetError if the client has gone."""
-        self.request = request
+    def __init__(self, asked: Asked, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+        self.asked = asked
         self.endpoint = endpoint
-        self.target = target
-        self.incoming = Incoming(request.raw_headers)
+        self.incoming = asked.incoming
         self.request_id = self.incoming.request_id() or f"{_request_ids.getrandbits(128):032x}"
-        self.relay = Relay(request, endpoint.form, loop)
+        self.relay = Relay(asked, endpoint.form, loop)
         self._began_at = loop.time()
         self._now = loop.time
 
@@ -78,10 +71,12 @@ class Passage:
         if self.relay.has_begun:
             return self.relay.error_event(error)
         self.status = error.status
-        response = error_response(error, self.endpoint, self.request_id)
+        lines = [f"{headers.ERROR_MARK}: {error.code}", f"{headers.REQUEST_ID}: {self.request_id}"]
+        if error.retry_after_s is not None:
+            lines.append(f"Retry-After: {max(1, round(error.retry_after_s))}")
         if self.fallback is not None:
-            response.headers[headers.FALLBACK] = self.fallback
-        return response
+            lines.append(f"{headers.FALLBACK}: {self.fallback}")
+        return self.relay.answer(error.status, lines, msgspec.json.encode(error_forms.body(error, self.endpoint.form)))
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""
@@ -99,16 +94,3 @@ class Passage:
             bytes_out=relay.bytes_out,
             events=relay.events,
         )
-
-
-def error_response(error: RotaError, endpoint: Endpoint, request_id: str) -> web.Response:
-    """The proxy's own error as an answer of its own."""
-    response = web.Response(
-        body=msgspec.json.encode(error_forms.body(error, endpoint.form)),
-        status=error.status,
-        content_type="application/json",
-        headers={headers.ERROR_MARK: error.code, headers.REQUEST_ID: request_id},
-    )
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return response

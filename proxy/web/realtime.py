@@ -65,7 +65,7 @@ class Realtime:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
         if not web.WebSocketResponse().can_prepare(request).ok:
             raise InvalidRequest(f"{ENDPOINT.path} is a websocket: ask for an upgrade")
-        incoming = Incoming(request.raw_headers)
+        incoming = Incoming.of_pairs(request.raw_headers)
         query = request.query
         named = (query.get("model"), query.get("agent_type"), incoming.text(b"x-agent-type"))
         if not any(named):

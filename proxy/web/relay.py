@@ -5,9 +5,10 @@ connection be read slowly, so that it holds no more than one read beside its tra
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum
+from http import HTTPStatus
 
 import httptools
 from aiohttp import web
@@ -18,6 +19,7 @@ from proxy.core.errors import RotaError
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.unchunked import Unchunked
+from proxy.web.asked import Asked
 
 MOST_OF_AN_ERROR_BYTES = 2**20
 _SSE = b"text/event-stream"
@@ -25,7 +27,6 @@ _CLOSES = b"\r\nConnection: close"
 LAST_CHUNK = b"0\r\n\r\n"
 _BETWEEN_EVENTS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 """How the chunk ends that ends an event."""
-_HTTP_1_1 = (1, 1)
 
 
 class Mode(Enum):
@@ -68,20 +69,17 @@ class Relay:
 
     __slots__ = (
         *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
-        *("why_lost", "tap", "news", "_request", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
+        *("why_lost", "tap", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
         *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last"),
     )
 
-    def __init__(self, request: web.BaseRequest, form: Form, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises: ConnectionResetError if the client has gone."""
-        if (transport := request.transport) is None:
-            raise ConnectionResetError("the client has gone")
-        self._request = request
-        self._protocol = request.protocol
-        self._transport = transport
+    def __init__(self, asked: Asked, form: Form, loop: asyncio.AbstractEventLoop) -> None:
+        self._asked = asked
+        self._protocol = asked.protocol
+        self._transport = asked.transport
         self._form = form
         self._loop = loop
-        self._keeps_alive = request.keep_alive and request.version >= _HTTP_1_1
+        self._keeps_alive = asked.keeps_alive
         self.own = b""
         """The header lines of ours, without the last CRLF."""
         self.model = ""
@@ -116,9 +114,18 @@ class Relay:
     @property
     def can_have_chunks(self) -> bool:
         """Whether the client's HTTP knows chunks."""
-        return self._request.version >= _HTTP_1_1
+        return self._asked.has_chunks
 
     # --- before the engine answers --------------------------------------------------------------------------------
+
+    def answer(self, status: int, lines: Iterable[str], body: bytes) -> web.StreamResponse:
+        """Answer with something of our own: JSON."""
+        first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+        head = (first, *lines, "Content-Type: application/json; charset=utf-8", f"Content-Length: {len(body)}")
+        closes = b"" if self._keeps_alive else _CLOSES
+        if not self._transport.is_closing():
+            self._transport.write("\r\n".join(head).encode() + closes + b"\r\n\r\n" + body)
+        return self.sent()
 
     def begin_events(self) -> None:
         """Tell the client 200 and that events will come, before it is known what the engine will say."""
@@ -193,7 +200,7 @@ class Relay:
             return
         try:
             self._transport.write(before + data if before else data)
-        except RuntimeError:  # uvloop: it is closed. aiohttp is about to cancel the request.
+        except RuntimeError:  # uvloop: it is closed. The request is about to be cancelled.
             return
         self.bytes_out += len(data)
         if self.tap is not None and not self.tap(data):
@@ -229,7 +236,7 @@ class Relay:
                 return
             # The client's transport is full: the engine's connection is not read until it has room again.
             self.news = self._loop.create_future()
-            await self._request.writer.drain()
+            await self._asked.drain()
             if self._connection is not None:
                 self._connection.resume()
 

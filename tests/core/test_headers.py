@@ -8,7 +8,7 @@ HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authorization", "TE", "Trailer"
 
 def to_engine(*given: tuple[str, str]) -> list[str]:
     """The lines that the engine gets of these, without those that every request has."""
-    incoming = Incoming([(name.encode(), value.encode()) for name, value in given])
+    incoming = Incoming.of_pairs([(name.encode(), value.encode()) for name, value in given])
     head = incoming.for_engine("POST /v1/x", 8100, "id", "Content-Length: 3\r\n").decode()
     lines = head.split("\r\n")
     assert lines[:4] == ["POST /v1/x HTTP/1.1", "Host: 127.0.0.1:8100", "Content-Length: 3", "X-Request-Id: id"]
@@ -65,7 +65,7 @@ def test_an_engine_of_http_1_0_is_answered_for_in_1_1() -> None:
 
 
 def test_several_of_one_name_are_told_together() -> None:
-    incoming = Incoming([(b"X-Agent-Type", b"Chat"), (b"x-agent-type", b"Claims")])
+    incoming = Incoming.of_pairs([(b"X-Agent-Type", b"Chat"), (b"x-agent-type", b"Claims")])
     assert incoming.text(b"x-agent-type") == "Chat, Claims"
     assert incoming.text(b"x-rota-wait") is None
 
@@ -77,13 +77,13 @@ NOT_SANE = ["", "x" * 201, "a\nb", "a\rb", "a\tb", "a\0", "é", "\x7f", "\u2028"
 @pytest.mark.parametrize("given", SANE)
 def test_a_sane_request_id_of_the_clients_is_kept(given: str) -> None:
     assert request_id({headers.REQUEST_ID: given}) == given
-    assert Incoming([(b"X-Request-ID", given.encode())]).request_id() == given
+    assert Incoming.of_pairs([(b"X-Request-ID", given.encode())]).request_id() == given
 
 
 @pytest.mark.parametrize("given", NOT_SANE)
 def test_a_request_id_that_could_break_a_log_is_none(given: str) -> None:
     assert request_id({headers.REQUEST_ID: given}) is None
-    assert Incoming([(b"X-Request-ID", given.encode())]).request_id() is None
+    assert Incoming.of_pairs([(b"X-Request-ID", given.encode())]).request_id() is None
 
 
 def test_without_a_request_id_there_is_none() -> None:

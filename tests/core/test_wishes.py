@@ -10,7 +10,7 @@ from proxy.core.wishes import NO_WISHES, Wishes, deadline_s, keep_alive_s, wishe
 
 
 def incoming(headers: dict[str, str]) -> Incoming:
-    return Incoming([(name.encode(), value.encode()) for name, value in headers.items()])
+    return Incoming.of_pairs([(name.encode(), value.encode()) for name, value in headers.items()])
 
 
 def test_a_request_that_says_nothing_has_no_wishes_and_one_that_does_has_its_own() -> None:

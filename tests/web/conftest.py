@@ -164,11 +164,11 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router), realtime)  # type: ignore[arg-type]
     front = web_app.runner(app)
     await front.setup()
-    listening = await web_app.listen_tcp(
-        web_app.front(front, forwarder), "127.0.0.1", int(plane.url.rpartition(":")[2])
-    )
+    door = web_app.front(front, forwarder)
+    listening = await web_app.listen_tcp(door, "127.0.0.1", int(plane.url.rpartition(":")[2]))
     yield
     listening.close()
+    await door.close(0.1)
     await front.cleanup()
     await session.close()
     pool.close()
