@@ -102,7 +102,10 @@ def at_hand(asked: Asked, limit_bytes: int) -> Body | None:
 async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
     """The body of a request of aiohttp's. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
     request, incoming = asked.to_read, asked.incoming
-    length = request.content_length
+    try:
+        length = request.content_length
+    except ValueError as error:  # of more digits than Python reads
+        raise InvalidRequest("Content-Length: this is no length") from error
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
     unread = Unread(asked, None if b"content-encoding" in incoming.told else length, limit_bytes)

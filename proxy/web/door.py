@@ -1,4 +1,4 @@
-"""One client's connection, as long as its requests are plain: a POST with its length, all in one read.
+"""One client's connection, as long as its requests are plain: a POST of JSON with its length, and not a large one.
 
 For those the server of aiohttp costs more than all that is done for them otherwise. Rule: at the first thing that is
 not plain (another method or path, a head in two reads, chunks, an Expect, a doubtful byte) the connection is aiohttp's,
@@ -26,9 +26,16 @@ MOST_HEADERS = 100
 """Fewer than aiohttp takes."""
 MOST_WAITING_BYTES = 2**18
 """So much of the next requests is taken in while one is being answered."""
+LONGEST_BODY_BYTES = 2**18
+"""A longer one is aiohttp's, which does not join it again with each piece that comes."""
+MOST_DIGITS = 7
 _NOT_PLAIN = frozenset(
     (b"transfer-encoding", b"connection", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer")
 )
+
+Plain = tuple[Asked, Endpoint]
+Head = tuple[Endpoint, str, Incoming, int, int]
+"""Of a plain request: its endpoint, target and headers; where its body begins and where it ends, in bytes."""
 
 
 class Door(asyncio.Protocol):
@@ -43,6 +50,10 @@ class Door(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._complete = 0
+        self._head: Head | None = None
+        """Of a request whose body has not come as a whole; `_begun` is what has."""
+        self._begun = b""
+        self._is_handed_over = False
         self._later = b""
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[tuple[Asked, Endpoint] | None] | None = None
@@ -64,14 +75,12 @@ class Door(asyncio.Protocol):
             self._later += data
             if len(self._later) > MOST_WAITING_BYTES and self._transport is not None:
                 self._transport.pause_reading()
-        elif (plain := self._plain(data)) is None:
-            self._hand_over(data)
+        elif (plain := self._take(data)) is None:
+            pass
+        elif self._next is None:
+            self._task = self._loop.create_task(self._serve(plain))
         else:
-            self.closes_at = inf
-            if self._next is None:
-                self._task = self._loop.create_task(self._serve(*plain))
-            else:
-                self._next.set_result(plain)
+            self._next.set_result(plain)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio.Protocol. A client that has left wants no answer any more."""
@@ -95,6 +104,13 @@ class Door(asyncio.Protocol):
 
     # --- for `front` ----------------------------------------------------------------------------------------------
 
+    def expire(self) -> None:
+        """Its time is over; what is half there is aiohttp's, which knows what to say."""
+        if self._begun:
+            self._hand_over(self._begun)
+        else:
+            self.close()
+
     def close(self) -> asyncio.Task[None] | None:
         """No other request is taken; the task that answers one still, if there is one."""
         if self.closes_at != inf:
@@ -111,33 +127,59 @@ class Door(asyncio.Protocol):
 
     # --- small things ---------------------------------------------------------------------------------------------
 
-    async def _serve(self, asked: Asked, endpoint: Endpoint) -> None:
+    async def _serve(self, plain: Plain) -> None:
         """Answer this request and those that follow, until one is not plain or the connection is not kept."""
-        transport = asked.transport
         while True:
+            asked, endpoint = plain
             try:
                 answer: web.StreamResponse = await self._front.answer(asked, endpoint)
             except ConnectionError:
-                transport.abort()
+                asked.transport.abort()
                 return
             if not answer.keep_alive or self._front.is_closing:
-                transport.close()
+                asked.transport.close()
                 return
+            self.closes_at = self._front.idle_until()
+            following = None
             if data := self._later:
                 self._later = b""
-                transport.resume_reading()
-                if (plain := self._plain(data)) is None:
-                    self._hand_over(data)
+                asked.transport.resume_reading()
+                following = self._take(data)
+            if following is None:
+                if self._is_handed_over:
                     return
-            else:
                 self._next = self._loop.create_future()
-                self.closes_at = self._front.idle_until()
-                if (plain := await self._next) is None:
+                if (following := await self._next) is None:
                     return
-            asked, endpoint = plain
+            plain = following
 
-    def _plain(self, data: bytes) -> tuple[Asked, Endpoint] | None:
-        """The request that `data` is, if it is one, whole, and plain, and nothing else."""
+    def _take(self, data: bytes) -> Plain | None:
+        """The request that is whole with `data`, if it is plain; the connection is aiohttp's where it is not."""
+        if self._head is not None:
+            data, self._begun = self._begun + data, b""
+        elif (head := self._read_head(data)) is not None:
+            self._head = head
+        else:
+            self._hand_over(data)
+            return None
+        endpoint, target, incoming, body_at, size = self._head
+        if len(data) < size:
+            self._begun = data
+            self.closes_at = min(self.closes_at, self._front.whole_until())
+            return None
+        self._head = None
+        transport = self._transport
+        if len(data) > size or transport is None or not self._is_accepted(data):
+            self._hand_over(data)
+            return None
+        self.closes_at = inf
+        body = data[body_at:]
+        return Asked(
+            "POST", target, incoming, protocol=self, transport=transport, drain=self._drain, body=body
+        ), endpoint
+
+    def _read_head(self, data: bytes) -> Head | None:
+        """The head that `data` begins with, if it is whole and plain; what httptools says of it is asked later."""
         end = data.find(b"\r\n\r\n")
         if not 0 < end <= LONGEST_HEAD_BYTES or not data.startswith(b"POST /"):
             return None
@@ -154,26 +196,28 @@ class Door(asyncio.Protocol):
         incoming = Incoming(lines)
         told = incoming.told
         length = told.get(b"content-length", b"")
-        if not length.isdigit() or int(length) != len(data) - end - 4:
+        if not length.isdigit() or len(length) > MOST_DIGITS or int(length) > LONGEST_BODY_BYTES:
             return None
         if b"," in told.get(b"host", b",") or b"," in told.get(b"content-type", b""):  # none, or several
             return None
         if not told.keys().isdisjoint(_NOT_PLAIN) and not _keeps_alive_only(told):
             return None
+        return endpoint, text, incoming, end + 4, end + 4 + int(length)
+
+    def _is_accepted(self, data: bytes) -> bool:
+        """Whether `data` is one request of HTTP to httptools."""
         self._complete = 0
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return None
-        if self._complete != 1 or (transport := self._transport) is None:
-            return None
-        body = data[end + 4 :]
-        return Asked("POST", text, incoming, protocol=self, transport=transport, drain=self._drain, body=body), endpoint
+            return False
+        return self._complete == 1
 
     def _hand_over(self, data: bytes) -> None:
         """From now on the connection is aiohttp's."""
         if (transport := self._transport) is None:
             return
+        self._is_handed_over = True
         self._front.forget(self)
         protocol = self._front.take_over()
         transport.set_protocol(protocol)

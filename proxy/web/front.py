@@ -86,6 +86,10 @@ class Front:
         """How long a connection is kept that has no request now, in the loop's time."""
         return self._loop.time() + KEEP_ALIVE_S
 
+    def whole_until(self) -> float:
+        """How long a request may take to come as a whole before it is aiohttp's, in the loop's time."""
+        return self._loop.time() + HEAD_TIMEOUT_S
+
     def take_over(self) -> web.RequestHandler:
         """A protocol of aiohttp's for the connection of a door."""
         protocol = self._server()
@@ -111,7 +115,7 @@ class Front:
             del self._silent[protocol]
             protocol.force_close()
         for door in [door for door in self._doors if door.closes_at <= now]:
-            door.close()
+            door.expire()
         self._sweep = None
         if self._silent or self._doors:
             self._watch()

@@ -8,8 +8,10 @@ from tests.web.conftest import DataPlane
 
 
 @asynccontextmanager
-async def connected(plane: DataPlane) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.url.rpartition(":")[2]))
+async def connected(
+    plane: DataPlane, limit: int = 2**16
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.url.rpartition(":")[2]), limit=limit)
     try:
         yield reader, writer
     finally:

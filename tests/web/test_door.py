@@ -11,7 +11,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, settings, strategies as st
 
 from proxy.core.endpoints import ENDPOINTS, Endpoint, Key
-from proxy.web import door, front
+from proxy.web import bodies, door, front
 from proxy.web.asked import Asked
 from proxy.web.door import Door
 from tests.upstream.conftest import until
@@ -62,9 +62,10 @@ async def test_an_error_of_the_proxys_own_keeps_the_connection(plane: DataPlane,
     assert not handed_over
 
 
+LARGE = b'{"x": "' + b"x" * door.LONGEST_BODY_BYTES + b'", ' + BODY[1:]
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 NOT_PLAIN = {
-    "in two reads": (request(BODY)[:-5], request(BODY)[-5:]),
+    "and has a large body": (request(LARGE), b""),
     "in a head of two reads": (request(BODY)[:20], request(BODY)[20:]),
     "in chunks": (request(b"", "Transfer-Encoding: chunked") + CHUNKS, b""),
     "with a query in absolute form": (request(BODY, path=f"http://x{CHAT}?a=b"), b""),
@@ -82,7 +83,7 @@ async def test_what_is_not_plain_is_aiohttps_and_answered_too(
 ) -> None:
     plane.answer = echo
     first, rest = NOT_PLAIN[case]
-    async with connected(plane) as (reader, writer):
+    async with connected(plane, limit=2**20) as (reader, writer):
         if case not in ("of HTTP/1.0", "that closes"):  # after a plain one: the connection changes hands in its life
             writer.write(request(BODY))
             await reader.readuntil(BODY)
@@ -91,14 +92,43 @@ async def test_what_is_not_plain_is_aiohttps_and_answered_too(
         if rest:
             await until(lambda: handed_over)
             writer.write(rest)
-        got = await asyncio.wait_for(reader.readuntil(BODY), 5)
+        got = await asyncio.wait_for(reader.readuntil(BODY[1:]), 5)
         assert got.startswith((b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"))
         if case not in ("of HTTP/1.0", "that closes"):
             writer.write(request(BODY))
             await asyncio.wait_for(reader.readuntil(BODY), 5)
         else:
             assert await whole(reader) == b""
-    assert handed_over == [first]
+    assert handed_over == [first[: len(handed_over[0])]]
+
+
+async def test_a_length_that_is_none_is_refused(plane: DataPlane) -> None:
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY, f"Content-Length: {'0' * 5000}{len(BODY)}"))
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_that_comes_after_its_head_is_waited_for(plane: DataPlane, handed_over: list[bytes]) -> None:
+    """As httpx sends it, and so OpenAI's client."""
+    plane.answer = echo
+    async with connected(plane) as (reader, writer):
+        for _ in range(2):
+            for piece in (request(BODY).removesuffix(BODY), BODY[:3], BODY[3:]):
+                writer.write(piece)
+                await asyncio.sleep(0.02)
+            await asyncio.wait_for(reader.readuntil(BODY), 5)
+    assert not handed_over
+
+
+async def test_a_body_that_stops_coming_is_given_up(
+    plane: DataPlane, handed_over: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(bodies, "STALLED_S", 0.2)
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY)[:-5])
+        assert b"X-Rota-Error: too_slow\r\n" in await whole(reader)
+    assert handed_over == [request(BODY)[:-5]]
 
 
 async def test_requests_that_come_before_the_answer_are_answered_in_their_order(plane: DataPlane) -> None:
@@ -170,8 +200,22 @@ class OneFront:
 
     is_closing = False
 
+    def forget(self, door: Door) -> None:
+        pass
+
+    def take_over(self) -> asyncio.Protocol:
+        return asyncio.Protocol()
+
+    def whole_until(self) -> float:
+        return 0.0
+
     def plain_endpoint(self, path: str) -> Endpoint | None:
         return next((one for one in ENDPOINTS if one.path == path and one.key is Key.JSON), None)
+
+
+class NoTransport:
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        pass
 
 
 def plain(data: bytes) -> Asked | None:
@@ -179,8 +223,8 @@ def plain(data: bytes) -> Asked | None:
 
     async def look() -> Asked | None:
         one = Door(cast(Any, OneFront()), 0.0)
-        one._transport = cast(asyncio.Transport, object())
-        found = one._plain(data)
+        one._transport = cast(asyncio.Transport, NoTransport())
+        found = one._take(data)
         return None if found is None else found[0]
 
     return asyncio.run(look())
