@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._keeps_alive = False
         self._framing = LENGTH
         self._has_begun = False
+        self._is_paused = False
         self._sent_bytes = 0
         self._may_write: asyncio.Future[None] | None = None
         self._was_never_read = False
@@ -83,10 +84,12 @@ class Connection(asyncio.Protocol):
     def pause(self) -> None:
         """Read no more for now: who takes the answer is slower than the engine."""
         if self.transport is not None and not self.transport.is_closing():
+            self._is_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
+        self._is_paused = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -128,6 +131,8 @@ class Connection(asyncio.Protocol):
             return
         if self._is_complete:
             self._sink = None
+            if self._is_paused:  # by the last piece: the next answer must be read, and the engine's end be seen
+                self.resume()
             sink.end()
 
     def eof_received(self) -> None:

@@ -222,6 +222,8 @@ class Door(asyncio.Protocol):
         protocol = self._front.take_over()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if self.writing_paused:
+            protocol.pause_writing()
         protocol.data_received(data)
         if self._next is not None and not self._next.done():
             self._next.set_result(None)

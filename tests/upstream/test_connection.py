@@ -189,6 +189,28 @@ async def test_a_pause_holds_the_answer_back(engine: Engine, pool: Pool) -> None
     await sink.over.wait()
 
 
+async def test_a_pause_at_the_last_piece_does_not_outlast_its_answer(engine: Engine, pool: Pool) -> None:
+    """Else the next request on the connection would wait for ever."""
+    connection = await pool.open(engine.port)
+
+    class Slow(Kept):
+        def body(self, data: bytes) -> None:
+            super().body(data)
+            connection.pause()
+
+    sink = Slow()
+    connection.begin(sink, REQUEST, SIZE)
+    _, writer = await engine.answer(CHUNKED + b"2\r\nab\r\n")
+    await until(lambda: bool(sink.bytes))
+    writer.write(b"0\r\n\r\n")
+    await sink.over.wait()
+    following = Kept()
+    connection.begin(following, REQUEST, SIZE)
+    writer.write(OK)
+    await asyncio.wait_for(following.over.wait(), 2)
+    assert following.bytes == b"ok"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     body=st.lists(st.binary(min_size=1, max_size=20), max_size=5),

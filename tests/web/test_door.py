@@ -182,6 +182,29 @@ async def test_who_sends_much_before_the_answer_is_not_read_until_then(
         assert (await asyncio.wait_for(reader.readuntil(b"%d;" % len(large)), 5)).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_connection_changes_hands_while_its_client_has_not_read_all(plane: DataPlane) -> None:
+    """aiohttp must know that the transport is full, or it does not expect it to have room again."""
+    size = 2**24
+
+    async def large(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=b"x" * size)
+
+    plane.answer = large
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY) + b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(request(BODY))
+        await asyncio.sleep(0.5)
+        told = b""
+        async with asyncio.timeout(20):
+            while told.count(b"x") < 2 * size:
+                piece = await reader.read(2**18)
+                assert piece
+                told += piece
+    assert told.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert told.count(b"HTTP/1.1 404 Not Found\r\n") == 1
+
+
 async def test_an_idle_connection_is_closed_in_time(plane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "KEEP_ALIVE_S", 0.2)
     monkeypatch.setattr(front, "HEAD_TIMEOUT_S", 0.2)
