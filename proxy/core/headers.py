@@ -93,9 +93,9 @@ class Incoming:
         return cls(map(b": ".join, pairs))
 
     def text(self, name: bytes) -> str | None:
-        """The header `name`, in lower case; None if it is absent."""
+        """The header `name`, in lower case; None if it is absent. What is no UTF-8 in it is shown as U+FFFD."""
         value = self.told.get(name)
-        return None if value is None else value.decode("utf-8", "surrogateescape")
+        return None if value is None else value.decode(errors="replace")
 
     def request_id(self) -> str | None:
         """The client's request id if it is one line of printable ASCII of sane length."""

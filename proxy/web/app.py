@@ -35,10 +35,15 @@ class _NoTraces(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            what = error.message.partition("\n")[0]
-            record.msg, record.args = "%s: %s, and is answered with %d", (record.getMessage(), what, error.code)
-            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+        match error:
+            case HttpProcessingError():
+                what = error.message.partition("\n")[0]
+                record.msg, record.args = "%s: %s, and is answered with %d", (record.getMessage(), what, error.code)
+            case web.RequestPayloadError():  # it has its answer, but the rest of its body is no body
+                record.msg, record.args = "%s: %s", (record.getMessage(), " ".join(str(error).split()))
+            case _:
+                return True
+        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
         return True
 
 

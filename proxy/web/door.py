@@ -6,6 +6,7 @@ with all that has come, for good. So whatever is hard about HTTP is read by aioh
 """
 
 import asyncio
+import logging
 import socket
 from math import inf
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,8 @@ from proxy.web.asked import Asked
 
 if TYPE_CHECKING:
     from proxy.web.front import Front
+
+log = logging.getLogger(__name__)
 
 LONGEST_HEAD_BYTES = 8190
 """aiohttp's limit for one line of it."""
@@ -133,7 +136,9 @@ class Door(asyncio.Protocol):
             asked, endpoint = plain
             try:
                 answer: web.StreamResponse = await self._front.answer(asked, endpoint)
-            except ConnectionError:
+            except Exception as error:
+                if not isinstance(error, ConnectionError):  # a client that has gone
+                    log.exception("%r, not even its error could be told", asked)
                 asked.transport.abort()
                 return
             if not answer.keep_alive or self._front.is_closing:

@@ -71,3 +71,18 @@ async def test_what_is_no_http_gets_its_400_and_one_line_in_the_log(
     assert record.exc_info is None
     assert "Error handling request from 127.0.0.1: " in record.getMessage()
     assert record.getMessage().endswith("and is answered with 400")
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_bytes_that_are_no_text_are_shown_and_refused(plane: DataPlane, is_plain: bool) -> None:
+    """Of a door's and of aiohttp's."""
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Agent-Type: \xff\r\n"
+        writer.write(head + b"Content-Length: 2\r\n\r\n{}")
+        assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 404 ")
+        name = b'{"agent_type": "\\udcff"}' if is_plain else b'{"agent_type": "\xff"}'
+        writer.write(request(name))
+        assert (await reader.readuntil(b"}}")).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
+        writer.write(request(BODY, path="/v1/completions?\xff"))
+        assert (await whole(reader)).startswith(b"HTTP/1.0 400 ")
