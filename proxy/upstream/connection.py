@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._framing = LENGTH
         self._has_begun = False
         self._is_paused = False
+        self._owes = False
         self._sent_bytes = 0
         self._may_write: asyncio.Future[None] | None = None
         self._was_never_read = False
@@ -58,13 +59,16 @@ class Connection(asyncio.Protocol):
         """Whether another exchange may be begun."""
         return self.transport is not None and self._sink is None and not self.transport.is_closing()
 
-    def begin(self, sink: Sink, pieces: list[bytes | memoryview], size: int) -> None:
-        """Send a request that is `size` bytes long, or the first bytes of one; `sink` gets the answer."""
+    def begin(self, sink: Sink, pieces: list[bytes | memoryview], size: int, *, is_whole: bool = True) -> None:
+        """Send a request that is `size` bytes long, or the first bytes of one; `sink` gets the answer.
+
+        Where that `is_whole` not, what follows goes out with `send`, and `sent_all` says that it was all.
+        """
         if (transport := self.transport) is None:
             raise RuntimeError("the connection is not open")
         self._sink = sink
         self._head, self._in_body, self._has_head, self._is_complete = b"", False, False, False
-        self._has_begun, self._messages = False, 0
+        self._has_begun, self._messages, self._owes = False, 0, not is_whole
         self._sent_bytes += size
         if size <= SMALL_BYTES:
             transport.write(b"".join(pieces))
@@ -80,6 +84,10 @@ class Connection(asyncio.Protocol):
         if self._may_write is not None:
             await self._may_write
         return self._sink is not None
+
+    def sent_all(self) -> None:
+        """The request is whole."""
+        self._owes = False
 
     def pause(self) -> None:
         """Read no more for now: who takes the answer is slower than the engine."""
@@ -101,10 +109,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def may_serve_again(self) -> bool:
-        """After an answer that was whole: whether the engine keeps the connection open."""
-        return (
-            self._is_complete and self._keeps_alive and self.transport is not None and not self.transport.is_closing()
-        )
+        """Whether another request may follow: the answer was whole, and so was the request, and the engine stays.
+
+        An engine may answer before it has all of a request; what comes next on the connection is then the rest of it.
+        """
+        if self._owes or not self._is_complete or not self._keeps_alive:
+            return False
+        return self.transport is not None and not self.transport.is_closing()
 
     # --- asyncio.Protocol -----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 A request is sent a second time only where the first was certainly never read: vLLM had dropped the idle connection.
 """
 
+import asyncio
 import errno
 import logging
 
@@ -47,10 +48,11 @@ class Exchanges:
             self._owed[spec.name] += 1
             relay.use(connection, spec.name, self._begun)
             try:
-                connection.begin(relay, sent, size)
-                if not body.is_whole:
-                    await _send_rest(connection, body)
-                await relay.wait()
+                connection.begin(relay, sent, size, is_whole=body.is_whole)
+                if body.is_whole:
+                    await relay.wait()
+                else:
+                    await _send_and_wait(connection, body, relay)
             except BaseException:
                 connection.abort()
                 raise
@@ -103,6 +105,21 @@ def _head(passage: Passage, spec: ModelSpec, body: Outgoing) -> bytes:
     return passage.incoming.for_engine(request_line, spec.port, passage.request_id, body.framing)
 
 
+async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay) -> None:
+    """Until the answer is whole, even if the request is not by then: an engine may refuse what it has not read."""
+    sending = asyncio.ensure_future(_send_rest(connection, body))
+    waiting = asyncio.ensure_future(relay.wait())
+    try:
+        await asyncio.wait((sending, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+        await waiting
+    finally:
+        sending.cancel()
+        waiting.cancel()
+        await asyncio.gather(sending, waiting, return_exceptions=True)
+
+
 async def _send_rest(connection: Connection, body: Outgoing) -> None:
     """Send what is not at hand yet, no faster than the engine takes it, until it has answered."""
     if body.file is not None:
@@ -113,5 +130,6 @@ async def _send_rest(connection: Connection, body: Outgoing) -> None:
         async for piece in body.rest:
             if not await connection.send(piece if body.length is not None else chunk(piece)):
                 return
-        if body.length is None:
-            await connection.send(LAST_CHUNK)
+        if body.length is None and not await connection.send(LAST_CHUNK):
+            return
+    connection.sent_all()

@@ -56,18 +56,19 @@ class Passage:
         self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{headers.MODEL}: {model}".encode()
 
     def fail(self) -> web.StreamResponse:
-        """A bug: where an answer has begun, it is broken off; a second head, or a clean end, would be a lie."""
-        error = RotaError("the proxy has a bug here; its log has the trace, by the request id")
-        if self.relay.has_answer:
-            self.error_code = error.code
-            return self.relay.break_off(error)
-        return self.refuse(error)
+        """Answer for a bug."""
+        return self.refuse(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
 
     def refuse(self, error: RotaError) -> web.StreamResponse:
-        """Answer with the proxy's own error, in the endpoint's form; as an event where the stream has begun."""
+        """Answer with the proxy's own error, in the endpoint's form; as an event where only a wait has been told.
+
+        Where the engine's answer has begun, it is broken off: a second head, or a clean end, would be a lie.
+        """
         self.error_code = error.code
         if self.outcome is Outcome.ANSWERED:
             self.outcome = Outcome.ERROR_AFTER_WAIT if self.relay.has_begun else Outcome.REFUSED
+        if self.relay.has_answer:
+            return self.relay.break_off(error)
         if self.relay.has_begun:
             return self.relay.error_event(error)
         self.status = error.status

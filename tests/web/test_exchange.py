@@ -8,6 +8,7 @@ import pytest
 
 from tests.upstream.conftest import Engine, until
 from tests.web.conftest import DataPlane
+from tests.web.raw import connected, request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 
@@ -90,3 +91,35 @@ async def test_what_is_no_http_is_a_502(plane: DataPlane, sockets: Engine) -> No
         writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
         got = await asking
     assert (got.status_code, got.headers["X-Rota-Error"]) == (502, "engine_unreachable")
+
+
+async def test_an_answer_before_the_end_of_the_request_ends_it_and_its_connection_is_not_used_again(
+    plane: DataPlane,
+) -> None:
+    """What would come next on that connection is, to the engine, the rest of the body."""
+    received: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(b"")
+        number = len(received) - 1
+        while data := await reader.read(2**16):
+            received[number] += data
+            if data.startswith(b"POST "):
+                writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    await plane.stop_engine()
+    async with (
+        await asyncio.start_server(refuse, "127.0.0.1", plane.model.port),
+        connected(plane) as (reader, writer),
+        connected(plane) as (other, asking),
+    ):
+        head = request(b"", "X-Agent-Type: Chat", "Content-Length: 4000000")
+        writer.write(head + b"x" * 1000)
+        assert (await asyncio.wait_for(reader.readuntil(b"{}"), 5)).startswith(b"HTTP/1.1 413 ")
+        await until(lambda: not plane.fleet.leases.held)
+        writer.write(b"x" * 1000)
+        asking.write(request(b'{"model": "a"}'))
+        assert (await asyncio.wait_for(other.readuntil(b"{}"), 5)).startswith(b"HTTP/1.1 413 ")
+    assert [one.count(b"POST ") for one in received] == [1, 1]
+    assert plane.fleet.leases.owed["a"] == 0
