@@ -10,6 +10,7 @@ import fcntl
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
@@ -149,10 +150,18 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         stack.callback(listening.close)
         stack.callback(fleet.close)
         _spare_the_collector()
+        _open_many_files()
         log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(parts.device_names))
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload_soon)
         await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
+
+
+def _open_many_files() -> None:
+    """Each client and each exchange is an open file; most systems give 1024 by default, and far more to who asks."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:

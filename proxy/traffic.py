@@ -60,14 +60,17 @@ class Traffic(Collector):
         status: int,
         outcome: Outcome,
         *,
-        waited_s: float,
+        waited_s: float | None,
         first_byte_s: float | None,
         total_s: float,
         bytes_in: int,
         bytes_out: int,
         events: int,
     ) -> None:
-        """A request has ended. `waited_s` is for its lease, `first_byte_s` to the engine's head, `total_s` in all."""
+        """A request has ended.
+
+        `waited_s` is for its lease, if it asked for one, `first_byte_s` to the engine's head, `total_s` in all.
+        """
         key = (endpoint, model, agent_type, status, outcome)
         series = self._series.get(key)
         if series is None:
@@ -77,7 +80,8 @@ class Traffic(Collector):
         series.bytes_out += bytes_out
         series.events += events
         series.duration.add(total_s)
-        series.wait.add(waited_s)
+        if waited_s is not None:
+            series.wait.add(waited_s)
         if first_byte_s is not None:
             series.first_byte.add(first_byte_s)
 

@@ -19,6 +19,7 @@ from proxy.web.asked import Asked
 from proxy.web.form import read_form
 
 JSON = b"application/json"
+CODINGS = (b"", b"identity", b"gzip", b"deflate", b"br", b"zstd")
 STREAMED_BYTES = 2**20
 """Bodies larger than this go through unread where a header says who shall answer."""
 STALLED_S = 60.0
@@ -108,13 +109,17 @@ async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
         raise InvalidRequest("Content-Length: this is no length") from error
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
+    coding = incoming.told.get(b"content-encoding", b"").lower()
+    if coding not in CODINGS:
+        what = f"Content-Encoding is {coding.decode(errors='replace')[:100]}"
+        raise InvalidRequest(f"{what}: send the body as it is, or as one of gzip, deflate, br, zstd")
     unread = Unread(asked, None if b"content-encoding" in incoming.told else length, limit_bytes)
     if endpoint.key not in (Key.JSON, Key.FORM):
         return unread if request.body_exists else Nothing()
     if b"x-agent-type" in incoming.told and (length is None or length > STREAMED_BYTES):
         return unread
     if endpoint.key is Key.FORM:
-        return await read_form(incoming.text(b"content-type") or "", pieces_of(asked, limit_bytes))
+        return await read_form(incoming.told.get(b"content-type", b"").decode("latin-1"), pieces_of(asked, limit_bytes))
     check_type(incoming)
     return Json(b"".join([piece async for piece in pieces_of(asked, limit_bytes)]))
 

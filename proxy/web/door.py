@@ -17,6 +17,7 @@ from aiohttp import web
 from proxy.core.endpoints import Endpoint
 from proxy.core.headers import Incoming
 from proxy.web.asked import Asked
+from proxy.web.leaving import Leaving
 
 if TYPE_CHECKING:
     from proxy.web.front import Front
@@ -58,6 +59,7 @@ class Door(asyncio.Protocol):
         self._begun = b""
         self._is_handed_over = False
         self._later = b""
+        self._leaving: Leaving | None = None
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[tuple[Asked, Endpoint] | None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -78,6 +80,8 @@ class Door(asyncio.Protocol):
             self._later += data
             if len(self._later) > MOST_WAITING_BYTES and self._transport is not None:
                 self._transport.pause_reading()
+                self._leaving = Leaving(self._transport)
+                self._leaving.begin()
         elif (plain := self._take(data)) is None:
             pass
         elif self._next is None:
@@ -149,6 +153,8 @@ class Door(asyncio.Protocol):
             if data := self._later:
                 self._later = b""
                 asked.transport.resume_reading()
+                if self._leaving is not None:
+                    self._leaving.stop()
                 following = self._take(data)
             if following is None:
                 if self._is_handed_over:

@@ -43,10 +43,13 @@ class Exchanges:
         relay = passage.relay
         sent = [_head(passage, spec, body), *body.pieces]
         size = sum(map(len, sent))
-        for _ in range(2):
-            connection = self._pool.take(spec.port) or await self._open(spec)
+        for tries in range(2):
+            idle = None if tries else self._pool.take(spec.port)
+            connection = idle or await self._open(spec)
             self._owed[spec.name] += 1
             relay.use(connection, spec.name, self._begun)
+            if relay.is_sse:  # the client has been told that it waits
+                self._keep_alive.watch(relay)
             try:
                 connection.begin(relay, sent, size, is_whole=body.is_whole)
                 if body.is_whole:

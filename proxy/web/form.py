@@ -71,7 +71,7 @@ class Form:
         cut = [part for part in self._parts if part.name in OWN_FIELDS or part.name == "model"]
         named = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
         model = named % (self._boundary, served_name.encode())
-        kept, at = [], 0
+        kept, at = [], self._begins()
         for part in cut:
             kept.append((at, part.begins))
             at = part.ends
@@ -82,6 +82,11 @@ class Form:
     def close(self) -> None:
         """Forget it, on the disk too."""
         self._file.close()
+
+    def _begins(self) -> int:
+        """Where the first boundary is: what may come before it is not passed on."""
+        self._file.seek(0)
+        return max(0, self._file.read(PIECE_BYTES).find(b"--" + self._boundary))
 
     def _end_of(self, part: Part) -> int:
         """Where the next boundary begins; a field is short, and so is its head."""

@@ -31,6 +31,7 @@ from proxy.web import bodies
 from proxy.web.asked import Asked
 from proxy.web.bodies import Body
 from proxy.web.exchange import Exchanges
+from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
 from proxy.web.remembered import Finder, Remembered
 from proxy.web.waiting import Announcer, KeepAlive
@@ -130,11 +131,15 @@ class Forwarder:
     async def _wait(self, passage: Passage, route: Route, wishes: Wishes, body: Body, tries: int) -> web.StreamResponse:
         """The long way: queueing, and saying so. Raises: RotaError."""
         announcer = self._announcer(passage, route.model, body)
+        leaving = Leaving(passage.asked.transport)
+        began_at = self._loop.time()
         while True:
             announcer.begin()
+            leaving.begin()
             try:
                 async with self._lease(passage, route, wishes) as lease:
                     announcer.stop()
+                    leaving.stop()
                     return await self._exchange(passage, lease, body)
             except EngineRefused as error:
                 # The engine never had the request, and its end is known now: the next one may have it.
@@ -144,6 +149,9 @@ class Forwarder:
                 log.info("%s: another try, request id %s", error.message, passage.request_id)
             finally:
                 announcer.stop()
+                leaving.stop()
+                if passage.waited_s is None:
+                    passage.waited_s = self._loop.time() - began_at
 
     def _exchange(self, passage: Passage, lease: Lease, body: Body) -> Awaitable[web.StreamResponse]:
         passage.granted(lease)
@@ -165,7 +173,7 @@ class Forwarder:
     @asynccontextmanager
     async def _lease(self, passage: Passage, route: Route, wishes: Wishes) -> AsyncIterator[Lease]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
-        passage.fallback = None  # of a try before
+        passage.model, passage.fallback = route.model, None  # of a try before
         async with AsyncExitStack() as stack:
             try:
                 lease = await stack.enter_async_context(self._leases.take(route.model, wishes=wishes))

@@ -72,7 +72,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 def _render(
     request: web.Request, error: RotaError, status: int | None = None, *, in_full: bool = False
 ) -> web.Response:
-    form = Form.ANTHROPIC if request.path.startswith(ANTHROPIC_PATHS) else Form.OPENAI
+    is_anthropics = request.path.endswith(ANTHROPIC_PATHS) or request.path.startswith(ANTHROPIC_PATHS)
+    form = Form.ANTHROPIC if is_anthropics else Form.OPENAI
     response = web.json_response(
         error_forms.body(error, form, in_full=in_full),
         status=status or error.status,

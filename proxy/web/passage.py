@@ -23,7 +23,8 @@ class Passage:
     agent_type = ""
     model = ""
     fallback: str | None = None
-    waited_s = 0.0
+    waited_s: float | None = None
+    """For its lease; None where it never asked for one."""
     bytes_in = 0
     status = 0
     error_code = ""
@@ -44,7 +45,7 @@ class Passage:
     def granted(self, lease: Lease) -> None:
         """It has its lease; what the client is told of that goes before the answer, or between its events."""
         self.model, self.waited_s = lease.spec.name, lease.waited_s
-        told = headers.of_lease(self.model, self.waited_s, lease.swap)
+        told = headers.of_lease(self.model, lease.waited_s, lease.swap)
         if self.fallback is not None:
             told += f"\r\n{headers.FALLBACK}: {self.fallback}"
         if self.relay.has_begun:

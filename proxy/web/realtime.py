@@ -128,7 +128,7 @@ class Realtime:
             if event.get("type") != _UPDATE:
                 return text
             route = self._router.route(_text(event, "model"), _text(event, "agent_type"), None)
-        except (msgspec.DecodeError, RotaError):
+        except (msgspec.DecodeError, RecursionError, RotaError):
             return text  # the engine says what is wrong with it
         return _encoded(event | {"model": spec.name}) if route.model == spec.name else text
 
@@ -157,17 +157,27 @@ async def _first_update(client: web.WebSocketResponse) -> dict[str, object]:
 
 
 async def _frames_until(entering: asyncio.Task[object], client: web.WebSocketResponse) -> list[WSMessage]:
-    """Hear the client while it waits for its engine: one frame is kept, and if it leaves, the wait is over."""
+    """Hear the client while it waits for its engine: pings are answered, and a few frames are kept.
+
+    Raises: ConnectionResetError if the client leaves, InvalidRequest if it sends more than is kept.
+    """
+    kept: list[WSMessage] = []
     hearing = asyncio.create_task(client.receive())
     try:
-        await asyncio.wait((entering, hearing), return_when=asyncio.FIRST_COMPLETED)
-        if not hearing.done():
-            return []
-        frame = hearing.result()
-        if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
-            raise ConnectionResetError("the client has gone")
-        await asyncio.wait((entering,))
-        return [frame]
+        while True:
+            await asyncio.wait((entering, hearing), return_when=asyncio.FIRST_COMPLETED)
+            if not hearing.done():
+                return kept
+            frame = hearing.result()
+            if frame.type is WSMsgType.PING:
+                await client.pong(frame.data)
+            elif frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                kept.append(frame)
+            elif frame.type is not WSMsgType.PONG:
+                raise ConnectionResetError("the client has gone")
+            if len(kept) > MOST_FRAMES_BEFORE:
+                raise InvalidRequest(f"more than {MOST_FRAMES_BEFORE} frames have come before the engine was ready")
+            hearing = asyncio.create_task(client.receive())
     except BaseException:
         entering.cancel()
         raise
@@ -179,7 +189,7 @@ async def _frames_until(entering: asyncio.Task[object], client: web.WebSocketRes
 def _update_in(text: str) -> dict[str, object]:
     try:
         event = msgspec.json.decode(text, type=dict[str, object])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"the first frame is no JSON object: {error}") from error
     if event.get("type") != _UPDATE:
         raise InvalidRequest("the first frame must be a session.update that names a model")

@@ -22,6 +22,8 @@ from proxy.upstream.unchunked import Unchunked
 from proxy.web.asked import Asked
 
 MOST_OF_AN_ERROR_BYTES = 2**20
+CLIENT_STALLED_S = 60.0
+"""A client that takes nothing of its answer for so long is cut off, so that its lease is given back; as nginx does."""
 _SSE = b"text/event-stream"
 _CLOSES = b"\r\nConnection: close"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -208,9 +210,8 @@ class Relay:
         if self.is_sse:
             self.events += data.count(b"\n\n")
             self._last = data
-        if self._protocol.writing_paused and self._connection is not None and not self.news.done():
-            self._connection.pause()
-            self.news.set_result(None)
+        if self._protocol.writing_paused:
+            self._hold()
 
     def end(self) -> None:
         """Sink."""
@@ -236,7 +237,7 @@ class Relay:
                 return
             # The client's transport is full: the engine's connection is not read until it has room again.
             self.news = self._loop.create_future()
-            await self._asked.drain()
+            await self._drain()
             if self._connection is not None:
                 self._connection.resume()
 
@@ -262,13 +263,34 @@ class Relay:
             return
         if self._mode is _UNCHUNKED:
             self._write(plain)
+            self.bytes_out += len(plain)
+            if self._protocol.writing_paused:
+                self._hold()
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
             self._kept += plain
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
-            self.bytes_out += len(data)
+
+    def _hold(self) -> None:
+        """The client's transport is full: read no more from the engine until it has room."""
+        if self._connection is not None and not self.news.done():
+            self._connection.pause()
+            self.news.set_result(None)
+
+    async def _drain(self) -> None:
+        """Until the client has taken most of what was written. Raises: ConnectionResetError where it takes nothing."""
+        while True:
+            left = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(CLIENT_STALLED_S):
+                    await self._asked.drain()
+                return
+            except TimeoutError:
+                if self._transport.get_write_buffer_size() >= left:
+                    self._transport.abort()
+                    raise ConnectionResetError("the client reads nothing") from None
 
 
 def chunk(data: bytes) -> bytes:

@@ -64,6 +64,19 @@ async def test_the_fields_are_found_wherever_they_stand_and_only_they_are_change
     form.close()
 
 
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n"])
+async def test_what_stands_before_the_first_part_does_not_come_into_another(before: bytes) -> None:
+    with closing(await read(before + part("model", b"alias") + FILE + END)) as form:
+        assert fields(sent(form)) == [("model", b"s"), ("file", b"\x00\r\n--not the end\r\n\xff")]
+
+
+async def test_a_boundary_that_is_no_text_is_refused_or_read(plane: DataPlane) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        headers = {b"Content-Type": b"multipart/form-data; boundary=\xff"}
+        got = await client.post(f"{plane.url}/v1/audio/transcriptions", content=FILE + END, headers=headers)
+    assert got.status_code == 400
+
+
 async def test_a_form_that_is_right_already_goes_on_byte_by_byte() -> None:
     body = FILE + part("model", b"s") + END
     form = await read(body)

@@ -1,8 +1,11 @@
+import asyncio
+
 import httpx
 from aiohttp import web
 
 from proxy.core.errors import WaitedTooLong
 from proxy.traffic import Outcome
+from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane
 
 
@@ -36,3 +39,19 @@ async def test_an_error_in_the_form_of_anthropic(plane: DataPlane) -> None:
     assert got.json()["error"]["type"] == "not_found_error"
     assert got.headers["X-Rota-Error"] == "model_not_found"
     assert got.headers["X-Request-Id"]
+
+
+async def test_a_wait_is_counted_as_long_as_it_was_and_only_if_there_was_one(plane: DataPlane) -> None:
+    plane.fleet.error = WaitedTooLong("x")
+    plane.fleet.leases.is_at_once = False
+    async with httpx.AsyncClient(trust_env=False) as client:
+        await client.post(f"{plane.url}/v1/completions", json={"model": "nobody"})
+        waiting = asyncio.create_task(client.post(f"{plane.url}/v1/completions", json={"model": "a"}))
+        await until(lambda: plane.fleet.leases.waiting == 1)
+        await asyncio.sleep(0.2)
+        plane.fleet.leases.ready.set()
+        assert (await waiting).status_code == 503
+    waits = {key[1]: series.wait for key, series in plane.traffic._series.items()}
+    assert sum(waits[""].counts) == 0
+    assert sum(waits["a"].counts) == 1
+    assert waits["a"].sum_s >= 0.2

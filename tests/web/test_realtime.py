@@ -169,6 +169,21 @@ async def test_what_the_client_says_while_it_waits_is_not_lost(plane: DataPlane,
         assert heard[1:] == ["heard 1", "heard 2", "heard 3"]
 
 
+async def test_a_client_that_waits_has_its_pings_answered(plane: DataPlane, engine: Engine) -> None:
+    plane.fleet.leases.is_at_once = False
+    async with connected(plane, autoping=False) as socket:
+        await socket.receive()
+        await socket.send_str(UPDATE)
+        await socket.send_str("early")
+        for _ in range(3):
+            await socket.ping(b"there?")
+            frame = await asyncio.wait_for(socket.receive(), 5)
+            assert (frame.type, frame.data) == (WSMsgType.PONG, b"there?")
+        assert plane.fleet.leases.waiting == 1
+        plane.fleet.leases.ready.set()
+        await until(lambda: engine.heard[1:] == ["early"])
+
+
 async def test_a_socket_on_which_nothing_happens_is_closed(plane: DataPlane, engine: Engine) -> None:
     async with connected(plane, "?model=a") as socket:
         await socket.receive()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from proxy.web import relay
 from proxy.web.relay import chunk
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane
@@ -43,6 +44,46 @@ async def test_a_client_that_reads_slowly_makes_the_engine_wait_and_loses_nothin
         raw = await reader.readuntil(b"\r\n0\r\n\r\n") if pieces == 1 else await _until_last_chunk(reader)
     assert raw.count(b"x") == pieces * len(piece)
     assert sent == pieces
+
+
+async def test_an_old_client_that_reads_slowly_makes_the_engine_wait_too(plane: DataPlane) -> None:
+    sent, piece, pieces = 0, b"x" * 2**18, 200
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(pieces):
+            await response.write(piece)
+            sent += 1
+        return response
+
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY, version="1.0"))
+        await reader.readuntil(b"\r\n\r\n")
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent < pieces
+        assert (await whole(reader)).count(b"x") == pieces * len(piece)
+
+
+async def test_a_client_that_reads_nothing_is_cut_off_and_its_lease_given_back(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "CLIENT_STALLED_S", 0.3)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 2**25)
+
+    plane.answer = answer
+    async with connected(plane) as (reader, writer):
+        writer.write(request(BODY))
+        await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: plane.fleet.leases.held == 0)
 
 
 async def quick(request: web.Request) -> web.Response:

@@ -165,6 +165,21 @@ async def test_a_silent_stream_gets_comments_between_its_events_and_never_within
     assert ": keep-alive" in got
 
 
+async def test_an_engine_that_is_silent_before_its_head_is_no_silence_for_who_has_waited(plane: DataPlane) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(4 * plane.stream_keep_alive_s)
+        return await events(request)
+
+    plane.fleet.leases.is_at_once, plane.answer = False, slow
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("POST", f"{plane.url}/v1/completions", json=STREAM) as answered,
+    ):
+        plane.fleet.leases.ready.set()
+        lines = [line async for line in answered.aiter_lines()]
+    assert ": keep-alive" in lines[: lines.index('data: {"x": 1}')]
+
+
 async def test_a_client_of_http_1_0_that_waits_is_told_nothing(plane: DataPlane) -> None:
     plane.fleet.leases.is_at_once, plane.answer = False, events
     async with connected(plane) as (reader, writer):

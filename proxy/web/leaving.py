@@ -1,0 +1,51 @@
+"""Notices that a client has left whose connection is not being read, so that its end does not come by itself.
+
+While a large body waits for its engine, or more requests wait than are taken in, reading is paused; the kernel knows
+of the client's end all the same, unless so much is under way that it has no room for that either.
+"""
+
+import asyncio
+import socket
+
+LOOK_EVERY_S = 0.1
+_ESTABLISHED = 1
+"""tcpi_state, the first byte of struct tcp_info (<linux/tcp.h>); CLOSE_WAIT is what follows a client's FIN."""
+
+
+class Leaving:
+    """Ends `transport` when its client has left, between `begin` and `stop`; that cancels what is done for it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Leaving {'watched' if self._timer else 'not watched'}>"
+
+    def begin(self) -> None:
+        """From now on."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def stop(self) -> None:
+        """It is read again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._transport.is_closing():
+            return
+        if _has_left(self._transport):
+            self._transport.abort()
+        else:
+            self.begin()
+
+
+def _has_left(transport: asyncio.Transport) -> bool:
+    try:
+        told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except (AttributeError, OSError):
+        return False
+    return bool(told) and told[0] != _ESTABLISHED
