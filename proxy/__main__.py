@@ -144,9 +144,9 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         if problem is None:
             await asyncio.to_thread(kept.keep, catalog)
         await web_app.listen_unix(private, here.gate_socket)
-        door = web_app.front(public, forwarder)
-        listening = await web_app.listen_tcp(door, settings.listen_host, settings.listen_port)
-        stack.push_async_callback(door.close, web_app.SHUTDOWN_TIMEOUT_S)
+        front = web_app.front(public, forwarder)
+        listening = await web_app.listen_tcp(front, settings.listen_host, settings.listen_port)
+        stack.push_async_callback(front.close, web_app.SHUTDOWN_TIMEOUT_S)
         stack.callback(listening.close)
         stack.callback(fleet.close)
         _spare_the_collector()

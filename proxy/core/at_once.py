@@ -9,9 +9,8 @@ from proxy.core.board import Board
 from proxy.core.roster import Engine
 from proxy.core.states import EngineState
 
-_READY = (
-    EngineState.READY
-)  # to look up an enum's member costs 0.1 us in Python 3.11, and here it is done twice a request
+_READY = EngineState.READY
+"""To look a member up in its enum costs 0.1 us in Python 3.11, and here it is done twice a request."""
 
 
 def grant(board: Board, model: str, ticket: int, keep_alive_s: float | None, now: float) -> bool:

@@ -6,6 +6,7 @@ OpenAI's is `{"error": {"message", "type", "param", "code"}}`, Anthropic's `{"ty
 
 from typing import Any
 
+from proxy.core import headers
 from proxy.core.endpoints import Form
 from proxy.core.errors import RotaError
 
@@ -26,6 +27,14 @@ def body(error: RotaError, form: Form, *, in_full: bool = False) -> dict[str, An
     if form is Form.ANTHROPIC:
         return anthropic(error.status, error.in_full if in_full else error.message)
     return error.as_json(in_full=in_full)
+
+
+def head(error: RotaError) -> dict[str, str]:
+    """The headers that say of an error that it is the proxy's own, and when to come back."""
+    told = {headers.ERROR_MARK: error.code}
+    if error.retry_after_s is not None:
+        told["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return told
 
 
 def anthropic(status: int, message: str) -> dict[str, Any]:

@@ -8,6 +8,11 @@ own people are shown.
 from proxy.core.diagnose import Lasts
 
 
+def own_bug() -> "RotaError":
+    """What a client is told where the proxy has a bug."""
+    return RotaError("the proxy has a bug here; its log has the trace, by the request id")
+
+
 class RotaError(Exception):
     """Base of all errors that a client is told of."""
 

@@ -64,14 +64,13 @@ class Connection(asyncio.Protocol):
 
         Where that `is_whole` not, what follows goes out with `send`, and `sent_all` says that it was all.
         """
+        if (transport := self.transport) is None:  # the engine has closed it as soon as it was open
+            sink.lost(Lost("it closed the connection"))
+            return
         self._sink = sink
         self._head, self._in_body, self._has_head, self._is_complete = b"", False, False, False
         self._has_begun, self._messages, self._owes = False, 0, not is_whole
         self._sent_bytes += size
-        if (transport := self.transport) is None:  # the engine has closed it as soon as it was open
-            self._sink = None
-            sink.lost(Lost("it closed the connection"))
-            return
         if size <= SMALL_BYTES:
             transport.write(b"".join(pieces))
         else:

@@ -91,17 +91,17 @@ def runner(app: web.Application) -> web.AppRunner:
 
 
 def front(app_runner: web.AppRunner, forwarder: Forwarder) -> Front:
-    """The door of the public port, before the application of `app_runner`, which is set up."""
+    """The front of the public port, before the application of `app_runner`, which is set up."""
     server = app_runner.server
     if server is None:
         raise RuntimeError("the runner is not set up")
     return Front(server, forwarder, [one for one in ENDPOINTS if one.key in (Key.JSON, Key.FORM)])
 
 
-async def listen_tcp(door: Front, host: str, port: int) -> asyncio.Server:
+async def listen_tcp(accepting: Front, host: str, port: int) -> asyncio.Server:
     """Listen until the server that is returned is closed. Raises: ListenError."""
     try:
-        return await asyncio.get_running_loop().create_server(door, host or None, port, backlog=BACKLOG)
+        return await asyncio.get_running_loop().create_server(accepting, host or None, port, backlog=BACKLOG)
     except OSError as error:
         what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
         raise ListenError(what) from error

@@ -52,16 +52,16 @@ class Door(asyncio.Protocol):
         self._front = front
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        """None where the client has gone, or the connection is aiohttp's."""
         self._parser = httptools.HttpRequestParser(self)
         self._complete = 0
         self._head: Head | None = None
         """Of a request whose body has not come as a whole; `_begun` is what has."""
         self._begun = b""
-        self._is_handed_over = False
         self._later = b""
-        self._leaving: Leaving | None = None
+        self._leaving = Leaving()
         self._task: asyncio.Task[None] | None = None
-        self._next: asyncio.Future[tuple[Asked, Endpoint] | None] | None = None
+        self._next: asyncio.Future[Plain | None] | None = None
         self._drained: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -80,11 +80,11 @@ class Door(asyncio.Protocol):
             self._later += data
             if len(self._later) > MOST_WAITING_BYTES and self._transport is not None:
                 self._transport.pause_reading()
-                self._leaving = Leaving(self._transport)
-                self._leaving.begin()
-        elif (plain := self._take(data)) is None:
-            pass
-        elif self._next is None:
+                self._leaving.begin(self._transport)
+            return
+        if (plain := self._take(data)) is None:
+            return
+        if self._next is None:
             self._task = self._loop.create_task(self._serve(plain))
         else:
             self._next.set_result(plain)
@@ -153,11 +153,10 @@ class Door(asyncio.Protocol):
             if data := self._later:
                 self._later = b""
                 asked.transport.resume_reading()
-                if self._leaving is not None:
-                    self._leaving.stop()
+                self._leaving.stop()
                 following = self._take(data)
             if following is None:
-                if self._is_handed_over:
+                if self._transport is None:
                     return
                 self._next = self._loop.create_future()
                 if (following := await self._next) is None:
@@ -228,7 +227,7 @@ class Door(asyncio.Protocol):
         """From now on the connection is aiohttp's."""
         if (transport := self._transport) is None:
             return
-        self._is_handed_over = True
+        self._transport = None
         self._front.forget(self)
         protocol = self._front.take_over()
         transport.set_protocol(protocol)

@@ -19,6 +19,7 @@ from proxy.core.errors import (
     ModelTooLarge,
     RotaError,
     StoppedByHand,
+    own_bug,
 )
 from proxy.core.headers import Incoming
 from proxy.core.routing import Route, Router
@@ -122,7 +123,7 @@ class Forwarder:
             raise
         except Exception:
             log.exception("%s %s, request id %s", asked.method, endpoint.path, passage.request_id)
-            return passage.fail()
+            return passage.refuse(own_bug())
         finally:
             if body is not None:
                 body.close()
@@ -131,11 +132,11 @@ class Forwarder:
     async def _wait(self, passage: Passage, route: Route, wishes: Wishes, body: Body, tries: int) -> web.StreamResponse:
         """The long way: queueing, and saying so. Raises: RotaError."""
         announcer = self._announcer(passage, route.model, body)
-        leaving = Leaving(passage.asked.transport)
+        leaving = Leaving()
         began_at = self._loop.time()
         while True:
             announcer.begin()
-            leaving.begin()
+            leaving.begin(passage.asked.transport)
             try:
                 async with self._lease(passage, route, wishes) as lease:
                     announcer.stop()

@@ -13,19 +13,18 @@ _ESTABLISHED = 1
 
 
 class Leaving:
-    """Ends `transport` when its client has left, between `begin` and `stop`; that cancels what is done for it."""
+    """Ends a transport when its client has left, between `begin` and `stop`; that cancels what is done for it."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Leaving {'watched' if self._timer else 'not watched'}>"
 
-    def begin(self) -> None:
-        """From now on."""
+    def begin(self, transport: asyncio.Transport) -> None:
+        """`transport` is not read from now on."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look, transport)
 
     def stop(self) -> None:
         """It is read again."""
@@ -33,14 +32,14 @@ class Leaving:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _look(self, transport: asyncio.Transport) -> None:
         self._timer = None
-        if self._transport.is_closing():
+        if transport.is_closing():
             return
-        if _has_left(self._transport):
-            self._transport.abort()
+        if _has_left(transport):
+            transport.abort()
         else:
-            self.begin()
+            self.begin(transport)
 
 
 def _has_left(transport: asyncio.Transport) -> bool:

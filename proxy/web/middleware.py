@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.core import error_forms, headers
 from proxy.core.endpoints import ENDPOINTS, Form
-from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, RotaError
+from proxy.core.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, NotFound, RotaError, own_bug
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             if isinstance(error, ConnectionError):
                 raise  # the client is gone; aiohttp knows what to do about that
         log.exception("%s %s, request id %s", request.method, request.path, request.get(REQUEST_ID))
-        return _render(request, RotaError("the proxy has a bug here; its log has the trace, by the request id"))
+        return _render(request, own_bug())
 
 
 def _render(
@@ -74,14 +74,11 @@ def _render(
 ) -> web.Response:
     is_anthropics = request.path.endswith(ANTHROPIC_PATHS) or request.path.startswith(ANTHROPIC_PATHS)
     form = Form.ANTHROPIC if is_anthropics else Form.OPENAI
-    response = web.json_response(
+    return web.json_response(
         error_forms.body(error, form, in_full=in_full),
         status=status or error.status,
-        headers={headers.ERROR_MARK: error.code},
+        headers=error_forms.head(error),
     )
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return response
 
 
 def _not_found(request: web.Request) -> RotaError:

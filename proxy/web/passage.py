@@ -56,10 +56,6 @@ class Passage:
         """It waits for `model`: so much of who answers can be told if the wait is said before it is over."""
         self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{headers.MODEL}: {model}".encode()
 
-    def fail(self) -> web.StreamResponse:
-        """Answer for a bug."""
-        return self.refuse(RotaError("the proxy has a bug here; its log has the trace, by the request id"))
-
     def refuse(self, error: RotaError) -> web.StreamResponse:
         """Answer with the proxy's own error, in the endpoint's form; as an event where only a wait has been told.
 
@@ -73,12 +69,10 @@ class Passage:
         if self.relay.has_begun:
             return self.relay.error_event(error)
         self.status = error.status
-        lines = [f"{headers.ERROR_MARK}: {error.code}", f"{headers.REQUEST_ID}: {self.request_id}"]
-        if error.retry_after_s is not None:
-            lines.append(f"Retry-After: {max(1, round(error.retry_after_s))}")
+        told = error_forms.head(error) | {headers.REQUEST_ID: self.request_id}
         if self.fallback is not None:
-            lines.append(f"{headers.FALLBACK}: {self.fallback}")
-        return self.relay.answer(error.status, lines, msgspec.json.encode(error_forms.body(error, self.endpoint.form)))
+            told[headers.FALLBACK] = self.fallback
+        return self.relay.answer(error.status, told, msgspec.json.encode(error_forms.body(error, self.endpoint.form)))
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""

@@ -5,7 +5,7 @@ connection be read slowly, so that it holds no more than one read beside its tra
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
@@ -25,7 +25,6 @@ MOST_OF_AN_ERROR_BYTES = 2**20
 CLIENT_STALLED_S = 60.0
 """A client that takes nothing of its answer for so long is cut off, so that its lease is given back; as nginx does."""
 _SSE = b"text/event-stream"
-_CLOSES = b"\r\nConnection: close"
 LAST_CHUNK = b"0\r\n\r\n"
 _BETWEEN_EVENTS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 """How the chunk ends that ends an event."""
@@ -120,21 +119,18 @@ class Relay:
 
     # --- before the engine answers --------------------------------------------------------------------------------
 
-    def answer(self, status: int, lines: Iterable[str], body: bytes) -> web.StreamResponse:
-        """Answer with something of our own: JSON."""
+    def answer(self, status: int, told: Mapping[str, str], body: bytes) -> web.StreamResponse:
+        """Answer with something of our own: JSON, with the headers `told`."""
         first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+        lines = (f"{name}: {value}" for name, value in told.items())
         head = (first, *lines, "Content-Type: application/json; charset=utf-8", f"Content-Length: {len(body)}")
-        closes = b"" if self._keeps_alive else _CLOSES
-        if not self._transport.is_closing():
-            self._transport.write("\r\n".join(head).encode() + closes + b"\r\n\r\n" + body)
+        self._write("\r\n".join(head).encode() + self._closing() + b"\r\n\r\n" + body)
         return self.sent()
 
     def begin_events(self) -> None:
         """Tell the client 200 and that events will come, before it is known what the engine will say."""
         self.status, self.is_sse = 200, True
-        self._write(
-            headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self.own if self._keeps_alive else self.own + _CLOSES)
-        )
+        self._write(headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self.own + self._closing()))
 
     def comment(self, text: str) -> None:
         """Say something that clients of event streams skip, if that is possible now: between two events."""
@@ -167,7 +163,7 @@ class Relay:
     def head(self, status: int, head: bytes, framing: Framing, first: bytes) -> None:
         """Sink."""
         self.first_byte_at, self.has_answer = self._loop.time(), True
-        if self.status:
+        if self.has_begun:
             if status != 200 or framing is not CHUNKED:
                 self._mode = _KEPT
                 self._unchunked = Unchunked() if framing is CHUNKED else None
@@ -184,7 +180,7 @@ class Relay:
                 head = headers.without_chunks(head)
         elif framing is CLOSE:
             self._keeps_alive = False
-        head = headers.for_client(head, self.own if self._keeps_alive else self.own + _CLOSES)
+        head = headers.for_client(head, self.own + self._closing())
         self.settle()
         if not first:
             with suppress(RuntimeError):  # as in `body`
@@ -272,6 +268,10 @@ class Relay:
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    def _closing(self) -> bytes:
+        """The line that tells the client that its connection is not kept, where that is so."""
+        return b"" if self._keeps_alive else b"\r\nConnection: close"
 
     def _hold(self) -> None:
         """The client's transport is full: read no more from the engine until it has room."""

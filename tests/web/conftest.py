@@ -162,14 +162,14 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     session = socket_session()
     realtime = Realtime(plane.fleet, plane.router, session, plane.realtime_idle_s)  # type: ignore[arg-type]
     app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router), realtime)  # type: ignore[arg-type]
-    front = web_app.runner(app)
-    await front.setup()
-    door = web_app.front(front, forwarder)
-    listening = await web_app.listen_tcp(door, "127.0.0.1", int(plane.url.rpartition(":")[2]))
+    runner = web_app.runner(app)
+    await runner.setup()
+    front = web_app.front(runner, forwarder)
+    listening = await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))
     yield
     listening.close()
-    await door.close(0.1)
-    await front.cleanup()
+    await front.close(0.1)
+    await runner.cleanup()
     await session.close()
     pool.close()
     await plane.engine_runner.cleanup()

@@ -15,60 +15,58 @@ BODY = b'{"model": "a", "stream": true}'
 EVENT = b"data: 1\n\n"
 
 
-async def test_a_client_that_reads_slowly_makes_the_engine_wait_and_loses_nothing(plane: DataPlane) -> None:
-    sent, piece, pieces = 0, b"x" * 2**16, 400
+class Streaming:
+    """An engine that streams, and counts the pieces that were taken from it."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
+    def __init__(self, piece_bytes: int, pieces: int) -> None:
+        self.pieces = pieces
+        self.whole_bytes = piece_bytes * pieces
+        self.sent = 0
+        self._piece = b"x" * piece_bytes
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         await response.prepare(request)
-        for _ in range(pieces):
-            await response.write(piece)
-            sent += 1
+        for _ in range(self.pieces):
+            await response.write(self._piece)
+            self.sent += 1
         return response
 
-    plane.answer = answer
+    async def waits(self) -> None:
+        """Until nothing more is taken."""
+        before = -1
+        while before != self.sent:
+            before = self.sent
+            await asyncio.sleep(0.2)
+
+
+async def test_a_client_that_reads_slowly_makes_the_engine_wait_and_loses_nothing(plane: DataPlane) -> None:
+    engine = Streaming(piece_bytes=2**16, pieces=400)
+    plane.answer = engine.answer
     async with connected(plane) as (reader, writer):
         writer.write(request(BODY))
         await reader.readuntil(b"\r\n\r\n")
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.2)
-        assert sent < pieces, "what nobody reads is not fetched"
+        await engine.waits()
+        assert engine.sent < engine.pieces, "what nobody reads is not fetched"
         async with connected(plane) as (other, other_writer):  # nobody else is held up
             plane.answer = quick
             other_writer.write(request(BODY))
             assert (await other.readline()).startswith(b"HTTP/1.1 200")
-        raw = await reader.readuntil(b"\r\n0\r\n\r\n") if pieces == 1 else await _until_last_chunk(reader)
-    assert raw.count(b"x") == pieces * len(piece)
-    assert sent == pieces
+        raw = await _until_last_chunk(reader)
+    assert raw.count(b"x") == engine.whole_bytes
+    assert engine.sent == engine.pieces
 
 
 async def test_an_old_client_that_reads_slowly_makes_the_engine_wait_too(plane: DataPlane) -> None:
-    sent, piece, pieces = 0, b"x" * 2**18, 200
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        for _ in range(pieces):
-            await response.write(piece)
-            sent += 1
-        return response
-
-    plane.answer = answer
+    engine = Streaming(piece_bytes=2**18, pieces=200)
+    plane.answer = engine.answer
     async with connected(plane) as (reader, writer):
         writer.write(request(BODY, version="1.0"))
         await reader.readuntil(b"\r\n\r\n")
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.2)
-        assert sent < pieces
-        assert (await whole(reader)).count(b"x") == pieces * len(piece)
+        await engine.waits()
+        assert engine.sent < engine.pieces
+        assert (await whole(reader)).count(b"x") == engine.whole_bytes
 
 
 async def test_a_client_that_reads_nothing_is_cut_off_and_its_lease_given_back(
