@@ -131,7 +131,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             stream_keep_alive_s=settings.stream_keep_alive_s,
         )
         session = await stack.enter_async_context(socket_session())
-        realtime = Realtime(fleet, router, session, settings.realtime_idle_s)
+        realtime = Realtime(fleet, router, session, traffic, idle_s=settings.realtime_idle_s)
         public = web_app.runner(web_app.public_app(admin, Named(forwarder, router), realtime, metrics))
         private = web_app.runner(web_app.private_app(Gate(fleet, router), admin, Reloading(reloader)))
         for runner in (public, private):

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from catalog.spec import ModelSpec
 from proxy.commands import Commands
 from proxy.core import messages
-from proxy.core.errors import ShuttingDown
+from proxy.core.errors import EngineNotUp, ShuttingDown
 from proxy.core.messages import Event
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import Swap, swap_from
+from proxy.core.states import AWAKE, EngineState, Swap, swap_from
 from proxy.core.wishes import NO_WISHES, Wishes
 from proxy.entries import Entries
 from proxy.lifecycle.launching import Launching
@@ -76,17 +76,38 @@ class Leases:
             return None
         return Lease(ticket, self._specs[model], 0.0, _NO_SWAP)
 
+    def is_ready(self, model: str) -> bool:
+        """Whether nothing has to be done to its engine for a request."""
+        return self._scheduler.states().get(model) is EngineState.READY
+
+    def look(self, model: str) -> Lease:
+        """For a request that only looks at `model`'s engine: it is no use of it, so that nothing is to be given back.
+
+        Raises: EngineNotUp where it does not serve now.
+        """
+        if self._scheduler.states().get(model) not in AWAKE:
+            raise not_up(model)
+        return Lease(0, self._specs[model], 0.0, _NO_SWAP)
+
     def end(self, lease: Lease) -> None:
         """Give back what `take_now` gave."""
         if not self._scheduler.end_at_once(lease.ticket, self._now()):
             self._feed(messages.RequestEnded(lease.ticket))
 
     @asynccontextmanager
-    async def take(self, model: str, *, by_hand: str | None = None, wishes: Wishes = NO_WISHES) -> AsyncIterator[Lease]:
+    async def take(
+        self,
+        model: str,
+        *,
+        by_hand: str | None = None,
+        wishes: Wishes = NO_WISHES,
+        on_wait: Callable[[], None] | None = None,
+    ) -> AsyncIterator[Lease]:
         """A lease of `model`'s engine, however long that takes.
 
         A person who asks for it, `by_hand`, does not wait for the end of a cool-down and undoes a stop by hand.
         `wishes` is what the client says of its request: its priority, how long it waits, how long the engine stays.
+        `on_wait` is called where it is not refused at once and is not there at once.
 
         Raises: RotaError if the engine cannot be had.
         """
@@ -103,6 +124,8 @@ class Leases:
             self._feed(
                 messages.RequestArrived(ticket, model, by_hand, wishes.priority, wishes.deadline_s, wishes.keep_alive_s)
             )
+            if on_wait is not None and not granted.done():
+                on_wait()
             await granted
             # The entry that its engine runs by, whatever the catalog says by now.
             yield Lease(ticket, self._specs[model], self._now() - began_at, swap)
@@ -116,6 +139,11 @@ class Leases:
         """Nobody is taken in any more, and who waits is sent away."""
         self._is_closing = True
         self._commands.send_all_away(going_away())
+
+
+def not_up(model: str) -> EngineNotUp:
+    """For a request that would have to start or wake an engine, and may not."""
+    return EngineNotUp(f"the engine of {model} is not up, and this request starts and wakes nothing")
 
 
 def going_away() -> ShuttingDown:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.errors import ShuttingDown
+from proxy.core.errors import EngineNotUp, ShuttingDown, StoppedByHand
 from proxy.core.states import EngineState, Swap
 from proxy.core.wishes import Wishes
 from tests.fleet_stage import Stage
@@ -24,6 +24,34 @@ async def test_what_is_not_ready_is_not_had_at_once() -> None:
     stage = Stage()
     assert stage.fleet.leases.take_now("a") is None
     assert stage.leases("a") == 0
+
+
+async def test_who_only_looks_needs_an_engine_that_serves_and_counts_as_no_use_of_it() -> None:
+    stage = Stage()
+    with pytest.raises(EngineNotUp):
+        stage.fleet.leases.look("a")
+    assert not stage.fleet.leases.is_ready("a")
+    await stage.found("a")
+    await stage.until("a", EngineState.READY)
+    assert stage.fleet.leases.is_ready("a")
+    lease = stage.fleet.leases.look("a")
+    assert (lease.spec.name, lease.swap) == ("a", Swap.NONE)
+    assert stage.leases("a") == 0
+
+
+async def test_who_waits_is_told_so_and_who_does_not_or_is_refused_is_not() -> None:
+    stage = Stage(levels=(1,))
+    told: list[str] = []
+    await stage.found("a", sleep_level=1)
+    async with stage.fleet.leases.take("a", on_wait=lambda: told.append("waits")):
+        assert told == ["waits"]
+    async with stage.fleet.leases.take("a", on_wait=lambda: told.append("waits again")):
+        pass
+    stage.fleet.stop("a", "by ann")
+    with pytest.raises(StoppedByHand):
+        async with stage.fleet.leases.take("a", on_wait=lambda: told.append("refused")):
+            pass
+    assert told == ["waits"]
 
 
 async def test_a_request_that_wants_its_engine_gone_has_it_stopped_at_its_end() -> None:

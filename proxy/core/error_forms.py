@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.core import headers
 from proxy.core.endpoints import Form
-from proxy.core.errors import RotaError
+from proxy.core.errors import MethodNotAllowed, RotaError
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -30,8 +30,10 @@ def body(error: RotaError, form: Form, *, in_full: bool = False) -> dict[str, An
 
 
 def head(error: RotaError) -> dict[str, str]:
-    """The headers that say of an error that it is the proxy's own, and when to come back."""
+    """The headers that say of an error that it is the proxy's own, what to do instead, and when to come back."""
     told = {headers.ERROR_MARK: error.code}
+    if isinstance(error, MethodNotAllowed):
+        told["Allow"] = error.allowed
     if error.retry_after_s is not None:
         told["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return told

@@ -5,6 +5,8 @@ crashes loudly. The message is for whoever asked; paths, command lines and logs 
 own people are shown.
 """
 
+from collections.abc import Iterable
+
 from proxy.core.diagnose import Lasts
 
 
@@ -95,6 +97,10 @@ class MethodNotAllowed(InvalidRequest):
 
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, method: str, path: str, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"{method} {path[:200]}: only {self.allowed} is served there")
 
 
 class TooSlow(InvalidRequest):

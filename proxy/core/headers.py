@@ -5,7 +5,9 @@ Heads are bytes: a header that goes through keeps its spelling and its place.
 
 import re
 from collections.abc import Iterable, Mapping
+from email.utils import formatdate
 from functools import lru_cache
+from http import HTTPStatus
 
 REQUEST_ID = "X-Request-Id"
 AGENT_TYPE = "X-Agent-Type"
@@ -103,6 +105,11 @@ class Incoming:
             return None
         return _sane(self.text(b"x-request-id") or "")
 
+    def for_socket(self) -> list[tuple[str, str]]:
+        """What goes through to an engine's websocket; what belongs to the handshake with the client does not."""
+        pairs = (line.decode(errors="replace").partition(":") for line in self._kept)
+        return [(name, text.strip(" \t")) for name, _, text in pairs if not name.lower().startswith("sec-websocket-")]
+
     def for_engine(self, request_line: str, port: int, request_id: str, framing: str) -> bytes:
         """The head of the request to the engine on `port`; `framing` is the line that tells the body's length."""
         first = f"{request_line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{framing}{REQUEST_ID}: {request_id}"
@@ -122,6 +129,11 @@ def for_client(head: bytes, own: bytes) -> bytes:
     return b"\r\n".join((head, own, b"", b""))
 
 
+def of_own(status: int) -> bytes:
+    """How the head of an answer of our own begins; an engine's has vLLM's date (RFC 9110, section 6.6.1)."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nDate: {formatdate(usegmt=True)}\r\n".encode()
+
+
 def without_chunks(head: bytes) -> bytes:
     """An engine's head for a client that cannot have chunks: the end of the connection is the end of the body."""
     return _CHUNKS.sub(b"", head)
@@ -135,7 +147,12 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 @lru_cache(maxsize=1024)
 def of_lease(model: str, waited_s: float, swap: str) -> str:
     """The lines that tell a client of its lease, without the last CRLF."""
-    return f"{MODEL}: {model}\r\n{WAITED}: {waited_s:.3f}\r\n{SWAP}: {swap}"
+    return "\r\n".join(f"{name}: {value}" for name, value in told_of_lease(model, waited_s, swap).items())
+
+
+def told_of_lease(model: str, waited_s: float, swap: str) -> dict[str, str]:
+    """The same by their names."""
+    return {MODEL: model, WAITED: f"{waited_s:.3f}", SWAP: swap}
 
 
 def _sane(request_id: str) -> str | None:

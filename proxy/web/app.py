@@ -1,54 +1,30 @@
 """Builds the two applications and runs them: the public one on TCP, the private one on the Unix socket.
 
-Rule: every aiohttp default that is wrong for a proxy of long streams is set here, and tests go through `runner()` too.
+Rule: tests go through `runner()` and `front()` too, so that what they see is what is served.
 """
 
 import asyncio
-import logging
 import os
 from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.endpoints import ENDPOINTS, Key
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
-from proxy.web.front import KEEP_ALIVE_S, Front
+from proxy.web.front import Front
 from proxy.web.gate import Gate
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
 from proxy.web.reloading import Reloading
+from proxy.web.server import SETTINGS
 
 SHUTDOWN_TIMEOUT_S = 5.0
 SMALL_BODY_BYTES = 2**20
-LINGER_S = 2.0
-"""For so long what is left of a request is read that has been answered before its end."""
 BACKLOG = 1024
 """Connections that the kernel holds until they are taken; as many as most kernels allow by themselves."""
 LONGEST_SOCKET_PATH = 107
 """sockaddr_un.sun_path holds 108 bytes, the last one zero (Linux, unix(7))."""
-
-
-class _NoTraces(logging.Filter):
-    """A client that speaks no HTTP is no bug of ours: it gets its 400, and the log a line, not a trace."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        match error:
-            case HttpProcessingError():
-                what = error.message.partition("\n")[0]
-                record.msg, record.args = "%s: %s, and is answered with %d", (record.getMessage(), what, error.code)
-            case web.RequestPayloadError():  # it has its answer, but the rest of its body is no body
-                record.msg, record.args = "%s: %s", (record.getMessage(), " ".join(str(error).split()))
-            case _:
-                return True
-        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
-        return True
-
-
-SERVER_LOG = logging.getLogger("proxy.web.server")
-SERVER_LOG.addFilter(_NoTraces())
 
 
 class HasRoutes(Protocol):
@@ -82,11 +58,8 @@ def runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(
         app,
         handler_cancellation=True,
-        access_log=None,
-        logger=SERVER_LOG,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-        keepalive_timeout=KEEP_ALIVE_S,
-        lingering_time=LINGER_S,
+        **SETTINGS,
     )
 
 

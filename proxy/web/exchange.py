@@ -43,6 +43,7 @@ class Exchanges:
         relay = passage.relay
         sent = [_head(passage, spec, body), *body.pieces]
         size = sum(map(len, sent))
+        passage.bytes_in = size - len(sent[0])
         for tries in range(2):
             idle = None if tries else self._pool.take(spec.port)
             connection = idle or await self._open(spec)
@@ -55,7 +56,7 @@ class Exchanges:
                 if body.is_whole:
                     await relay.wait()
                 else:
-                    await _send_and_wait(connection, body, relay)
+                    await _send_and_wait(connection, body, relay, passage)
             except BaseException:
                 connection.abort()
                 raise
@@ -108,9 +109,9 @@ def _head(passage: Passage, spec: ModelSpec, body: Outgoing) -> bytes:
     return passage.incoming.for_engine(request_line, spec.port, passage.request_id, body.framing)
 
 
-async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay) -> None:
+async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay, passage: Passage) -> None:
     """Until the answer is whole, even if the request is not by then: an engine may refuse what it has not read."""
-    sending = asyncio.ensure_future(_send_rest(connection, body))
+    sending = asyncio.ensure_future(_send_rest(connection, body, passage))
     waiting = asyncio.ensure_future(relay.wait())
     try:
         await asyncio.wait((sending, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -123,14 +124,16 @@ async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay) -
         await asyncio.gather(sending, waiting, return_exceptions=True)
 
 
-async def _send_rest(connection: Connection, body: Outgoing) -> None:
+async def _send_rest(connection: Connection, body: Outgoing, passage: Passage) -> None:
     """Send what is not at hand yet, no faster than the engine takes it, until it has answered."""
     if body.file is not None:
         for piece in body.file():
+            passage.bytes_in += len(piece)
             if not await connection.send(piece):
                 return
     if body.rest is not None:
         async for piece in body.rest:
+            passage.bytes_in += len(piece)
             if not await connection.send(piece if body.length is not None else chunk(piece)):
                 return
         if body.length is None and not await connection.send(LAST_CHUNK):

@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
 from proxy.core import headers
-from proxy.core.endpoints import Endpoint, Form
+from proxy.core.endpoints import Endpoint, Form, Key
 from proxy.core.errors import (
     BlockedByOthers,
     DeadlineTooShort,
-    EngineNotUp,
     EngineRefused,
     EngineStartFailed,
     InvalidRequest,
@@ -25,7 +24,7 @@ from proxy.core.headers import Incoming
 from proxy.core.routing import Route, Router
 from proxy.core.wishes import Wishes, wishes_of
 from proxy.fleet import Fleet
-from proxy.leases import Lease
+from proxy.leases import Lease, not_up
 from proxy.traffic import Outcome, Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import bodies
@@ -43,7 +42,7 @@ CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHan
 """For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
 queue: another engine would have to come up for it, where time is short already."""
 
-_RESPONSES = Form.RESPONSES  # as in proxy.upstream.answer
+_RESPONSES, _NONE, _REMEMBERED = Form.RESPONSES, Key.NONE, Key.REMEMBERED  # as in proxy.upstream.answer
 
 TRIES = 2
 """How many engines a request is taken to; the second only where the first refused the connection."""
@@ -82,13 +81,8 @@ class Forwarder:
         asked: Asked,
         endpoint: Endpoint,
         model: str | None = None,
-        *,
-        starts: bool = True,
     ) -> web.StreamResponse:
-        """Forward one request to the engine that shall answer, or to `model`'s. Errors are answered.
-
-        Where it may not start or wake one (`starts`), the engine must be READY.
-        """
+        """Forward one request to the engine that shall answer, or to `model`'s. Errors are answered."""
         passage = Passage(asked, endpoint, self._loop)
         body: Body | None = None
         try:
@@ -103,6 +97,10 @@ class Forwarder:
                 route = Route(model)
             passage.model = route.model
             self._router.check_purpose(route.model, endpoint)
+            if endpoint.key is _NONE:
+                return await self._exchange(passage, self._leases.look(route.model), body)
+            if endpoint.key is _REMEMBERED and not self._leases.is_ready(route.model):
+                raise not_up(route.model)
             wishes = wishes_of(passage.incoming, route.priority, keep_alive)
             tries = TRIES
             if (lease := self._leases.take_now(route.model, wishes)) is not None:
@@ -113,8 +111,6 @@ class Forwarder:
                     log.info("%s: another try, request id %s", error.message, passage.request_id)
                 finally:
                     self._leases.end(lease)
-            if not starts:
-                raise EngineNotUp(f"{route.model} is not ready, and this request starts and wakes nothing")
             return await self._wait(passage, route, wishes, body, tries)
         except RotaError as error:
             return passage.refuse(error)
@@ -135,10 +131,9 @@ class Forwarder:
         leaving = Leaving()
         began_at = self._loop.time()
         while True:
-            announcer.begin()
             leaving.begin(passage.asked.transport)
             try:
-                async with self._lease(passage, route, wishes) as lease:
+                async with self._lease(passage, route, wishes, announcer.begin) as lease:
                     announcer.stop()
                     leaving.stop()
                     return await self._exchange(passage, lease, body)
@@ -160,7 +155,6 @@ class Forwarder:
         if passage.endpoint.form is _RESPONSES:
             passage.relay.tap = Finder(self.remembered, spec.name)
         outgoing = body.outgoing(spec.name, spec.request_defaults)
-        passage.bytes_in = outgoing.length or 0
         return self._exchanges.exchange(passage, spec, outgoing)
 
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
@@ -172,19 +166,23 @@ class Forwarder:
         return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)
 
     @asynccontextmanager
-    async def _lease(self, passage: Passage, route: Route, wishes: Wishes) -> AsyncIterator[Lease]:
+    async def _lease(
+        self, passage: Passage, route: Route, wishes: Wishes, on_wait: Callable[[], None]
+    ) -> AsyncIterator[Lease]:
         """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
         passage.model, passage.fallback = route.model, None  # of a try before
         async with AsyncExitStack() as stack:
             try:
-                lease = await stack.enter_async_context(self._leases.take(route.model, wishes=wishes))
+                lease = await stack.enter_async_context(self._leases.take(route.model, wishes=wishes, on_wait=on_wait))
             except CANNOT_BE_HAD as error:
                 if route.fallback is None:
                     raise
                 log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
                 passage.model = route.fallback
                 try:
-                    lease = await stack.enter_async_context(self._leases.take(route.fallback, wishes=wishes))
+                    lease = await stack.enter_async_context(
+                        self._leases.take(route.fallback, wishes=wishes, on_wait=on_wait)
+                    )
                 except RotaError as second:
                     # Both are told of: the first is what the client asked for.
                     what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"

@@ -13,13 +13,12 @@ from proxy.core.endpoints import Endpoint, Key
 from proxy.web.asked import Asked
 from proxy.web.door import Door
 from proxy.web.forward import Forwarder
+from proxy.web.server import KEEP_ALIVE_S, SETTINGS, Client
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEAD_TIMEOUT_S = 30.0
 """Within it a new connection has sent the head of its first request."""
-KEEP_ALIVE_S = 75.0
-"""A connection that has no request for so long is closed; nginx's own default."""
 
 
 class Front:
@@ -92,7 +91,7 @@ class Front:
 
     def take_over(self) -> web.RequestHandler:
         """A protocol of aiohttp's for the connection of a door."""
-        protocol = self._server()
+        protocol = Client(self._server, loop=self._loop, **SETTINGS)
         self._silent[protocol] = self._loop.time()
         self._watch()
         return protocol

@@ -1,17 +1,18 @@
 """Paths that aiohttp's own router finds: those of a named engine, and of a response that one engine made.
 
-Rule: what only looks at an engine, or can be had of one life of it only, starts and wakes nothing.
+What only looks at an engine, or can be had of one life of it only, starts and wakes nothing (`forward`).
 """
 
 from aiohttp import web
 
-from proxy.core.endpoints import ENDPOINTS, Endpoint, Key, is_response_id, may_pass
-from proxy.core.errors import NotFound
+from proxy.core.endpoints import ENDPOINTS, Key, is_response_id, may_pass
+from proxy.core.errors import MethodNotAllowed, NotFound
 from proxy.core.routing import Router
 from proxy.web.asked import Asked
 from proxy.web.forward import Forwarder
 
 _PREFIX = "/engines/"
+_METHODS = frozenset(one.method for one in ENDPOINTS)
 
 
 class Named:
@@ -38,10 +39,12 @@ class Named:
         _, slash, rest = path.partition("/")
         endpoint = may_pass(request.method, slash + rest)
         model = self._router.named(request.match_info["model"])
+        if endpoint is None and (allowed := [one for one in _METHODS if may_pass(one, slash + rest)]):
+            raise MethodNotAllowed(request.method, request.path, allowed)
         if endpoint is None or endpoint.key is Key.SOCKET:
             raise NotFound(f"{request.method} {slash + rest} of an engine does not go through the proxy")
         target = slash + rest + (f"?{query}" if query else "")
-        return await self._forward(request, endpoint, target, model)
+        return await self._forwarder.forward(Asked.of(request, target), endpoint, model)
 
     async def of_response(self, request: web.Request) -> web.StreamResponse:
         """A response by its id. Raises: NotFound."""
@@ -53,8 +56,4 @@ class Named:
         endpoint = may_pass(request.method, target.partition("?")[0])
         if endpoint is None:
             raise NotFound(f"{request.method} {target[:100]} is not served here")
-        return await self._forward(request, endpoint, target, model)
-
-    async def _forward(self, request: web.Request, endpoint: Endpoint, target: str, model: str) -> web.StreamResponse:
-        only_looks = endpoint.key in (Key.NONE, Key.REMEMBERED)
-        return await self._forwarder.forward(Asked.of(request, target), endpoint, model, starts=not only_looks)
+        return await self._forwarder.forward(Asked.of(request, target), endpoint, model)

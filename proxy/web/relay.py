@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
-from http import HTTPStatus
 
 import httptools
 from aiohttp import web
@@ -20,6 +19,7 @@ from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.unchunked import Unchunked
 from proxy.web.asked import Asked
+from proxy.web.sent import CLOSED, KEPT_OPEN
 
 MOST_OF_AN_ERROR_BYTES = 2**20
 CLIENT_STALLED_S = 60.0
@@ -41,28 +41,6 @@ class Mode(Enum):
 
 
 _AS_IT_COMES, _UNCHUNKED, _KEPT = Mode  # as in proxy.upstream.answer
-
-
-class Sent(web.StreamResponse):
-    """An answer that is out already, for aiohttp's server to be content with."""
-
-    def __init__(self, *, keeps_alive: bool) -> None:
-        super().__init__()
-        self._keeps_alive = keeps_alive
-
-    @property
-    def keep_alive(self) -> bool | None:
-        """Whether the client's connection may have another request."""
-        return self._keeps_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """There is nothing left to do."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """There is nothing left to do."""
-
-
-KEPT_OPEN, CLOSED = Sent(keeps_alive=True), Sent(keeps_alive=False)
 
 
 class Relay:
@@ -121,16 +99,15 @@ class Relay:
 
     def answer(self, status: int, told: Mapping[str, str], body: bytes) -> web.StreamResponse:
         """Answer with something of our own: JSON, with the headers `told`."""
-        first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
         lines = (f"{name}: {value}" for name, value in told.items())
-        head = (first, *lines, "Content-Type: application/json; charset=utf-8", f"Content-Length: {len(body)}")
-        self._write("\r\n".join(head).encode() + self._closing() + b"\r\n\r\n" + body)
+        own = (*lines, "Content-Type: application/json; charset=utf-8", f"Content-Length: {len(body)}")
+        self._write(headers.of_own(status) + "\r\n".join(own).encode() + self._closing() + b"\r\n\r\n" + body)
         return self.sent()
 
     def begin_events(self) -> None:
         """Tell the client 200 and that events will come, before it is known what the engine will say."""
         self.status, self.is_sse = 200, True
-        self._write(headers.for_client(b"HTTP/1.1 200 OK\r\n" + sse.HEAD, self.own + self._closing()))
+        self._write(headers.for_client(headers.of_own(self.status) + sse.HEAD, self.own + self._closing()))
 
     def comment(self, text: str) -> None:
         """Say something that clients of event streams skip, if that is possible now: between two events."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import aiohttp
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from proxy.traffic import Outcome
+
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 Text = Callable[[str], str]
 
@@ -16,26 +18,32 @@ _NOT_SENT = (None, 0, 1005, 1006, 1015)
 """Codes that stand for what has not been said (RFC 6455, section 7.4.1)."""
 
 
-class _Joined:
-    """When the last frame came, from either side."""
+class Passed:
+    """What has passed: bytes of frames from the client and to it, when the last one came, from either side."""
 
     def __init__(self) -> None:
         self.now = asyncio.get_running_loop().time
         self.last_at = self.now()
+        self.bytes_in = self.bytes_out = 0
+        self.end: Outcome | None = None
+        """How it ended; what comes after that says nothing more."""
 
 
-async def join(client: Socket, engine: Socket, idle_s: float, renamed: Text, early: Sequence[WSMessage] = ()) -> None:
+async def join(
+    client: Socket, engine: Socket, idle_s: float, renamed: Text, passed: Passed, early: Sequence[WSMessage] = ()
+) -> None:
     """Pass frames on until one side ends, or nothing has come for `idle_s`; then both are closed.
 
     `renamed` is applied to the client's text frames; `early` are those that it has sent already.
     """
-    joined = _Joined()
+    passed.last_at = passed.now()
     for frame in early:
         await _pass(frame, engine, renamed)
+        passed.bytes_in += _size(frame)
     tasks = [
-        asyncio.create_task(_pump(client, engine, joined, renamed)),
-        asyncio.create_task(_pump(engine, client, joined, None)),
-        asyncio.create_task(_watch(client, engine, joined, idle_s)),
+        asyncio.create_task(_pump(client, engine, passed, renamed)),
+        asyncio.create_task(_pump(engine, client, passed, None)),
+        asyncio.create_task(_watch(client, engine, passed, idle_s)),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -48,21 +56,29 @@ async def join(client: Socket, engine: Socket, idle_s: float, renamed: Text, ear
             raise end
 
 
-async def _pump(source: Socket, to: Socket, joined: _Joined, renamed: Text | None) -> None:
+async def _pump(source: Socket, to: Socket, passed: Passed, renamed: Text | None) -> None:
+    is_clients = renamed is not None
     while True:
         frame: WSMessage = await source.receive()
-        joined.last_at = joined.now()
+        passed.last_at = passed.now()
         if frame.type is WSMsgType.CLOSE:
+            passed.end = passed.end or Outcome.ANSWERED
             code = WSCloseCode.OK if frame.data in _NOT_SENT else frame.data
             for one in (to, source):
                 await _close(one, code, (frame.extra or "").encode())
             return
         if not await _pass(frame, to, renamed):  # it ended without a close, or broke the protocol
-            if renamed is None:
-                await _close(to, WSCloseCode.INTERNAL_ERROR, b"the engine has ended")
-            else:
+            if is_clients:
+                passed.end = passed.end or Outcome.CLIENT_LEFT
                 await _close(to, WSCloseCode.GOING_AWAY, b"")
+            else:
+                passed.end = passed.end or Outcome.ENGINE_FAILED
+                await _close(to, WSCloseCode.INTERNAL_ERROR, b"the engine has ended")
             return
+        if is_clients:
+            passed.bytes_in += _size(frame)
+        else:
+            passed.bytes_out += _size(frame)
 
 
 async def _pass(frame: WSMessage, to: Socket, renamed: Text | None) -> bool:
@@ -81,9 +97,15 @@ async def _pass(frame: WSMessage, to: Socket, renamed: Text | None) -> bool:
     return True
 
 
-async def _watch(client: Socket, engine: Socket, joined: _Joined, idle_s: float) -> None:
-    while (left_s := joined.last_at + idle_s - joined.now()) > 0:  # noqa: ASYNC110  # an event per frame would cost more
+def _size(frame: WSMessage) -> int:
+    """Bytes of data or text."""
+    return len(frame.data.encode()) if frame.type is WSMsgType.TEXT else len(frame.data)
+
+
+async def _watch(client: Socket, engine: Socket, passed: Passed, idle_s: float) -> None:
+    while (left_s := passed.last_at + idle_s - passed.now()) > 0:  # noqa: ASYNC110  # an event per frame would cost more
         await asyncio.sleep(left_s)
+    passed.end = passed.end or Outcome.ANSWERED
     reason = f"nothing has come for {idle_s:g} s".encode()
     await _close(client, WSCloseCode.GOING_AWAY, reason)
     await _close(engine, WSCloseCode.GOING_AWAY, reason)

@@ -1,7 +1,7 @@
 """Says honestly, while a request waits, that it waits: as comments in the stream that its client asked for.
 
 Rule: nothing is said before it is certain that the request is not refused at once; after that there is no other status
-than 200, and a failure is an event.
+than 200, and a failure is an event. So who waits has been taken into a queue.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from proxy.web.relay import Relay
 
 FIRST_S = 1.0
-"""Who is refused at once is refused by then, and who gets a lease at once has it."""
+"""Who waits no longer than this is told nothing but the end of it."""
 
 
 class Announcer:
@@ -27,6 +27,7 @@ class Announcer:
 
     def begin(self) -> None:
         """It waits from now on."""
+        self.stop()
         if self._every_s:
             self._timer = asyncio.get_running_loop().call_later(min(FIRST_S, self._every_s), self._due)
 
@@ -65,6 +66,10 @@ class KeepAlive:
         self._seen.pop(relay, None)
 
     def _look(self) -> None:
+        self._timer = None
+        if not self._seen:
+            return
+        self._timer = asyncio.get_running_loop().call_later(self._every_s / TURNS, self._look)
         for relay, (bytes_out, turns) in self._seen.items():
             if relay.bytes_out != bytes_out:
                 self._seen[relay] = (relay.bytes_out, 0)
@@ -73,9 +78,6 @@ class KeepAlive:
             else:
                 relay.comment("keep-alive")
                 self._seen[relay] = (relay.bytes_out, 0)
-        self._timer = None
-        if self._seen:
-            self._timer = asyncio.get_running_loop().call_later(self._every_s / TURNS, self._look)
 
 
 TURNS = 4

@@ -14,7 +14,7 @@ from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.core.routing import Router
 from proxy.core.states import Swap
 from proxy.core.wishes import Wishes
-from proxy.leases import Lease
+from proxy.leases import Lease, not_up
 from proxy.traffic import Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
@@ -23,6 +23,7 @@ from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from tests.fleet_stage import spec
 from tests.installation import free_port
+from tests.web.realtime_engine import Engine
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,12 +72,24 @@ class FakeLeases:
     def end(self, lease: Lease) -> None:
         self.held -= 1
 
+    def is_ready(self, model: str) -> bool:
+        return self.is_at_once
+
+    def look(self, model: str) -> Lease:
+        if not self.is_at_once:
+            raise not_up(model)
+        return Lease(0, self._spec(model), 0.0, Swap.NONE)
+
     @contextlib.asynccontextmanager
-    async def take(self, model: str, *, wishes: Wishes) -> AsyncIterator[Lease]:
+    async def take(
+        self, model: str, *, wishes: Wishes, on_wait: Callable[[], None] | None = None
+    ) -> AsyncIterator[Lease]:
         self._note(model, wishes)
         self.waiting += 1
         try:
             if not self.is_at_once:
+                if on_wait is not None:
+                    on_wait()
                 await self.ready.wait()
         finally:
             self.waiting -= 1
@@ -160,7 +173,13 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         stream_keep_alive_s=plane.stream_keep_alive_s,
     )
     session = socket_session()
-    realtime = Realtime(plane.fleet, plane.router, session, plane.realtime_idle_s)  # type: ignore[arg-type]
+    realtime = Realtime(
+        plane.fleet,  # type: ignore[arg-type]
+        plane.router,
+        session,
+        plane.traffic,
+        idle_s=plane.realtime_idle_s,
+    )
     app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router), realtime)  # type: ignore[arg-type]
     runner = web_app.runner(app)
     await runner.setup()
@@ -174,3 +193,10 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     pool.close()
     await plane.engine_runner.cleanup()
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def engine(plane: DataPlane) -> Engine:
+    made = Engine()
+    plane.answer = made.answer
+    return made

@@ -6,7 +6,6 @@ import pytest
 from aiohttp import web
 
 from proxy.web import front
-from proxy.web.app import SERVER_LOG
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane
 from tests.web.raw import connected, request, whole
@@ -56,21 +55,6 @@ async def test_many_connections_come_and_go_and_none_is_kept_in_mind(plane: Data
             await reader.readuntil(b"{}")
     await until(lambda: plane.fleet.leases.held == 0)
     await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("sent", [b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/completions HTTP/1.1\r\nHost x\r\n\r\n"])
-async def test_what_is_no_http_gets_its_400_and_one_line_in_the_log(
-    plane: DataPlane, caplog: pytest.LogCaptureFixture, sent: bytes
-) -> None:
-    caplog.set_level("INFO")
-    async with connected(plane) as (reader, writer):
-        writer.write(sent)
-        assert (await whole(reader)).split(b"\r\n")[0].endswith(b"400 Bad Request")
-    [record] = [one for one in caplog.records if one.name == SERVER_LOG.name]
-    assert record.levelname == "INFO"
-    assert record.exc_info is None
-    assert "Error handling request from 127.0.0.1: " in record.getMessage()
-    assert record.getMessage().endswith("and is answered with 400")
 
 
 @pytest.mark.parametrize("is_plain", [True, False])

@@ -56,4 +56,4 @@ async def test_what_is_not_served_names_what_is(plane: DataPlane) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         got = await client.get(f"{plane.url}/v1/embeddings")
     assert got.status_code == 405
-    assert got.json()["error"]["code"] == "method_not_allowed"
+    assert (got.json()["error"]["code"], got.headers["Allow"]) == ("method_not_allowed", "POST")

@@ -25,7 +25,7 @@ async def test_a_named_engine_gets_the_rest_of_the_path_and_its_own_name_in_the_
     assert got.json() == {"method": "POST", "path": "/v1/chat/completions?x=1", "body": '{"model":"a","n":1}'}
     got = await ask(plane, "GET", "/engines/a/metrics")
     assert got.json() == {"method": "GET", "path": "/metrics", "body": ""}
-    assert plane.fleet.asked == ["a", "a"]
+    assert plane.fleet.asked == ["a"], "who only looks has no lease"
 
 
 async def test_looking_at_an_engine_starts_and_wakes_nothing(plane: DataPlane) -> None:
@@ -47,6 +47,12 @@ async def test_what_may_not_pass_does_not_pass_for_a_named_engine_either(
     got = await ask(plane, method, path)
     assert got.status_code in (404, 405)
     assert plane.fleet.asked == []
+
+
+async def test_another_method_of_an_engines_path_is_told_which_is_served(plane: DataPlane) -> None:
+    got = await ask(plane, "GET", "/engines/a/v1/chat/completions")
+    assert (got.status_code, got.headers["Allow"], got.headers["X-Rota-Error"]) == (405, "POST", "method_not_allowed")
+    assert "/engines/a/v1/chat/completions: only POST" in got.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/engines/nobody/v1/completions", "/engines/Chat/v1/completions"])

@@ -1,6 +1,8 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 from aiohttp import web
 
 from proxy.core.errors import WaitedTooLong
@@ -55,3 +57,30 @@ async def test_a_wait_is_counted_as_long_as_it_was_and_only_if_there_was_one(pla
     assert sum(waits[""].counts) == 0
     assert sum(waits["a"].counts) == 1
     assert waits["a"].sum_s >= 0.2
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_the_bytes_of_a_body_are_counted_however_it_comes(plane: DataPlane, is_read: bool) -> None:
+    """In one piece, or in chunks that go through unread."""
+    body = b'{"model": "a", "prompt": "%b"}' % (b"x" * 2**12)
+
+    received = []
+
+    async def answer(request: web.Request) -> web.Response:
+        received.append(len(await request.read()))
+        return web.json_response({})
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:100]
+        yield body[100:]
+
+    plane.answer = answer
+    sent = {"content": body} if is_read else {"content": pieces()}
+    headers = {"Content-Type": "application/json"} | ({} if is_read else {"X-Agent-Type": "Chat"})
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/completions", headers=headers, **sent)  # type: ignore[arg-type]
+    assert got.status_code == 200
+    await until(lambda: bool(plane.traffic._series))
+    [series] = plane.traffic._series.values()
+    assert [series.bytes_in] == received
+    assert series.bytes_in > 2**12

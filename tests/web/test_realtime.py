@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
@@ -13,53 +10,12 @@ from aiohttp import WSMsgType, web
 from proxy.core.errors import ModelTooLarge
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane
+from tests.web.realtime_engine import UPDATE, Engine, connected
 
 
-class Engine:
-    """Keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-        self.closed_with: int | None = None
-        self.is_open = False
-        self.socket: web.WebSocketResponse | None = None
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.socket = socket = web.WebSocketResponse(autoping=False)
-        await socket.prepare(request)
-        self.is_open = True
-        await socket.send_str(json.dumps({"type": "session.created", "id": "engine's"}))
-        try:
-            async for frame in socket:
-                self.heard.append(frame.data)
-                if frame.type is WSMsgType.TEXT:
-                    await socket.send_str(f"heard {frame.data}")
-                elif frame.type is WSMsgType.BINARY:
-                    await socket.send_bytes(frame.data)
-                elif frame.type is WSMsgType.PING:
-                    await socket.pong(frame.data)
-        finally:
-            self.closed_with, self.is_open = socket.close_code, False
-        return socket
-
-
-@pytest.fixture
-def engine(plane: DataPlane) -> Engine:
-    made = Engine()
-    plane.answer = made.answer
-    return made
-
-
-@asynccontextmanager
-async def connected(plane: DataPlane, query: str = "", **more: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(f"{plane.url}/v1/realtime{query}", **more) as socket,
-    ):
-        yield socket
-
-
-UPDATE = json.dumps({"type": "session.update", "model": "Chat", "x": 1})
+def counted(plane: DataPlane) -> dict[tuple[str, str, int, str], tuple[int, int]]:
+    """By model, agent type, status and outcome: the bytes from the client and to it."""
+    return {key[1:]: (one.bytes_in, one.bytes_out) for key, one in plane.traffic._series.items()}
 
 
 @pytest.mark.parametrize("query", ["?model=a", "?model=Chat", "?agent_type=Chat"])
@@ -156,34 +112,6 @@ async def test_a_client_that_leaves_in_the_wait_gives_its_place_up(
     assert not engine.is_open
 
 
-async def test_what_the_client_says_while_it_waits_is_not_lost(plane: DataPlane, engine: Engine) -> None:
-    plane.fleet.leases.is_at_once = False
-    async with connected(plane) as socket:
-        await socket.receive()
-        await socket.send_str(UPDATE)
-        for text in ("1", "2", "3"):
-            await socket.send_str(text)
-        await until(lambda: plane.fleet.leases.waiting == 1)
-        plane.fleet.leases.ready.set()
-        heard = [(await socket.receive()).data for _ in range(4)]
-        assert heard[1:] == ["heard 1", "heard 2", "heard 3"]
-
-
-async def test_a_client_that_waits_has_its_pings_answered(plane: DataPlane, engine: Engine) -> None:
-    plane.fleet.leases.is_at_once = False
-    async with connected(plane, autoping=False) as socket:
-        await socket.receive()
-        await socket.send_str(UPDATE)
-        await socket.send_str("early")
-        for _ in range(3):
-            await socket.ping(b"there?")
-            frame = await asyncio.wait_for(socket.receive(), 5)
-            assert (frame.type, frame.data) == (WSMsgType.PONG, b"there?")
-        assert plane.fleet.leases.waiting == 1
-        plane.fleet.leases.ready.set()
-        await until(lambda: engine.heard[1:] == ["early"])
-
-
 async def test_a_socket_on_which_nothing_happens_is_closed(plane: DataPlane, engine: Engine) -> None:
     async with connected(plane, "?model=a") as socket:
         await socket.receive()
@@ -220,27 +148,61 @@ async def test_an_engine_without_the_endpoint_is_the_wrong_model_and_one_that_is
     assert caught.value.status == 502
 
 
-FIRST_FRAMES = [
-    "no json",
-    "[]",
-    '{"type": "x"}',
-    '{"type": "session.update", "model": 3}',
-    '{"type": "session.update"}',
-]
-
-
-@pytest.mark.parametrize("frame", [*FIRST_FRAMES, UPDATE.replace("Chat", "nobody")])
-async def test_a_first_frame_that_names_nobody_gets_an_error_event_and_a_close(plane: DataPlane, frame: str) -> None:
-    async with connected(plane) as socket:
-        await socket.receive()
-        await socket.send_str(frame)
-        told = json.loads((await socket.receive()).data)
-        assert (told["type"], bool(told["error"]), bool(told["code"])) == ("error", True, True)
-        closed = await socket.receive()
-        assert (closed.type, closed.data) == (WSMsgType.CLOSE, 1008)
-
-
 async def test_a_plain_request_is_told_that_it_is_a_socket(plane: DataPlane) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{plane.url}/v1/realtime") as got:
         assert got.status == 400
         assert "websocket" in (await got.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("query", ["?agent_type=Chat", ""])
+async def test_headers_and_the_request_id_reach_the_engine_and_the_client_is_told_who_answers(
+    plane: DataPlane, engine: Engine, query: str
+) -> None:
+    given = {"X-Request-Id": "mine", "Authorization": "Bearer k", "X-Agent-Type": "Chat" if query else ""}
+    async with connected(plane, query, headers=given) as socket:
+        if not query:
+            await socket.send_str(UPDATE)
+        await until(lambda: engine.is_open)
+        told = socket._response.headers
+        assert told["X-Request-Id"] == engine.headers["X-Request-Id"] == "mine"
+        assert engine.headers["Authorization"] == "Bearer k"
+        assert "X-Agent-Type" not in engine.headers
+        assert (told.get("X-Rota-Model"), told.get("X-Rota-Swap")) == (("a", "start") if query else (None, None))
+
+
+async def test_what_has_passed_is_counted(plane: DataPlane, engine: Engine) -> None:
+    async with connected(plane, "?agent_type=Chat") as socket:
+        greeting = (await socket.receive()).data
+        await socket.send_str("\xe9")
+        await socket.receive()
+        await socket.send_bytes(b"123")
+        await socket.receive()
+    await until(lambda: bool(counted(plane)))
+    assert counted(plane) == {("a", "Chat", 101, "answered"): (5, len(greeting) + len("heard ") + 5)}
+
+
+async def test_every_way_to_end_is_counted(plane: DataPlane, engine: Engine) -> None:
+    plane.fleet.errors["claims"] = ModelTooLarge("too large")
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        async with connected(plane, "?agent_type=Claims"):
+            pass
+    async with connected(plane) as socket:
+        await socket.receive()
+        await socket.send_str(UPDATE.replace("Chat", "Claims"))
+        await socket.receive()
+    async with connected(plane, "?model=a") as socket:
+        await socket.receive()
+        assert engine.socket is not None
+        engine.socket._req.transport.abort()  # type: ignore[union-attr]
+        await socket.receive()
+    async with aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(f"{plane.url}/v1/realtime?model=a")
+        await socket.receive()
+        socket._response.connection.transport.abort()  # type: ignore[union-attr]
+    await until(lambda: len(counted(plane)) == 4)
+    assert set(counted(plane)) == {
+        ("claims", "Claims", 400, "refused"),
+        ("claims", "Claims", 101, "error_after_wait"),
+        ("a", "", 101, "engine_failed"),
+        ("a", "", 101, "client_left"),
+    }
