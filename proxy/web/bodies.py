@@ -19,7 +19,8 @@ from proxy.web.asked import Asked
 from proxy.web.form import read_form
 
 JSON = b"application/json"
-CODINGS = (b"", b"identity", b"gzip", b"deflate", b"br", b"zstd")
+CODINGS = (b"", b"identity", b"gzip", b"deflate")
+"""Others need libraries that aiohttp does not bring along."""
 STREAMED_BYTES = 2**20
 """Bodies larger than this go through unread where a header says who shall answer."""
 STALLED_S = 60.0
@@ -112,7 +113,7 @@ async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
     coding = incoming.told.get(b"content-encoding", b"").lower()
     if coding not in CODINGS:
         what = f"Content-Encoding is {coding.decode(errors='replace')[:100]}"
-        raise InvalidRequest(f"{what}: send the body as it is, or as one of gzip, deflate, br, zstd")
+        raise InvalidRequest(f"{what}: send the body as it is, or in gzip or deflate")
     unread = Unread(asked, None if b"content-encoding" in incoming.told else length, limit_bytes)
     if endpoint.key not in (Key.JSON, Key.FORM):
         return unread if request.body_exists else Nothing()

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from proxy.core import error_forms, headers
 from proxy.core.endpoints import Form
@@ -65,7 +65,9 @@ class Client(web.RequestHandler):
         """aiohttp's, which logs it and closes the connection; only its answer is another."""
         super().handle_error(request, status, exc, message)
         error = own_bug()
-        if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        if isinstance(exc, ContentEncodingError):  # one that aiohttp knows, and has no library for
+            error = InvalidRequest("Content-Encoding: send the body as it is, or in gzip or deflate")
+        elif status != HTTPStatus.INTERNAL_SERVER_ERROR:
             why = " ".join((message or "no reason is known").split())
             error = InvalidRequest(f"this cannot be read as HTTP: {why}")
         told = error_forms.head(error) | {headers.REQUEST_ID: uuid.uuid4().hex}

@@ -113,12 +113,13 @@ async def test_a_compressed_body_that_goes_through_unread_is_passed_on_plain_and
     assert got.content == hashlib.sha256(plain).digest()
 
 
-async def test_a_compression_that_is_not_known_is_refused(plane: DataPlane) -> None:
-    headers = {"Content-Type": "application/json", "Content-Encoding": "compress"}
+@pytest.mark.parametrize("coding", ["compress", "br", "zstd", "gzip, gzip"])
+async def test_a_compression_that_is_not_known_is_refused(plane: DataPlane, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     async with httpx.AsyncClient(trust_env=False) as client:
         got = await client.post(f"{plane.url}/v1/completions", content=b'{"model": "a"}', headers=headers)
     assert got.status_code == 400
-    assert "compress: send the body as it is, or as one of gzip" in got.json()["error"]["message"]
+    assert "send the body as it is, or in gzip or deflate" in got.json()["error"]["message"]
 
 
 async def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(plane: DataPlane) -> None:
