@@ -8,10 +8,9 @@ from typing import Any
 
 from proxy.core import headers
 from proxy.core.endpoints import Form
-from proxy.core.errors import MethodNotAllowed, RotaError
+from proxy.core.errors import RotaError
 
 _ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
@@ -31,9 +30,7 @@ def body(error: RotaError, form: Form, *, in_full: bool = False) -> dict[str, An
 
 def head(error: RotaError) -> dict[str, str]:
     """The headers that say of an error that it is the proxy's own, what to do instead, and when to come back."""
-    told = {headers.ERROR_MARK: error.code}
-    if isinstance(error, MethodNotAllowed):
-        told["Allow"] = error.allowed
+    told = {headers.ERROR_MARK: error.code, **error.headers}
     if error.retry_after_s is not None:
         told["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return told
@@ -41,4 +38,5 @@ def head(error: RotaError) -> dict[str, str]:
 
 def anthropic(status: int, message: str) -> dict[str, Any]:
     """An error in Anthropic's form."""
-    return {"type": "error", "error": {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": message}}
+    otherwise = "api_error" if status >= 500 else "invalid_request_error"
+    return {"type": "error", "error": {"type": _ANTHROPIC_TYPES.get(status, otherwise), "message": message}}

@@ -5,7 +5,8 @@ crashes loudly. The message is for whoever asked; paths, command lines and logs 
 own people are shown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from proxy.core.diagnose import Lasts
 
@@ -21,6 +22,8 @@ class RotaError(Exception):
     status = 500
     code = "internal_error"
     type = "server_error"
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What its answer carries beside what all errors do."""
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after_s: float | None = None, detail: str = ""
@@ -99,8 +102,20 @@ class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
 
     def __init__(self, method: str, path: str, allowed: Iterable[str]) -> None:
-        self.allowed = ", ".join(sorted(allowed))
-        super().__init__(f"{method} {path[:200]}: only {self.allowed} is served there")
+        methods = ", ".join(sorted(allowed))
+        super().__init__(f"{method} {path[:200]}: only {methods} is served there")
+        self.headers = {"Allow": methods}
+
+
+class UnknownCoding(InvalidRequest):
+    """The body is compressed in a way that cannot be undone here."""
+
+    status = 415
+    code = "unknown_coding"
+    headers = MappingProxyType({"Accept-Encoding": "gzip, deflate"})
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: send the body as it is, or in gzip or deflate")
 
 
 class TooSlow(InvalidRequest):

@@ -1,7 +1,7 @@
 """Reads the body of a request, as far as the choice of a model needs it.
 
-Rule: what is small is read whole; a form is spooled; what is large, and says in a header who shall answer, is not read
-at all before its engine is ready, and then goes through piece by piece.
+Rule: what is small is read whole; a form is spooled; of what is large, and says in a header who shall answer, no more
+than its beginning is read before its engine is ready, and then it goes through piece by piece.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from proxy.core.endpoints import Endpoint, Key
-from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow
+from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow, UnknownCoding
 from proxy.core.headers import Incoming
 from proxy.core.wire import JsonBody, Told
 from proxy.upstream.outgoing import Outgoing
@@ -24,7 +24,8 @@ CODINGS = (b"", b"identity", b"gzip", b"deflate")
 STREAMED_BYTES = 2**20
 """Bodies larger than this go through unread where a header says who shall answer."""
 STALLED_S = 60.0
-"""A client that sends nothing of its body for so long is sent away."""
+LEAST_BYTES = 2**16
+"""A client that sends less of its body in `STALLED_S` is sent away: an engine may be waiting for it."""
 
 
 class Body(Protocol):
@@ -64,19 +65,14 @@ class Nothing:
 class Unread(Nothing):
     """A body that goes through as it comes: nobody knows what is in it."""
 
-    def __init__(self, asked: Asked, length: int | None, limit_bytes: int) -> None:
+    def __init__(self, length: int | None, pieces: AsyncIterator[bytes]) -> None:
         """`length` is in bytes, as it goes on: None where it is not known, as of what has come compressed."""
-        self._asked = asked
         self._length = length
-        self._limit_bytes = limit_bytes
+        self._pieces = pieces
 
     def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
-        return Outgoing(self._length, rest=self._pieces())
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        async for piece in pieces_of(self._asked, self._limit_bytes):
-            yield piece
+        return Outgoing(self._length, rest=self._pieces)
 
 
 class Json(JsonBody):
@@ -112,33 +108,66 @@ async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
         raise too_large(limit_bytes)
     coding = incoming.told.get(b"content-encoding", b"").lower()
     if coding not in CODINGS:
-        what = f"Content-Encoding is {coding.decode(errors='replace')[:100]}"
-        raise InvalidRequest(f"{what}: send the body as it is, or in gzip or deflate")
-    unread = Unread(asked, None if b"content-encoding" in incoming.told else length, limit_bytes)
+        raise UnknownCoding(f"Content-Encoding is {coding.decode(errors='replace')[:100]}")
+    pieces = pieces_of(asked, limit_bytes)
+    sent_length = None if b"content-encoding" in incoming.told else length
     if endpoint.key not in (Key.JSON, Key.FORM):
-        return unread if request.body_exists else Nothing()
-    if b"x-agent-type" in incoming.told and (length is None or length > STREAMED_BYTES):
-        return unread
+        return Unread(sent_length, pieces) if request.body_exists else Nothing()
+    if b"x-agent-type" in incoming.told:
+        if length is not None and length > STREAMED_BYTES:
+            return Unread(sent_length, pieces)
+        begun = [piece async for piece in _beginning(pieces)]
+        is_large = sum(map(len, begun)) > STREAMED_BYTES
+        pieces = _joined(begun, pieces)
+        if is_large:
+            return Unread(sent_length, pieces)
     if endpoint.key is Key.FORM:
-        return await read_form(incoming.told.get(b"content-type", b"").decode("latin-1"), pieces_of(asked, limit_bytes))
+        return await read_form(incoming.told.get(b"content-type", b"").decode("latin-1"), pieces)
     check_type(incoming)
-    return Json(b"".join([piece async for piece in pieces_of(asked, limit_bytes)]))
+    return Json(b"".join([piece async for piece in pieces]))
+
+
+async def _beginning(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """So many as say whether the body is large."""
+    size = 0
+    async for piece in pieces:
+        yield piece
+        size += len(piece)
+        if size > STREAMED_BYTES:
+            return
+
+
+async def _joined(begun: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in begun:
+        yield piece
+    async for piece in rest:
+        yield piece
 
 
 async def pieces_of(asked: Asked, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body as it comes, decompressed. Raises: InvalidRequest, BodyTooLarge, TooSlow."""
     request, size = asked.to_read, 0
+    now = asyncio.get_running_loop().time
+    waited_s, seen = 0.0, 0
+    """For the client, and not for who takes the pieces; what had come when that was last looked at."""
     if asked.incoming.told.get(b"expect", b"").lower() == b"100-continue" and not request.content.is_eof():
         asked.go_on()
     try:
         while True:
+            began_at = now()
             async with asyncio.timeout(STALLED_S):
                 piece = await request.content.readany()
+            waited_s += now() - began_at
             if not piece:
                 return
             size += len(piece)
             if size > limit_bytes:
                 raise too_large(limit_bytes)
+            if waited_s > STALLED_S:
+                if size - seen < LEAST_BYTES and not request.content.at_eof():
+                    what = f"{size - seen} bytes of the body have come in {STALLED_S:.0f} s"
+                    raise TooSlow(f"{what}, and it must be {LEAST_BYTES}, or the rest of it")
+                waited_s, seen = 0.0, size
             yield piece
     except TimeoutError as error:
         raise TooSlow(f"nothing more of the body has come for {STALLED_S:.0f} s") from error

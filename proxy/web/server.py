@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from proxy.core import error_forms, headers
 from proxy.core.endpoints import Form
-from proxy.core.errors import InvalidRequest, own_bug
+from proxy.core.errors import InvalidRequest, UnknownCoding, own_bug
 
 KEEP_ALIVE_S = 75.0
 """A connection that has no request for so long is closed; nginx's own default."""
@@ -66,7 +66,8 @@ class Client(web.RequestHandler):
         super().handle_error(request, status, exc, message)
         error = own_bug()
         if isinstance(exc, ContentEncodingError):  # one that aiohttp knows, and has no library for
-            error = InvalidRequest("Content-Encoding: send the body as it is, or in gzip or deflate")
+            error = UnknownCoding("Content-Encoding is not known")
+            status = error.status
         elif status != HTTPStatus.INTERNAL_SERVER_ERROR:
             why = " ".join((message or "no reason is known").split())
             error = InvalidRequest(f"this cannot be read as HTTP: {why}")

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import zlib
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -55,16 +56,77 @@ async def _send(writer: asyncio.StreamWriter, size: int) -> None:
         await writer.drain()
 
 
-async def test_a_body_of_unknown_length_goes_through_in_chunks(plane: DataPlane) -> None:
+async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def test_a_large_body_of_unknown_length_goes_through_in_chunks(plane: DataPlane) -> None:
     plane.answer = echo
-
-    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202
-        for _ in range(5):
-            yield b"y" * 1000
-
+    pieces = [b"y" * 2**18] * 9
+    headers = {"X-Agent-Type": "Chat"}
     async with httpx.AsyncClient(trust_env=False) as client:
-        got = await client.post(f"{plane.url}/v1/chat/completions", content=pieces(), headers={"X-Agent-Type": "Chat"})
-    assert got.json() == {"size": 5000, "length": None, "start": "y" * 20}
+        got = await client.post(f"{plane.url}/v1/chat/completions", content=in_pieces(*pieces), headers=headers)
+    assert got.json() == {"size": 9 * 2**18, "length": None, "start": "y" * 20}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"model": "Chat", "agent_type": "Chat", "keep_alive": "1h"}', 200),
+        (b'{"model": "claims"}', 400),
+        (b"xyz", 400),
+    ],
+)
+@pytest.mark.parametrize("coding", ["", "gzip"])
+async def test_a_small_body_is_the_same_whether_its_length_is_known_or_not(
+    plane: DataPlane, body: bytes, status: int, coding: str
+) -> None:
+    plane.answer = echo
+    headers = {"X-Agent-Type": "Chat", "Content-Type": "application/json"}
+    headers |= {"Content-Encoding": coding} if coding else {}
+    sent = gzip.compress(body) if coding else body
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for content in (sent, in_pieces(sent[:3], sent[3:])):
+            got = await client.post(f"{plane.url}/v1/completions", content=content, headers=headers)
+            assert got.status_code == status
+            if status == 200:
+                assert got.json() == {"size": 14, "length": 14, "start": '{"model": "a"}'}
+
+
+async def test_who_sends_almost_nothing_does_not_hold_an_engine(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "STALLED_S", 0.3)
+    plane.answer = echo
+    async with connected(plane) as (reader, writer):
+        writer.write(request(b"", "X-Agent-Type: Chat", "Content-Length: 2000000"))
+        sending = asyncio.create_task(_send_slowly(writer))
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
+        sending.cancel()
+    await until(lambda: plane.fleet.leases.held == 0)
+
+
+async def test_an_engine_that_takes_a_body_slowly_is_no_fault_of_the_clients(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "STALLED_S", 0.3)
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(1.0)
+        return await echo(request)
+
+    plane.answer = slow
+    content = b" " * (6 * 2**20)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/completions", content=content, headers={"X-Agent-Type": "Chat"})
+    assert got.json()["size"] == len(content)
+
+
+async def _send_slowly(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b" ")
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("has_header", [True, False])
@@ -118,7 +180,7 @@ async def test_a_compression_that_is_not_known_is_refused(plane: DataPlane, codi
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     async with httpx.AsyncClient(trust_env=False) as client:
         got = await client.post(f"{plane.url}/v1/completions", content=b'{"model": "a"}', headers=headers)
-    assert got.status_code == 400
+    assert (got.status_code, got.headers["Accept-Encoding"]) == (415, "gzip, deflate")
     assert "send the body as it is, or in gzip or deflate" in got.json()["error"]["message"]
 
 
