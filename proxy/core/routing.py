@@ -65,6 +65,17 @@ class Router:
             found = self._found[named] = self._find(*named)
         return found
 
+    def of_path(
+        self, engine: str, model: str | None, body_agent_type: str | None, header_agent_type: str | None
+    ) -> Route:
+        """The engine that the path names, which must be what else is named. Raises: InvalidRequest, ModelNotFound."""
+        if model or body_agent_type or header_agent_type:
+            said = self.route(model, body_agent_type, header_agent_type)
+            if said.model != engine:
+                what = f"the path names the engine {engine}, and the request means {said.model}"
+                raise InvalidRequest(f"{what}: give one of the two, or two that agree", param="model")
+        return Route(engine)
+
     def _find(self, model: str | None, body_agent_type: str | None, header_agent_type: str | None) -> Route:
         if body_agent_type and header_agent_type and body_agent_type != header_agent_type:
             what = f"the body says agent_type '{body_agent_type}' and the header X-Agent-Type '{header_agent_type}'"
@@ -100,9 +111,11 @@ class Router:
 
     def named(self, model: str) -> str:
         """The model of exactly this name, for verbs on engines. Raises: ModelNotFound."""
-        if model not in self._models:
-            raise self._unknown("model", model, self._models)
-        return model
+        if model in self._models:
+            return model
+        if (meant := self._by_name.get(model)) is not None:
+            raise ModelNotFound(f"'{model}' stands for the model {meant}: here its own name is wanted", param="model")
+        raise self._unknown("model", model, self._models)
 
     def _of_agent_type(self, agent_type: str) -> str:
         if agent_type not in self._by_agent_type:

@@ -5,24 +5,19 @@ token costs one read and one write. Rule: nothing is given on that the parser ha
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Iterable
 from typing import cast
 
 import httptools
 
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Lost, Sink
+from proxy.upstream.tcp_info import acked_bytes
 
 LONGEST_HEAD_BYTES = 64 * 2**10
 SMALL_BYTES = 64 * 2**10
 """Requests up to this are joined and written with one call; larger ones are never copied."""
 
 LEAST_FINAL_STATUS = 200
-
-_BYTES_ACKED = struct.Struct("Q"), 120
-_TCP_INFO_BYTES = 128
-"""struct tcp_info of <linux/tcp.h>: tcpi_bytes_acked is a u64 at offset 120; the SYN counts as one."""
 
 
 class Connection(asyncio.Protocol):
@@ -150,7 +145,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """asyncio.Protocol. The engine closes; whether it had the whole request is known now and not later."""
         if self._sink is not None and not self._has_begun and self.transport is not None:
-            self._was_never_read = self.is_reused and _acked_bytes(self.transport) < self._sent_bytes
+            acked = acked_bytes(self.transport)
+            self._was_never_read = self.is_reused and acked is not None and acked < self._sent_bytes
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio.Protocol."""
@@ -232,13 +228,3 @@ class Connection(asyncio.Protocol):
 def request_bytes(pieces: Iterable[bytes | memoryview]) -> int:
     """How long they are together."""
     return sum(len(piece) for piece in pieces)
-
-
-def _acked_bytes(transport: asyncio.Transport) -> int:
-    """How much of what was sent the other end's kernel has taken, in bytes; all of it, where that is not known."""
-    unpack, offset = _BYTES_ACKED
-    try:
-        told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        return int(unpack.unpack_from(told, offset)[0]) - 1
-    except (AttributeError, OSError, struct.error):
-        return 2**63

@@ -10,6 +10,7 @@ import logging
 from aiohttp import web
 
 from catalog.spec import ModelSpec
+from proxy.core.chunks import LAST_CHUNK, chunk
 from proxy.core.errors import EngineRefused, EngineUnreachable
 from proxy.fleet import Fleet
 from proxy.traffic import Outcome
@@ -17,7 +18,7 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.outgoing import Outgoing
 from proxy.upstream.pool import Pool
 from proxy.web.passage import Passage
-from proxy.web.relay import LAST_CHUNK, Relay, chunk
+from proxy.web.relay import Relay
 from proxy.web.waiting import KeepAlive
 
 log = logging.getLogger(__name__)

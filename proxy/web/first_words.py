@@ -17,6 +17,8 @@ from proxy.core.errors import InvalidRequest, RotaError, TooSlow
 FIRST_WORD_S = 30.0
 """Within it the client has named a model."""
 MOST_FRAMES_BEFORE = 16
+MOST_BYTES_BEFORE = 2**22
+"""Half a minute of audio."""
 UPDATE = "session.update"
 
 
@@ -66,8 +68,9 @@ async def frames_until(entering: asyncio.Task[object], client: web.WebSocketResp
                 kept.append(frame)
             elif frame.type is not WSMsgType.PONG:
                 raise ConnectionResetError("the client has gone")
-            if len(kept) > MOST_FRAMES_BEFORE:
-                raise InvalidRequest(f"more than {MOST_FRAMES_BEFORE} frames have come before the engine was ready")
+            if len(kept) > MOST_FRAMES_BEFORE or sum(len(one.data) for one in kept) > MOST_BYTES_BEFORE:
+                most = f"{MOST_FRAMES_BEFORE} frames or {MOST_BYTES_BEFORE / 2**20:g} MiB"
+                raise InvalidRequest(f"more than {most} have come before the engine was ready")
             hearing = asyncio.create_task(client.receive())
     except BaseException:
         entering.cancel()

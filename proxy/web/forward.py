@@ -34,6 +34,7 @@ from proxy.web.exchange import Exchanges
 from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
 from proxy.web.remembered import Finder, Remembered
+from proxy.web.sent import CLOSED
 from proxy.web.waiting import Announcer, KeepAlive
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Forwarder:
                 route = self._router.route(named, agent_type, _agent_type(passage.incoming))
                 passage.agent_type = route.agent_type
             else:
-                route = Route(model)
+                route = self._router.of_path(model, named, agent_type, _agent_type(passage.incoming))
             passage.model = route.model
             self._router.check_purpose(route.model, endpoint)
             if endpoint.key is _NONE:
@@ -114,9 +115,13 @@ class Forwarder:
             return await self._wait(passage, route, wishes, body, tries)
         except RotaError as error:
             return passage.refuse(error)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             passage.outcome = Outcome.CLIENT_LEFT
             raise
+        except ConnectionError:
+            passage.outcome = Outcome.CLIENT_LEFT
+            asked.transport.abort()
+            return CLOSED
         except Exception:
             log.exception("%s %s, request id %s", asked.method, endpoint.path, passage.request_id)
             return passage.refuse(own_bug())
@@ -160,7 +165,7 @@ class Forwarder:
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""
         passage.begin_waiting(model)
-        is_wanted = passage.endpoint.streams and body.is_stream and passage.relay.can_have_chunks
+        is_wanted = passage.endpoint.streams and body.is_stream
         is_plain = passage.incoming.told.get(b"x-rota-wait", b"").lower() == b"plain"
         every_s = self._wait_comment_s if is_wanted and not is_plain else 0.0
         return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)

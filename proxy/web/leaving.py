@@ -5,11 +5,10 @@ of the client's end all the same, unless so much is under way that it has no roo
 """
 
 import asyncio
-import socket
+
+from proxy.upstream.tcp_info import has_ended
 
 LOOK_EVERY_S = 0.1
-_ESTABLISHED = 1
-"""tcpi_state, the first byte of struct tcp_info (<linux/tcp.h>); CLOSE_WAIT is what follows a client's FIN."""
 
 
 class Leaving:
@@ -36,15 +35,7 @@ class Leaving:
         self._timer = None
         if transport.is_closing():
             return
-        if _has_left(transport):
+        if has_ended(transport):
             transport.abort()
         else:
             self.begin(transport)
-
-
-def _has_left(transport: asyncio.Transport) -> bool:
-    try:
-        told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    except (AttributeError, OSError):
-        return False
-    return bool(told) and told[0] != _ESTABLISHED

@@ -33,6 +33,7 @@ ENDPOINT = Endpoint("GET", "/v1/realtime", Key.SOCKET)
 LARGEST_FRAME_BYTES = 64 * 2**20
 """vLLM takes 25 MB of audio at once (VLLM_MAX_AUDIO_CLIP_FILESIZE_MB), which base64 makes a third larger."""
 CONNECT_TIMEOUT_S = 5.0
+GREETING_TIMEOUT_S = 10.0
 
 
 def socket_session() -> aiohttp.ClientSession:
@@ -144,7 +145,8 @@ class Realtime:
                 entering = asyncio.create_task(stack.enter_async_context(self._engine(named, visit)))
                 early = await first_words.frames_until(entering, client)
                 engine, spec = await entering
-                await engine.receive()  # its own greeting; the client has had one
+                async with _soon(spec):
+                    await engine.receive()  # its own greeting; the client has had one
                 await engine.send_str(encoded(update | {"model": spec.name}))
                 await join(client, engine, self._idle_s, lambda text: self._renamed(text, spec), visit.passed, early)
         except RotaError as error:
@@ -163,13 +165,14 @@ class Realtime:
         async with self._leases.take(route.model, wishes=wishes_of(visit.incoming, route.priority, None)) as lease:
             visit.lease, spec = lease, lease.spec
             try:
-                engine = await self._session.ws_connect(
-                    f"http://127.0.0.1:{spec.port}{ENDPOINT.path}",
-                    autoping=False,
-                    autoclose=False,
-                    max_msg_size=LARGEST_FRAME_BYTES,
-                    headers=[*visit.incoming.for_socket(), (headers.REQUEST_ID, visit.request_id)],
-                )
+                async with _soon(spec):
+                    engine = await self._session.ws_connect(
+                        f"http://127.0.0.1:{spec.port}{ENDPOINT.path}",
+                        autoping=False,
+                        autoclose=False,
+                        max_msg_size=LARGEST_FRAME_BYTES,
+                        headers=[*visit.incoming.for_socket(), (headers.REQUEST_ID, visit.request_id)],
+                    )
             except aiohttp.WSServerHandshakeError as error:
                 what = f"{spec.name} does not take part in {ENDPOINT.path}: its engine answers {error.status}"
                 raise WrongModelForPath(what, param="model") from error
@@ -192,3 +195,14 @@ class Realtime:
         except (msgspec.DecodeError, RecursionError, RotaError):
             return text  # the engine says what is wrong with it
         return encoded(event | {"model": spec.name}) if route.model == spec.name else text
+
+
+@asynccontextmanager
+async def _soon(spec: ModelSpec) -> AsyncIterator[None]:
+    """What an engine that is well does at once. Raises: EngineUnreachable."""
+    try:
+        async with asyncio.timeout(GREETING_TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        what = f"{spec.name} has not taken part in {ENDPOINT.path} within {GREETING_TIMEOUT_S:.0f} s"
+        raise EngineUnreachable(what, retry_after_s=1.0) from error

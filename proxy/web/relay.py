@@ -13,21 +13,19 @@ import httptools
 from aiohttp import web
 
 from proxy.core import headers, sse
+from proxy.core.chunks import chunk, ends_event, framed
 from proxy.core.endpoints import Form
 from proxy.core.errors import RotaError
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
+from proxy.upstream.tcp_info import reset
 from proxy.upstream.unchunked import Unchunked
 from proxy.web.asked import Asked
 from proxy.web.sent import CLOSED, KEPT_OPEN
+from proxy.web.stalled import see_off, until_taken
 
 MOST_OF_AN_ERROR_BYTES = 2**20
-CLIENT_STALLED_S = 60.0
-"""A client that takes nothing of its answer for so long is cut off, so that its lease is given back; as nginx does."""
 _SSE = b"text/event-stream"
-LAST_CHUNK = b"0\r\n\r\n"
-_BETWEEN_EVENTS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
-"""How the chunk ends that ends an event."""
 
 
 class Mode(Enum):
@@ -49,7 +47,7 @@ class Relay:
     __slots__ = (
         *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
         *("why_lost", "tap", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
-        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last"),
+        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks"),
     )
 
     def __init__(self, asked: Asked, form: Form, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,6 +57,8 @@ class Relay:
         self._form = form
         self._loop = loop
         self._keeps_alive = asked.keeps_alive
+        self._in_chunks = asked.has_chunks
+        """What has no length goes to the client in chunks; else its HTTP is too old, and the end is a close."""
         self.own = b""
         """The header lines of ours, without the last CRLF."""
         self.model = ""
@@ -90,11 +90,6 @@ class Relay:
         """Whether the client has been told a status."""
         return self.status != 0
 
-    @property
-    def can_have_chunks(self) -> bool:
-        """Whether the client's HTTP knows chunks."""
-        return self._asked.has_chunks
-
     # --- before the engine answers --------------------------------------------------------------------------------
 
     def answer(self, status: int, told: Mapping[str, str], body: bytes) -> web.StreamResponse:
@@ -107,18 +102,21 @@ class Relay:
     def begin_events(self) -> None:
         """Tell the client 200 and that events will come, before it is known what the engine will say."""
         self.status, self.is_sse = 200, True
-        self._write(headers.for_client(headers.of_own(self.status) + sse.HEAD, self.own + self._closing()))
+        head = headers.of_own(self.status) + sse.HEAD
+        if not self._in_chunks:
+            self._keeps_alive, head = False, headers.without_chunks(head)
+        self._write(headers.for_client(head, self.own + self._closing()))
 
     def comment(self, text: str) -> None:
         """Say something that clients of event streams skip, if that is possible now: between two events."""
-        if self.is_over or not self.is_sse or self._mode is not _AS_IT_COMES or self._protocol.writing_paused:
+        if self.is_over or not self.is_sse or self._mode is _KEPT or self._protocol.writing_paused:
             return
-        if not self._last or self._last.endswith(_BETWEEN_EVENTS):
-            self._write(chunk(sse.comment(text)))
+        if ends_event(self._last, in_chunks=self._in_chunks):
+            self._write(framed(sse.comment(text), in_chunks=self._in_chunks))
 
     def error_event(self, error: RotaError) -> web.StreamResponse:
         """End the stream that was begun with the error, in the endpoint's own form."""
-        self._write(chunk(sse.error(error, self._form)) + LAST_CHUNK)
+        self._write(framed(sse.error(error, self._form), in_chunks=self._in_chunks, is_last=True))
         return self.sent()
 
     # --- the engine's answer: Sink --------------------------------------------------------------------------------
@@ -143,15 +141,18 @@ class Relay:
         if self.has_begun:
             if status != 200 or framing is not CHUNKED:
                 self._mode = _KEPT
-                self._unchunked = Unchunked() if framing is CHUNKED else None
+            elif not self._in_chunks:
+                self._mode = _UNCHUNKED
+            if self._mode is not _AS_IT_COMES and framing is CHUNKED:
+                self._unchunked = Unchunked()
             self.settle()
             if first:
                 self.body(first)
             return
         self.status = status
         self.is_sse = _SSE in head and framing is CHUNKED
-        if framing is not LENGTH and not self.can_have_chunks:
-            self._keeps_alive = self.is_sse = False
+        if framing is not LENGTH and not self._in_chunks:
+            self._keeps_alive = False
             if framing is CHUNKED:
                 self._mode, self._unchunked = _UNCHUNKED, Unchunked()
                 head = headers.without_chunks(head)
@@ -177,12 +178,7 @@ class Relay:
             self._transport.write(before + data if before else data)
         except RuntimeError:  # uvloop: it is closed. The request is about to be cancelled.
             return
-        self.bytes_out += len(data)
-        if self.tap is not None and not self.tap(data):
-            self.tap = None
-        if self.is_sse:
-            self.events += data.count(b"\n\n")
-            self._last = data
+        self._note(data)
         if self._protocol.writing_paused:
             self._hold()
 
@@ -190,7 +186,7 @@ class Relay:
         """Sink."""
         self.is_over = True
         if self._mode is _KEPT:
-            self._write(chunk(sse.foreign_error(self._kept, self._form)) + LAST_CHUNK)
+            self._write(framed(sse.foreign_error(self._kept, self._form), in_chunks=self._in_chunks, is_last=True))
         if not self.news.done():
             self.news.set_result(None)
 
@@ -210,20 +206,23 @@ class Relay:
                 return
             # The client's transport is full: the engine's connection is not read until it has room again.
             self.news = self._loop.create_future()
-            await self._drain()
+            await until_taken(self._transport, self._asked.drain)
             if self._connection is not None:
                 self._connection.resume()
 
     def sent(self) -> web.StreamResponse:
         """For aiohttp's server, after a whole answer."""
+        see_off(self._transport, self._loop)
         return KEPT_OPEN if self._keeps_alive else CLOSED
 
     def break_off(self, error: RotaError) -> web.StreamResponse:
         """The answer has no end: say why where events are read, and close without the end that HTTP asks for."""
-        if self.is_sse and (not self._last or self._last.endswith(_BETWEEN_EVENTS)):
+        # Without chunks a close would be a clean end.
+        if self.is_sse and self._in_chunks and ends_event(self._last, in_chunks=True):
             self._write(chunk(sse.error(error, self._form, is_end=False)))
+            see_off(self._transport, self._loop)
         else:
-            self._transport.abort()
+            reset(self._transport)
         return CLOSED
 
     # --- small things ---------------------------------------------------------------------------------------------
@@ -236,11 +235,20 @@ class Relay:
             return
         if self._mode is _UNCHUNKED:
             self._write(plain)
-            self.bytes_out += len(plain)
+            if plain:
+                self._note(plain)
             if self._protocol.writing_paused:
                 self._hold()
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
             self._kept += plain
+
+    def _note(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        if self.tap is not None and not self.tap(data):
+            self.tap = None
+        if self.is_sse:
+            self.events += data.count(b"\n\n")
+            self._last = data
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -255,21 +263,3 @@ class Relay:
         if self._connection is not None and not self.news.done():
             self._connection.pause()
             self.news.set_result(None)
-
-    async def _drain(self) -> None:
-        """Until the client has taken most of what was written. Raises: ConnectionResetError where it takes nothing."""
-        while True:
-            left = self._transport.get_write_buffer_size()
-            try:
-                async with asyncio.timeout(CLIENT_STALLED_S):
-                    await self._asked.drain()
-                return
-            except TimeoutError:
-                if self._transport.get_write_buffer_size() >= left:
-                    self._transport.abort()
-                    raise ConnectionResetError("the client reads nothing") from None
-
-
-def chunk(data: bytes) -> bytes:
-    """`data` as a chunk (RFC 9112, section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)

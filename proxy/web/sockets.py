@@ -1,6 +1,7 @@
 """Two websockets, joined: every frame of one goes to the other as it is, pings and closes too.
 
-A frame is read only when the one before it is written: a slow side makes the other be read slower.
+A frame is read only when the one before it is written: a slow side makes the other be read slower. Pings say that
+somebody is there and not that anything happens: both sides' libraries send them for ever.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ _NOT_SENT = (None, 0, 1005, 1006, 1015)
 
 
 class Passed:
-    """What has passed: bytes of frames from the client and to it, when the last one came, from either side."""
+    """What has passed: bytes from the client and to it; when text or data came last, from either side."""
 
     def __init__(self) -> None:
         self.now = asyncio.get_running_loop().time
@@ -60,7 +61,8 @@ async def _pump(source: Socket, to: Socket, passed: Passed, renamed: Text | None
     is_clients = renamed is not None
     while True:
         frame: WSMessage = await source.receive()
-        passed.last_at = passed.now()
+        if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            passed.last_at = passed.now()
         if frame.type is WSMsgType.CLOSE:
             passed.end = passed.end or Outcome.ANSWERED
             code = WSCloseCode.OK if frame.data in _NOT_SENT else frame.data

@@ -130,8 +130,12 @@ def test_verbs_on_engines_take_the_models_own_name_only() -> None:
     agents = Agents(agent_types={"MedicalQA": AgentRoute(model="medical")})
     router = Router(Catalog(folder=Path(), models=models, agents=agents))
     assert router.named("medical") == "medical"
-    for other in ("gpt-4", "MedicalQA", ""):
-        with pytest.raises(ModelNotFound, match=f"there is no model '{other}'"):
+    for other, said in (
+        ("gpt-4", "'gpt-4' stands for the model medical"),
+        ("MedicalQA", "'MedicalQA' stands for the model medical"),
+        ("", "there is no model ''"),
+    ):
+        with pytest.raises(ModelNotFound, match=said):
             router.named(other)
 
 

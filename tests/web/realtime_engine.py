@@ -23,10 +23,11 @@ class Engine:
         self.is_open = False
         self.socket: web.WebSocketResponse | None = None
         self.headers: Mapping[str, str] = {}
+        self.heartbeat_s: float | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.headers = request.headers
-        self.socket = socket = web.WebSocketResponse(autoping=False)
+        self.socket = socket = web.WebSocketResponse(autoping=self.heartbeat_s is not None, heartbeat=self.heartbeat_s)
         await socket.prepare(request)
         self.is_open = True
         await socket.send_str(json.dumps({"type": "session.created", "id": "engine's"}))

@@ -68,6 +68,12 @@ async def test_who_says_too_much_or_nothing_is_sent_away(plane: DataPlane, monke
         for _ in range(first_words.MOST_FRAMES_BEFORE + 1):
             await socket.send_str("x")
         assert "more than 16 frames" in json.loads((await socket.receive()).data)["error"]
+    async with connected(plane) as socket:
+        await socket.receive()
+        await socket.send_str(UPDATE)
+        for _ in range(3):
+            await socket.send_bytes(bytes(first_words.MOST_BYTES_BEFORE // 2))
+        assert "or 4 MiB have come" in json.loads((await socket.receive()).data)["error"]
     await until(lambda: plane.fleet.leases.waiting == 0)
     monkeypatch.setattr(first_words, "FIRST_WORD_S", 0.1)
     async with connected(plane) as socket:

@@ -21,7 +21,7 @@ async def echo(request: web.Request) -> web.Response:
 
 async def test_a_named_engine_gets_the_rest_of_the_path_and_its_own_name_in_the_body(plane: DataPlane) -> None:
     plane.answer = echo
-    got = await ask(plane, "POST", "/engines/a/v1/chat/completions?x=1", json={"agent_type": "Claims", "n": 1})
+    got = await ask(plane, "POST", "/engines/a/v1/chat/completions?x=1", json={"agent_type": "Chat", "n": 1})
     assert got.json() == {"method": "POST", "path": "/v1/chat/completions?x=1", "body": '{"model":"a","n":1}'}
     got = await ask(plane, "GET", "/engines/a/metrics")
     assert got.json() == {"method": "GET", "path": "/metrics", "body": ""}
@@ -46,6 +46,18 @@ async def test_what_may_not_pass_does_not_pass_for_a_named_engine_either(
     assert got.status_code in (404, 405)
     got = await ask(plane, method, path)
     assert got.status_code in (404, 405)
+    assert plane.fleet.asked == []
+
+
+@pytest.mark.parametrize("said", [{"model": "claims"}, {"agent_type": "Claims"}, {"model": "nobody"}])
+async def test_a_request_that_means_another_model_than_its_path_is_refused(
+    plane: DataPlane, said: dict[str, str]
+) -> None:
+    plane.answer = echo
+    got = await ask(plane, "POST", "/engines/a/v1/completions", json=said)
+    assert got.status_code == (404 if said == {"model": "nobody"} else 400)
+    got = await ask(plane, "POST", "/engines/a/v1/completions", json={}, headers={"X-Agent-Type": "Claims"})
+    assert "the path names the engine a, and the request means claims" in got.json()["error"]["message"]
     assert plane.fleet.asked == []
 
 

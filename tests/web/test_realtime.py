@@ -112,8 +112,13 @@ async def test_a_client_that_leaves_in_the_wait_gives_its_place_up(
     assert not engine.is_open
 
 
-async def test_a_socket_on_which_nothing_happens_is_closed(plane: DataPlane, engine: Engine) -> None:
-    async with connected(plane, "?model=a") as socket:
+@pytest.mark.parametrize("heartbeat_s", [None, 0.1])
+async def test_a_socket_on_which_nothing_happens_is_closed(
+    plane: DataPlane, engine: Engine, heartbeat_s: float | None
+) -> None:
+    """Pings are not what is meant: uvicorn sends them every 20 s."""
+    engine.heartbeat_s = heartbeat_s
+    async with connected(plane, "?model=a", heartbeat=heartbeat_s) as socket:
         await socket.receive()
         frame = await socket.receive(5)
         assert (frame.type, frame.data, frame.extra) == (WSMsgType.CLOSE, 1001, "nothing has come for 0.5 s")

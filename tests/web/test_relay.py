@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from proxy.web import relay
-from proxy.web.relay import chunk
+from proxy.web import stalled
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane
 from tests.web.raw import connected, request, whole
@@ -72,7 +71,7 @@ async def test_an_old_client_that_reads_slowly_makes_the_engine_wait_too(plane: 
 async def test_a_client_that_reads_nothing_is_cut_off_and_its_lease_given_back(
     plane: DataPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "CLIENT_STALLED_S", 0.3)
+    monkeypatch.setattr(stalled, "CLIENT_STALLED_S", 0.3)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 2**25)
@@ -157,7 +156,3 @@ async def test_an_engine_that_ends_in_a_stream_is_told_of_between_events_and_nev
     assert b"[DONE]" not in raw
     await until(lambda: plane.fleet.leases.held == 0)
     assert plane.fleet.looks == 1
-
-
-def test_a_chunk_says_its_length_in_hex() -> None:
-    assert chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"

@@ -180,17 +180,30 @@ async def test_an_engine_that_is_silent_before_its_head_is_no_silence_for_who_ha
     assert ": keep-alive" in lines[: lines.index('data: {"x": 1}')]
 
 
-async def test_a_client_of_http_1_0_that_waits_is_told_nothing(plane: DataPlane) -> None:
+async def test_a_client_of_http_1_0_that_waits_is_told_so_without_chunks(plane: DataPlane) -> None:
+    """An nginx in front speaks it by default."""
     plane.fleet.leases.is_at_once, plane.answer = False, events
     async with connected(plane) as (reader, writer):
         writer.write(request(b'{"model": "a", "stream": true}', version="1.0"))
-        await until(lambda: plane.fleet.leases.waiting == 1)
-        await asyncio.sleep(3 * plane.wait_comment_s)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readline() == b": waiting for a: starting, about 14 s left\n"
         plane.fleet.leases.ready.set()
-        head, _, body = (await whole(reader)).partition(b"\r\n\r\n")
+        body = await whole(reader)
     assert b"chunked" not in head.lower()
     assert b"connection: close" in head.lower()
-    assert body == EVENT * 3 + b"data: [DONE]\n\n"
+    assert body.endswith(EVENT * 3 + b"data: [DONE]\n\n")
+    assert b"\n: X-Rota-Model: a; " in body
+
+
+async def test_a_failure_is_an_event_for_a_client_of_http_1_0_too(plane: DataPlane) -> None:
+    plane.fleet.leases.is_at_once, plane.fleet.error = False, EngineStartFailed("no luck")
+    async with connected(plane) as (reader, writer):
+        writer.write(request(b'{"model": "a", "stream": true}', version="1.0"))
+        await reader.readuntil(b": waiting for a")
+        plane.fleet.leases.ready.set()
+        body = await whole(reader)
+    assert b'data: {"error":{"message":"no luck"' in body
+    assert body.endswith(b"data: [DONE]\n\n")
 
 
 async def test_a_client_that_leaves_in_the_wait_gives_its_place_up(plane: DataPlane) -> None:
