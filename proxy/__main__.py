@@ -43,6 +43,7 @@ from proxy.web.metrics import Metrics
 from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.reloading import Reloading
+from proxy.web.responses import Responses
 
 log = logging.getLogger("proxy")
 
@@ -119,20 +120,24 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         traffic = Traffic()
-        scraper = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        metrics = Metrics(parts, traffic, scraper)
+        local = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        metrics = Metrics(parts, traffic, local)
+        responses = Responses(fleet.leases, local)
+        stack.callback(responses.close)
         forwarder = Forwarder(
             fleet,
             router,
             pool,
             traffic,
+            responses,
             max_body_bytes=settings.max_body_mib * 2**20,
+            max_waiting_bytes=settings.max_waiting_mib * 2**20,
             wait_comment_s=settings.wait_comment_s,
             stream_keep_alive_s=settings.stream_keep_alive_s,
         )
         session = await stack.enter_async_context(socket_session())
         realtime = Realtime(fleet, router, session, traffic, idle_s=settings.realtime_idle_s)
-        public = web_app.runner(web_app.public_app(admin, Named(forwarder, router), realtime, metrics))
+        public = web_app.runner(web_app.public_app(admin, Named(forwarder, router, responses), realtime, metrics))
         private = web_app.runner(web_app.private_app(Gate(fleet, router), admin, Reloading(reloader)))
         for runner in (public, private):
             await runner.setup()

@@ -20,6 +20,8 @@ from proxy.core.wishes import NO_WISHES, Wishes
 from proxy.entries import Entries
 from proxy.lifecycle.launching import Launching
 
+LOOK_AGAIN_S = 10.0
+"""For who asks about an engine that is not up: nobody knows when it will be."""
 _NO_SWAP = Swap.NONE  # as in proxy.upstream.answer
 
 
@@ -57,7 +59,8 @@ class Leases:
         self._feed = feed
         self._numbers = itertools.count(1)
         self._now = asyncio.get_running_loop().time
-        self._is_closing = False
+        self.is_closing = False
+        """Nobody is taken in any more: the proxy is going away."""
         self.owed: Counter[str] = Counter()
         """By model: requests that its engine has and has not begun to answer, so that its pulse must tell of work."""
 
@@ -69,7 +72,7 @@ class Leases:
 
         It is to be given back with `end`.
         """
-        if self._is_closing:
+        if self.is_closing:
             return None
         ticket = next(self._numbers)
         if not self._scheduler.grant_at_once(model, ticket, wishes.keep_alive_s, self._now()):
@@ -79,6 +82,14 @@ class Leases:
     def is_ready(self, model: str) -> bool:
         """Whether nothing has to be done to its engine for a request."""
         return self._scheduler.states().get(model) is EngineState.READY
+
+    def ready_specs(self) -> list[ModelSpec]:
+        """The models whose engines are READY."""
+        return [self._specs[model] for model, state in self._scheduler.states().items() if state is EngineState.READY]
+
+    def spec(self, model: str) -> ModelSpec | None:
+        """The entry that its engine runs by; None where it has left the catalog."""
+        return self._specs.get(model)
 
     def look(self, model: str) -> Lease:
         """For a request that only looks at `model`'s engine: it is no use of it, so that nothing is to be given back.
@@ -115,7 +126,7 @@ class Leases:
             missing = await asyncio.to_thread(self._launching.why_not, model)
             if missing is not None:
                 raise missing
-        if self._is_closing:
+        if self.is_closing:
             raise going_away()
         ticket, began_at = next(self._numbers), self._now()
         swap = swap_from(self._scheduler.states().get(model))
@@ -137,13 +148,14 @@ class Leases:
 
     def close(self) -> None:
         """Nobody is taken in any more, and who waits is sent away."""
-        self._is_closing = True
+        self.is_closing = True
         self._commands.send_all_away(going_away())
 
 
 def not_up(model: str) -> EngineNotUp:
     """For a request that would have to start or wake an engine, and may not."""
-    return EngineNotUp(f"the engine of {model} is not up, and this request starts and wakes nothing")
+    what = f"the engine of {model} is not up, and this request starts and wakes nothing"
+    return EngineNotUp(what, retry_after_s=LOOK_AGAIN_S)
 
 
 def going_away() -> ShuttingDown:

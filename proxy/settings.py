@@ -43,6 +43,7 @@ class Settings(
     device_memory_bytes: Gib | None = None
     device_reserve_bytes: Gib = Gib(2**29)
     max_body_mib: Annotated[int, Meta(ge=1)] = 64
+    max_waiting_mib: Annotated[int, Meta(ge=1)] = 1024
     wait_comment_s: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     stream_keep_alive_s: Annotated[float, Meta(ge=0, le=3600)] = 15.0
     realtime_idle_s: Annotated[float, Meta(ge=1, le=86400)] = 300.0

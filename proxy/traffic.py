@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     CLIENT_LEFT = "client_left"
     ENGINE_FAILED = "engine_failed"
     """The engine ended, or spoke no HTTP, while it had the request."""
+    PROXY_LEFT = "proxy_left"
+    """The proxy went away before the answer was whole."""
 
 
 class Series:

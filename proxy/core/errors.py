@@ -6,9 +6,12 @@ own people are shown.
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from types import MappingProxyType
 
 from proxy.core.diagnose import Lasts
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 def own_bug() -> "RotaError":
@@ -22,17 +25,23 @@ class RotaError(Exception):
     status = 500
     code = "internal_error"
     type = "server_error"
-    headers: Mapping[str, str] = MappingProxyType({})
-    """What its answer carries beside what all errors do."""
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after_s: float | None = None, detail: str = ""
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        detail: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
+        """`headers` are what its answer carries beside what all errors do."""
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
         self.detail = detail
+        self.headers = headers
 
     @property
     def in_full(self) -> str:
@@ -41,7 +50,9 @@ class RotaError(Exception):
 
     def again(self, retry_after_s: float | None) -> "RotaError":
         """The same error for somebody else, who may come back then."""
-        return type(self)(self.message, param=self.param, retry_after_s=retry_after_s, detail=self.detail)
+        again = copy(self)
+        again.retry_after_s = retry_after_s
+        return again
 
     def as_json(self, *, in_full: bool = False) -> dict[str, dict[str, str | None]]:
         """The body, in OpenAI's form."""
@@ -101,10 +112,11 @@ class MethodNotAllowed(InvalidRequest):
     status = 405
     code = "method_not_allowed"
 
-    def __init__(self, method: str, path: str, allowed: Iterable[str]) -> None:
+    @classmethod
+    def of(cls, method: str, path: str, allowed: Iterable[str]) -> "MethodNotAllowed":
+        """The error for `method`, where only `allowed` are served."""
         methods = ", ".join(sorted(allowed))
-        super().__init__(f"{method} {path[:200]}: only {methods} is served there")
-        self.headers = {"Allow": methods}
+        return cls(f"{method} {path[:200]}: only {methods} is served there", headers={"Allow": methods})
 
 
 class UnknownCoding(InvalidRequest):
@@ -112,10 +124,12 @@ class UnknownCoding(InvalidRequest):
 
     status = 415
     code = "unknown_coding"
-    headers = MappingProxyType({"Accept-Encoding": "gzip, deflate"})
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}: send the body as it is, or in gzip or deflate")
+    @classmethod
+    def of(cls, what: str) -> "UnknownCoding":
+        """The error for what is said to be wrong."""
+        told = f"{what}: send the body as it is, or in gzip or deflate"
+        return cls(told, headers={"Accept-Encoding": "gzip, deflate"})
 
 
 class TooSlow(InvalidRequest):

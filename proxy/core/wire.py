@@ -42,6 +42,7 @@ class _Fields(msgspec.Struct):
     agent_type: Raw | UnsetType = UNSET
     keep_alive: Raw | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
+    background: Raw | UnsetType = UNSET
 
 
 _FIELDS = msgspec.json.Decoder(_Fields)
@@ -75,6 +76,16 @@ class JsonBody:
     def is_stream(self) -> bool:
         """Whether it asks for events."""
         return self._fields.stream is not UNSET and bytes(self._fields.stream) == b"true"
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it asks for a response that is made in the background."""
+        return self._fields.background is not UNSET and bytes(self._fields.background) == b"true"
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory."""
+        return len(self._body)
 
     def told(self) -> Told:
         """What it says to the proxy. Raises: InvalidRequest if a name is no string, or what is said cannot be read."""

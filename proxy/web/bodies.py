@@ -35,6 +35,14 @@ class Body(Protocol):
     def is_stream(self) -> bool:
         """Whether it asks for events."""
 
+    @property
+    def is_background(self) -> bool:
+        """Whether its response is made in the background."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory for as long as it waits."""
+
     def told(self) -> Told:
         """What it says to the proxy. Raises: InvalidRequest."""
 
@@ -48,7 +56,8 @@ class Body(Protocol):
 class Nothing:
     """No body, or one that goes through unread."""
 
-    is_stream = False
+    is_stream = is_background = False
+    held_bytes = 0
 
     def told(self) -> Told:
         """Body."""
@@ -108,7 +117,7 @@ async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
         raise too_large(limit_bytes)
     coding = incoming.told.get(b"content-encoding", b"").lower()
     if coding not in CODINGS:
-        raise UnknownCoding(f"Content-Encoding is {coding.decode(errors='replace')[:100]}")
+        raise UnknownCoding.of(f"Content-Encoding is {coding.decode(errors='replace')[:100]}")
     pieces = pieces_of(asked, limit_bytes)
     sent_length = None if b"content-encoding" in incoming.told else length
     if endpoint.key not in (Key.JSON, Key.FORM):

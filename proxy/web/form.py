@@ -35,7 +35,10 @@ class Part:
 
 
 class Form:
-    """A form that has come whole."""
+    """A form that has come whole. It is on the disk, but for a small one."""
+
+    is_background = False
+    held_bytes = 0
 
     def __init__(self, file: IO[bytes], size: int, boundary: bytes, parts: list[Part]) -> None:
         """Raises: InvalidRequest where a field is said twice and differs."""

@@ -24,16 +24,18 @@ from proxy.core.headers import Incoming
 from proxy.core.routing import Route, Router
 from proxy.core.wishes import Wishes, wishes_of
 from proxy.fleet import Fleet
-from proxy.leases import Lease, not_up
+from proxy.leases import Lease, going_away, not_up
 from proxy.traffic import Outcome, Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import bodies
 from proxy.web.asked import Asked
 from proxy.web.bodies import Body
+from proxy.web.budget import Budget
 from proxy.web.exchange import Exchanges
 from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
-from proxy.web.remembered import Finder, Remembered
+from proxy.web.remembered import Finder
+from proxy.web.responses import Responses
 from proxy.web.sent import CLOSED
 from proxy.web.waiting import Announcer, KeepAlive
 
@@ -58,8 +60,10 @@ class Forwarder:
         router: Router,
         pool: Pool,
         traffic: Traffic,
+        responses: Responses,
         *,
         max_body_bytes: int,
+        max_waiting_bytes: int,
         wait_comment_s: float,
         stream_keep_alive_s: float,
     ) -> None:
@@ -70,7 +74,8 @@ class Forwarder:
         self._router = router
         self._traffic = traffic
         self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s))
-        self.remembered = Remembered()
+        self._responses = responses
+        self._waiting_bytes = Budget(max_waiting_bytes)
         self._max_body_bytes = max_body_bytes
         self._wait_comment_s = wait_comment_s
 
@@ -112,11 +117,16 @@ class Forwarder:
                     log.info("%s: another try, request id %s", error.message, passage.request_id)
                 finally:
                     self._leases.end(lease)
-            return await self._wait(passage, route, wishes, body, tries)
+            with self._waiting_bytes.hold(body.held_bytes):
+                return await self._wait(passage, route, wishes, body, tries)
         except RotaError as error:
             return passage.refuse(error)
         except asyncio.CancelledError:
             passage.outcome = Outcome.CLIENT_LEFT
+            if self._leases.is_closing and not asked.transport.is_closing():
+                passage.outcome = Outcome.PROXY_LEFT
+                passage.refuse(going_away())
+                asked.transport.close()
             raise
         except ConnectionError:
             passage.outcome = Outcome.CLIENT_LEFT
@@ -158,7 +168,8 @@ class Forwarder:
         passage.granted(lease)
         spec = lease.spec
         if passage.endpoint.form is _RESPONSES:
-            passage.relay.tap = Finder(self.remembered, spec.name)
+            hold = self._responses.hold if body.is_background else None
+            passage.relay.tap = Finder(self._responses.remembered, spec.name, hold)
         outgoing = body.outgoing(spec.name, spec.request_defaults)
         return self._exchanges.exchange(passage, spec, outgoing)
 

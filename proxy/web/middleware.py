@@ -53,7 +53,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             request, BodyTooLarge(f"the body is larger than {limit}, which is the limit (setting max_body_mib)")
         )
     except web.HTTPMethodNotAllowed as error:
-        return _render(request, MethodNotAllowed(request.method, request.path, error.allowed_methods))
+        return _render(request, MethodNotAllowed.of(request.method, request.path, error.allowed_methods))
     except web.HTTPNotFound:
         return _render(request, _not_found(request))
     except web.HTTPException as error:
@@ -83,7 +83,7 @@ def _render(
 def _not_found(request: web.Request) -> RotaError:
     """Where the path is forwarded for another method, that is what is wrong."""
     if allowed := [one.method for one in ENDPOINTS if one.path == request.rel_url.raw_path]:
-        return MethodNotAllowed(request.method, request.path, allowed)
+        return MethodNotAllowed.of(request.method, request.path, allowed)
     return NotFound(f"{request.method} {request.path[:200]} is not served here. {_served(request)}")
 
 

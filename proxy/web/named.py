@@ -10,6 +10,7 @@ from proxy.core.errors import MethodNotAllowed, NotFound
 from proxy.core.routing import Router
 from proxy.web.asked import Asked
 from proxy.web.forward import Forwarder
+from proxy.web.responses import Responses
 
 _PREFIX = "/engines/"
 _METHODS = frozenset(one.method for one in ENDPOINTS)
@@ -18,8 +19,9 @@ _METHODS = frozenset(one.method for one in ENDPOINTS)
 class Named:
     """Sends requests on that name their engine by the path."""
 
-    def __init__(self, forwarder: Forwarder, router: Router) -> None:
+    def __init__(self, forwarder: Forwarder, router: Router, responses: Responses) -> None:
         self._forwarder = forwarder
+        self._responses = responses
         self._router = router
 
     def __repr__(self) -> str:
@@ -40,7 +42,7 @@ class Named:
         endpoint = may_pass(request.method, slash + rest)
         model = self._router.named(request.match_info["model"])
         if endpoint is None and (allowed := [one for one in _METHODS if may_pass(one, slash + rest)]):
-            raise MethodNotAllowed(request.method, request.path, allowed)
+            raise MethodNotAllowed.of(request.method, request.path, allowed)
         if endpoint is None or endpoint.key is Key.SOCKET:
             raise NotFound(f"{request.method} {slash + rest} of an engine does not go through the proxy")
         target = slash + rest + (f"?{query}" if query else "")
@@ -48,12 +50,10 @@ class Named:
 
     async def of_response(self, request: web.Request) -> web.StreamResponse:
         """A response by its id. Raises: NotFound."""
-        response_id = request.match_info["response_id"]
-        model = self._forwarder.remembered.made_by(response_id) if is_response_id(response_id) else None
-        if model is None:
-            raise NotFound(f"no engine is known here that has made the response '{response_id[:100]}'", param="id")
-        target = request.rel_url.raw_path_qs
+        response_id, target = request.match_info["response_id"], request.rel_url.raw_path_qs
         endpoint = may_pass(request.method, target.partition("?")[0])
-        if endpoint is None:
+        if endpoint is None or not is_response_id(response_id):
             raise NotFound(f"{request.method} {target[:100]} is not served here")
+        if (model := await self._responses.made_by(response_id)) is None:
+            raise NotFound(f"no engine is known here that has made the response '{response_id}'", param="id")
         return await self._forwarder.forward(Asked.of(request, target), endpoint, model)

@@ -14,6 +14,8 @@ from proxy.traffic import Outcome, Traffic
 from proxy.web.asked import Asked
 from proxy.web.relay import Relay
 
+CLIENT_CLOSED_REQUEST = 499
+"""What is counted as the status where the client left before it was told one; as nginx does."""
 _request_ids = random.Random()  # noqa: S311  # an id need not be a secret
 
 
@@ -77,11 +79,12 @@ class Passage:
     def end(self, traffic: Traffic) -> None:
         """Count it."""
         relay, began_at = self.relay, self._began_at
+        nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
         traffic.passed(
             self.endpoint.path,
             self.model,
             self.agent_type,
-            self.status or relay.status,
+            self.status or relay.status or nothing_told,
             self.outcome,
             waited_s=self.waited_s,
             first_byte_s=relay.first_byte_at - began_at if relay.first_byte_at else None,

@@ -47,7 +47,7 @@ class Relay:
     __slots__ = (
         *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
         *("why_lost", "tap", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
-        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks"),
+        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks", "_ends_by_close"),
     )
 
     def __init__(self, asked: Asked, form: Form, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,6 +59,7 @@ class Relay:
         self._keeps_alive = asked.keeps_alive
         self._in_chunks = asked.has_chunks
         """What has no length goes to the client in chunks; else its HTTP is too old, and the end is a close."""
+        self._ends_by_close = False
         self.own = b""
         """The header lines of ours, without the last CRLF."""
         self.model = ""
@@ -104,7 +105,7 @@ class Relay:
         self.status, self.is_sse = 200, True
         head = headers.of_own(self.status) + sse.HEAD
         if not self._in_chunks:
-            self._keeps_alive, head = False, headers.without_chunks(head)
+            self._keeps_alive, self._ends_by_close, head = False, True, headers.without_chunks(head)
         self._write(headers.for_client(head, self.own + self._closing()))
 
     def comment(self, text: str) -> None:
@@ -158,6 +159,7 @@ class Relay:
                 head = headers.without_chunks(head)
         elif framing is CLOSE:
             self._keeps_alive = False
+        self._ends_by_close = framing is CLOSE or self._mode is _UNCHUNKED
         head = headers.for_client(head, self.own + self._closing())
         self.settle()
         if not first:
@@ -217,12 +219,13 @@ class Relay:
 
     def break_off(self, error: RotaError) -> web.StreamResponse:
         """The answer has no end: say why where events are read, and close without the end that HTTP asks for."""
-        # Without chunks a close would be a clean end.
-        if self.is_sse and self._in_chunks and ends_event(self._last, in_chunks=True):
+        if self._ends_by_close:  # one more would look like its end
+            reset(self._transport)
+        elif self.is_sse and self._in_chunks and ends_event(self._last, in_chunks=True):
             self._write(chunk(sse.error(error, self._form, is_end=False)))
             see_off(self._transport, self._loop)
         else:
-            reset(self._transport)
+            self._transport.abort()
         return CLOSED
 
     # --- small things ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The newest are kept; an engine that has ended has forgotten them itself.
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 
 MOST = 20_000
 LOOKED_AT_BYTES = 64 * 2**10
@@ -36,9 +37,10 @@ class Remembered:
 
 
 class Finder:
-    """Looks for the id in the first bytes of one answer."""
+    """Looks for the id in the first bytes of one answer; who has to know it is told it, and the model."""
 
-    def __init__(self, remembered: Remembered, model: str) -> None:
+    def __init__(self, remembered: Remembered, model: str, tell: Callable[[str, str], None] | None = None) -> None:
+        self._tell = tell
         self._remembered = remembered
         self._model = model
         self._seen = b""
@@ -50,6 +52,9 @@ class Finder:
         """Look at some more of the body; False once there is no more to look for."""
         self._seen += data
         if (match := _ID.search(self._seen)) is not None:
-            self._remembered.note(match[1].decode(), self._model)
+            response_id = match[1].decode()
+            self._remembered.note(response_id, self._model)
+            if self._tell is not None:
+                self._tell(response_id, self._model)
             return False
         return len(self._seen) < LOOKED_AT_BYTES

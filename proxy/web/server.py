@@ -66,7 +66,7 @@ class Client(web.RequestHandler):
         super().handle_error(request, status, exc, message)
         error = own_bug()
         if isinstance(exc, ContentEncodingError):  # one that aiohttp knows, and has no library for
-            error = UnknownCoding("Content-Encoding is not known")
+            error = UnknownCoding.of("Content-Encoding is not known")
             status = error.status
         elif status != HTTPStatus.INTERNAL_SERVER_ERROR:
             why = " ".join((message or "no reason is known").split())

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from aiohttp import web
@@ -13,14 +14,16 @@ from aiohttp import web
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.core.routing import Router
 from proxy.core.states import Swap
-from proxy.core.wishes import Wishes
+from proxy.core.wishes import NO_WISHES, Wishes
 from proxy.leases import Lease, not_up
 from proxy.traffic import Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
 from proxy.web.forward import Forwarder
+from proxy.web.front import Front
 from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
+from proxy.web.responses import Responses
 from tests.fleet_stage import spec
 from tests.installation import free_port
 from tests.web.realtime_engine import Engine
@@ -60,9 +63,10 @@ class FakeLeases:
         self.waiting = 0
         self.owed: Counter[str] = Counter()
         self.is_at_once = True
+        self.is_closing = False
         self.ready = asyncio.Event()
 
-    def take_now(self, model: str, wishes: Wishes) -> Lease | None:
+    def take_now(self, model: str, wishes: Wishes = NO_WISHES) -> Lease | None:
         if not self.is_at_once or self._fleet.error or self._fleet.errors.get(model):
             return None
         self._note(model, wishes)
@@ -74,6 +78,12 @@ class FakeLeases:
 
     def is_ready(self, model: str) -> bool:
         return self.is_at_once
+
+    def ready_specs(self) -> list[ModelSpec]:
+        return [self._fleet.model] if self.is_at_once else []
+
+    def spec(self, model: str) -> ModelSpec | None:
+        return self._spec(model)
 
     def look(self, model: str) -> Lease:
         if not self.is_at_once:
@@ -118,11 +128,13 @@ class DataPlane:
         self.fleet = FakeFleet(self.model)
         self.url = f"http://127.0.0.1:{free_port()}"
         self.traffic = Traffic()
+        self.max_waiting_bytes = 2**24
         self.wait_comment_s = 0.1
         self.stream_keep_alive_s = 0.2
         self.realtime_idle_s = 0.5
         self.answer: Answer | None = None
         self.engine_runner: web.AppRunner | None = None
+        self.front: Front | None = None
 
     @property
     def router(self) -> Router:
@@ -163,12 +175,16 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     await plane.engine_runner.setup()
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
     pool = Pool()
+    local = httpx.AsyncClient(trust_env=False)
+    responses = Responses(plane.fleet.leases, local)  # type: ignore[arg-type]
     forwarder = Forwarder(
         plane.fleet,  # type: ignore[arg-type]
         plane.router,
         pool,
         plane.traffic,
+        responses,
         max_body_bytes=2**23,
+        max_waiting_bytes=plane.max_waiting_bytes,
         wait_comment_s=plane.wait_comment_s,
         stream_keep_alive_s=plane.stream_keep_alive_s,
     )
@@ -180,16 +196,18 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         plane.traffic,
         idle_s=plane.realtime_idle_s,
     )
-    app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router), realtime)  # type: ignore[arg-type]
+    app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]
     runner = web_app.runner(app)
     await runner.setup()
-    front = web_app.front(runner, forwarder)
+    front = plane.front = web_app.front(runner, forwarder)
     listening = await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))
     yield
     listening.close()
     await front.close(0.1)
     await runner.cleanup()
     await session.close()
+    responses.close()
+    await local.aclose()
     pool.close()
     await plane.engine_runner.cleanup()
     await asyncio.sleep(0)

@@ -70,3 +70,34 @@ async def test_bytes_that_are_no_text_are_shown_and_refused(plane: DataPlane, is
         assert (await reader.readuntil(b"}}")).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
         writer.write(request(BODY, path="/v1/completions?\xff"))
         assert (await whole(reader)).startswith(b"HTTP/1.0 400 ")
+
+
+async def test_a_proxy_that_goes_away_says_so_in_a_stream_and_does_not_end_it_cleanly(plane: DataPlane) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        while True:
+            await response.write(b"data: 1\n\n")
+            await asyncio.sleep(0.01)
+
+    plane.answer = endless
+    async with connected(plane) as (reader, writer):
+        writer.write(request(b'{"model": "a", "stream": true}'))
+        await reader.readuntil(b"data: 1")
+        plane.fleet.leases.is_closing = True
+        assert plane.front is not None
+        await plane.front.close(0.1)
+        rest = await whole(reader)
+    assert b"the proxy is going away" in rest.rpartition(b"data: 1\n\n")[2]
+    assert not rest.endswith(b"0\r\n\r\n")
+    assert [key[3:] for key in plane.traffic._series] == [(200, "proxy_left")]
+
+
+async def test_a_client_that_leaves_before_it_is_told_anything_is_counted_as_499(plane: DataPlane) -> None:
+    plane.fleet.leases.is_at_once = False
+    async with connected(plane) as (_, writer):
+        writer.write(request(BODY))
+        await until(lambda: plane.fleet.leases.waiting == 1)
+    await until(lambda: bool(plane.traffic._series))
+    assert [key[3:] for key in plane.traffic._series] == [(499, "client_left")]

@@ -98,6 +98,7 @@ async def test_a_response_is_asked_of_the_engine_that_made_it(plane: DataPlane, 
 
 @pytest.mark.parametrize("response_id", ["resp_unknown", "..%2fsleep", "a%20b"])
 async def test_a_response_that_nobody_knows_is_not_found(plane: DataPlane, response_id: str) -> None:
+    plane.fleet.leases.is_at_once = False
     got = await ask(plane, "GET", f"/v1/responses/{response_id}")
     assert (got.status_code, got.json()["error"]["code"]) == (404, "not_found")
 
