@@ -15,6 +15,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TextIO
 
@@ -25,12 +26,14 @@ from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.adapters import processes
+from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.supervisord import Supervisord, SupervisorError
 from proxy.assembly import assemble
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
 from proxy.kept_catalog import KeptCatalog
+from proxy.keyring import Keyring
 from proxy.reload import Reloader
 from proxy.settings import Layout, Settings, check_port, layout, load_settings
 from proxy.traffic import Traffic
@@ -39,6 +42,8 @@ from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
+from proxy.web.guard import Guard
+from proxy.web.keys import Keys
 from proxy.web.metrics import Metrics
 from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
@@ -83,7 +88,7 @@ def main() -> int:
     except AlreadyRuns as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_ALREADY_RUNS
-    except (CatalogError, DeviceError, SupervisorError, web_app.ListenError) as error:
+    except (CatalogError, DeviceError, SupervisorError, KeyFileError, web_app.ListenError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return daemon.EXIT_CONFIGURATION
     lock.close()
@@ -108,11 +113,14 @@ def _lock(path: Path) -> TextIO:
 
 
 async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptCatalog, problem: str | None) -> None:
-    """Raises: ListenError, DeviceError, SupervisorError, SupervisordGone."""
+    """Raises: ListenError, DeviceError, SupervisorError, KeyFileError, SupervisordGone."""
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
     url = f"http://{host}:{settings.listen_port}"
     async with AsyncExitStack() as stack:
+        keyring = Keyring(KeyFile(here.keys))
+        guard = Guard(keyring)
+        _check_open(keyring, settings)
         pool = Pool()
         stack.callback(pool.close)
         parts = await assemble(here, settings, catalog, stack)
@@ -130,15 +138,18 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             pool,
             traffic,
             responses,
+            guard,
             max_body_bytes=settings.max_body_mib * 2**20,
             max_waiting_bytes=settings.max_waiting_mib * 2**20,
             wait_comment_s=settings.wait_comment_s,
             stream_keep_alive_s=settings.stream_keep_alive_s,
         )
         session = await stack.enter_async_context(socket_session())
-        realtime = Realtime(fleet, router, session, traffic, idle_s=settings.realtime_idle_s)
-        public = web_app.runner(web_app.public_app(admin, Named(forwarder, router, responses), realtime, metrics))
-        private = web_app.runner(web_app.private_app(Gate(fleet, router), admin, Reloading(reloader)))
+        realtime = Realtime(fleet, router, session, traffic, guard, idle_s=settings.realtime_idle_s)
+        public = web_app.runner(
+            web_app.public_app(guard, admin, Named(forwarder, router, responses), realtime, metrics)
+        )
+        private = web_app.runner(web_app.private_app(admin, Gate(fleet, router), Reloading(reloader), Keys(keyring)))
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -160,6 +171,22 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload_soon)
         await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
+
+
+def _check_open(keyring: Keyring, settings: Settings) -> None:
+    """Without keys everybody may do everything, so that nobody must come from elsewhere. Raises: ListenError."""
+    if not keyring.is_open:
+        return
+    host = settings.listen_host
+    with suppress(ValueError):
+        if ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
+            log.warning("there are no keys: every user of this machine may ask everything (manage_vllm.sh keys make)")
+            return
+    if not settings.open_to_all:
+        what = f"there are no keys, so that it does not listen on {host or 'all addresses'} (setting listen_host)"
+        remedy = "make a key: bin/manage_vllm.sh keys make NAME. Or have everybody in: open_to_all: true"
+        raise web_app.ListenError(f"{what}: {remedy}")
+    log.warning("there are no keys, and open_to_all is set: whoever reaches %s may ask everything", host)
 
 
 def _open_many_files() -> None:

@@ -36,6 +36,7 @@ class Settings(
 
     catalog: str = "catalog/demo"
     listen_host: str = "127.0.0.1"
+    open_to_all: bool = False
     listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
     vllm: str = ".venv-vllm/bin/vllm"
     hub_endpoint: str | None = None
@@ -100,6 +101,11 @@ class Layout(msgspec.Struct, frozen=True):
     def state(self) -> Path:
         """What was learned, and what people decided, in small JSON files."""
         return self.root / "var" / "state"
+
+    @property
+    def keys(self) -> Path:
+        """The keys, as hashes."""
+        return self.root / "var" / "keys" / "keys.json"
 
     @property
     def kept_catalog(self) -> Path:

@@ -50,7 +50,9 @@ _HOP_BY_HOP = _lower(
 )
 # The length of the body is said anew, and aiohttp has undone its compression and has answered its Expect.
 _OF_THE_OLD_BODY = _lower("Host", "Content-Length", "Content-Encoding", "Expect")
-_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
+_KEYS = _lower("Authorization", "X-Api-Key")
+"""The client's are known here and nowhere else: an engine has a key of its own."""
+_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _KEYS | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
 _LOOKED_AT = _ENDS_HERE | _lower("Content-Type", *CLIENT_TIMEOUTS)
 
 # What ends here, in an engine's head; `transfer-encoding` stays, since the chunks stay.

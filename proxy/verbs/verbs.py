@@ -48,6 +48,11 @@ class Verbs:
         sub.set_defaults(verb=verb)
         return sub
 
+    def add_group(self, name: str, what: str) -> "Group":
+        """Add a verb that is a word before several others; returns them."""
+        sub = self._verbs.add_parser(name, help=what, description=what)
+        return Group(sub.add_subparsers(title="acts", metavar="ACT", required=True, dest="act"))
+
     def takes_model(self, sub: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
         """Let `sub` take a model's name as `model`; with `nargs` several, as `models`."""
         self.takes(sub, "model" if nargs is None else "models", self.models, nargs=nargs)
@@ -55,6 +60,22 @@ class Verbs:
     def takes(self, sub: argparse.ArgumentParser, name: str, names: Sequence[str], *, nargs: str | None = None) -> None:
         """Let `sub` take one of `names`, or several."""
         sub.add_argument(name, metavar="MODEL", nargs=nargs, type=_one_of(names), help=f"one of {', '.join(names)}")
+
+
+class Group:
+    """The second words of one verb."""
+
+    def __init__(self, acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        self._acts = acts
+
+    def __repr__(self) -> str:
+        return f"<Group {', '.join(self._acts.choices)}>"
+
+    def add(self, name: str, verb: Verb, what: str) -> argparse.ArgumentParser:
+        """As `Verbs.add`."""
+        sub = self._acts.add_parser(name, help=what, description=what)
+        sub.set_defaults(verb=verb)
+        return sub
 
 
 def ask(here: Layout, path: str, **query: str | list[str]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.reload import Reloader
 from proxy.web.gate import peer, there
+from proxy.web.guard import CALLER
+from proxy.web.middleware import TELLS_ALL
 from proxy.web.status import Status
 
 
@@ -51,9 +53,10 @@ class Admin:
             web.post("/engines/{model}/sleep", self.sleep),
         ]
 
-    async def health(self, _: web.Request) -> web.Response:
-        """The proxy's own health, and which proxy it is."""
-        return _json({"status": "ok", "proxy": self._status.proxy()})
+    async def health(self, request: web.Request) -> web.Response:
+        """The proxy's own health; to the box's own people also which proxy it is."""
+        told = {"proxy": self._status.proxy()} if request.app.get(TELLS_ALL, False) else {}
+        return _json({"status": "ok"} | told)
 
     async def status(self, request: web.Request) -> web.Response:
         """Devices, reservations, engines and queue; with `?explain=MODEL` why that one is as it is. Bytes and seconds.
@@ -72,11 +75,14 @@ class Admin:
             raise InvalidRequest(what, param="model")
         return _json(self._fleet.what_if(asked))
 
-    async def models(self, _: web.Request) -> web.Response:
-        """All models in OpenAI's list form, with what is Rota's own beside it."""
-        listed = []
+    async def models(self, request: web.Request) -> web.Response:
+        """All models that the caller may use, in OpenAI's list form, with what is Rota's own beside it."""
+        caller, listed = request.get(CALLER), []
         for view in self._fleet.view():
             spec = self._parts.entries.specs[view.model]
+            agent_types = self._router.catalog.agent_types_of(spec.name)
+            if caller is not None and not caller.key.may_see(spec.name, agent_types):
+                continue
             listed.append(
                 {
                     "id": spec.name,
@@ -84,7 +90,7 @@ class Admin:
                     "created": self._created,
                     "owned_by": "rota",
                     "state": view.state,
-                    "agent_types": self._router.catalog.agent_types_of(spec.name),
+                    "agent_types": agent_types,
                     "aliases": list(spec.aliases),
                     "embedder": spec.embedder,
                     "description": spec.description,

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from proxy.core.endpoints import ENDPOINTS, Key
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.front import Front
-from proxy.web.gate import Gate
+from proxy.web.guard import Guard
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
-from proxy.web.reloading import Reloading
 from proxy.web.server import SETTINGS
 
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -38,18 +38,19 @@ class ListenError(Exception):
     """An address cannot be listened on."""
 
 
-def public_app(admin: Admin, *others: HasRoutes) -> web.Application:
+def public_app(guard: Guard, admin: Admin, *others: HasRoutes) -> web.Application:
     """What clients reach beside what `Front` finds."""
-    app = _app(SMALL_BODY_BYTES)
+    app = _app(SMALL_BODY_BYTES, guard.middleware())
     app.add_routes([*admin.public_routes(), *(route for other in others for route in other.routes())])
     return app
 
 
-def private_app(gate: Gate, admin: Admin, reloading: Reloading) -> web.Application:
+def private_app(admin: Admin, *others: HasRoutes) -> web.Application:
     """What only this box's own people and processes reach."""
     app = _app(SMALL_BODY_BYTES)
     app[TELLS_ALL] = True
-    app.add_routes([*gate.routes(), *admin.public_routes(), *admin.private_routes(), *reloading.routes()])
+    own = [*admin.public_routes(), *admin.private_routes()]
+    app.add_routes([*own, *(route for other in others for route in other.routes())])
     return app
 
 
@@ -93,7 +94,7 @@ async def listen_unix(app_runner: web.AppRunner, path: Path) -> None:
         os.umask(mask)
 
 
-def _app(max_body_bytes: int) -> web.Application:
-    app = web.Application(middlewares=[identify, render_errors], client_max_size=max_body_bytes)
+def _app(max_body_bytes: int, *more: Middleware) -> web.Application:
+    app = web.Application(middlewares=[identify, render_errors, *more], client_max_size=max_body_bytes)
     app.on_response_prepare.append(put_own_headers)
     return app

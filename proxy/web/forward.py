@@ -32,9 +32,10 @@ from proxy.web.asked import Asked
 from proxy.web.bodies import Body
 from proxy.web.budget import Budget
 from proxy.web.exchange import Exchanges
+from proxy.web.guard import Guard, check
 from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
-from proxy.web.remembered import Finder
+from proxy.web.remembered import Finder, Made
 from proxy.web.responses import Responses
 from proxy.web.sent import CLOSED
 from proxy.web.waiting import Announcer, KeepAlive
@@ -61,6 +62,7 @@ class Forwarder:
         pool: Pool,
         traffic: Traffic,
         responses: Responses,
+        guard: Guard,
         *,
         max_body_bytes: int,
         max_waiting_bytes: int,
@@ -75,6 +77,7 @@ class Forwarder:
         self._traffic = traffic
         self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s))
         self._responses = responses
+        self._guard = guard
         self._waiting_bytes = Budget(max_waiting_bytes)
         self._max_body_bytes = max_body_bytes
         self._wait_comment_s = wait_comment_s
@@ -87,11 +90,17 @@ class Forwarder:
         asked: Asked,
         endpoint: Endpoint,
         model: str | None = None,
+        maker: str | None = None,
     ) -> web.StreamResponse:
-        """Forward one request to the engine that shall answer, or to `model`'s. Errors are answered."""
+        """Forward one request to the engine that shall answer, or to `model`'s. Errors are answered.
+
+        `maker` is the key by which the response was made that is asked for.
+        """
         passage = Passage(asked, endpoint, self._loop)
         body: Body | None = None
         try:
+            if (guard := self._guard).is_closed:
+                passage.caller = guard.known(passage.incoming) or await guard.verify(passage.incoming)
             body = bodies.at_hand(asked, self._max_body_bytes)
             if body is None:
                 body = await bodies.read(asked, endpoint, self._max_body_bytes)
@@ -103,6 +112,9 @@ class Forwarder:
                 route = self._router.of_path(model, named, agent_type, _agent_type(passage.incoming))
             passage.model = route.model
             self._router.check_purpose(route.model, endpoint)
+            if (caller := passage.caller) is not None:
+                check(caller, endpoint, route, maker)
+                passage.let_in(caller)
             if endpoint.key is _NONE:
                 return await self._exchange(passage, self._leases.look(route.model), body)
             if endpoint.key is _REMEMBERED and not self._leases.is_ready(route.model):
@@ -169,7 +181,8 @@ class Forwarder:
         spec = lease.spec
         if passage.endpoint.form is _RESPONSES:
             hold = self._responses.hold if body.is_background else None
-            passage.relay.tap = Finder(self._responses.remembered, spec.name, hold)
+            maker = "" if passage.caller is None else passage.caller.key.name
+            passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, maker), hold)
         outgoing = body.outgoing(spec.name, spec.request_defaults)
         return self._exchanges.exchange(passage, spec, outgoing)
 

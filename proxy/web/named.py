@@ -54,6 +54,6 @@ class Named:
         endpoint = may_pass(request.method, target.partition("?")[0])
         if endpoint is None or not is_response_id(response_id):
             raise NotFound(f"{request.method} {target[:100]} is not served here")
-        if (model := await self._responses.made_by(response_id)) is None:
+        if (made := await self._responses.made(response_id)) is None:
             raise NotFound(f"no engine is known here that has made the response '{response_id}'", param="id")
-        return await self._forwarder.forward(Asked.of(request, target), endpoint, model)
+        return await self._forwarder.forward(Asked.of(request, target), endpoint, made.model, made.by)

@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import time
 
 import msgspec
 from aiohttp import web
 
 from proxy.core import error_forms, headers
+from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint
 from proxy.core.errors import RotaError
 from proxy.leases import Lease
@@ -31,6 +33,11 @@ class Passage:
     status = 0
     error_code = ""
     outcome = Outcome.ANSWERED
+    caller: Allowance | None = None
+    """Whose key it came with; None where there are no keys."""
+    is_counted = False
+    """Whether the caller's limits were asked, and its end is to be told."""
+    tokens = 0
 
     def __init__(self, asked: Asked, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
         self.asked = asked
@@ -44,12 +51,20 @@ class Passage:
     def __repr__(self) -> str:
         return f"<Passage {self.request_id} {self.endpoint.path} to {self.model or 'nobody yet'}>"
 
+    def let_in(self, caller: Allowance) -> None:
+        """The caller's limits allow it. Raises: RateLimited."""
+        if caller.has_limits:
+            caller.begin(self._now(), time.time())
+            self.is_counted = True
+
     def granted(self, lease: Lease) -> None:
         """It has its lease; what the client is told of that goes before the answer, or between its events."""
         self.model, self.waited_s = lease.spec.name, lease.waited_s
         told = headers.of_lease(self.model, lease.waited_s, lease.swap)
         if self.fallback is not None:
             told += f"\r\n{headers.FALLBACK}: {self.fallback}"
+        if self.caller is not None and self.is_counted:
+            told += "".join(f"\r\n{name}: {left}" for name, left in self.caller.told(self._now()).items())
         if self.relay.has_begun:
             self.relay.comment(told.replace("\r\n", "; "))
         self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{told}".encode()
@@ -78,6 +93,8 @@ class Passage:
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""
+        if self.caller is not None and self.is_counted:
+            self.caller.end(self.tokens, self._now(), time.time())
         relay, began_at = self.relay, self._began_at
         nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
         traffic.passed(

@@ -6,6 +6,7 @@ last for ever.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -16,16 +17,18 @@ from aiohttp import web
 
 from catalog.spec import ModelSpec
 from proxy.core import headers
+from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import EngineUnreachable, InvalidRequest, RotaError, WrongModelForPath
 from proxy.core.headers import Incoming
-from proxy.core.routing import Router
+from proxy.core.routing import Route, Router
 from proxy.core.wishes import wishes_of
 from proxy.fleet import Fleet
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
 from proxy.web import first_words
 from proxy.web.first_words import UPDATE, encoded, text_of
+from proxy.web.guard import Guard, check
 from proxy.web.middleware import REQUEST_ID
 from proxy.web.sockets import Passed, join
 
@@ -58,6 +61,14 @@ class _Visit:
         self.lease: Lease | None = None
         self.passed = Passed()
         self.began_at = asyncio.get_running_loop().time()
+        self.caller: Allowance | None = None
+        self._is_counted = False
+
+    def let_in(self, caller: Allowance, route: Route) -> None:
+        """Whether the caller may have this. Raises: Forbidden, RateLimited."""
+        check(caller, ENDPOINT, route, None)
+        caller.begin(asyncio.get_running_loop().time(), time.time())
+        self._is_counted = True
 
     def refused(self, error: RotaError) -> None:
         """It ends with an error of the proxy's own."""
@@ -77,6 +88,9 @@ class _Visit:
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""
+        now = asyncio.get_running_loop().time()
+        if self.caller is not None and self._is_counted:
+            self.caller.end(0, now, time.time())
         outcome = self.passed.end or self.outcome
         traffic.passed(
             ENDPOINT.path,
@@ -86,7 +100,7 @@ class _Visit:
             outcome,
             waited_s=None if self.lease is None else self.lease.waited_s,
             first_byte_s=None,
-            total_s=asyncio.get_running_loop().time() - self.began_at,
+            total_s=now - self.began_at,
             bytes_in=self.passed.bytes_in,
             bytes_out=self.passed.bytes_out,
             events=0,
@@ -97,12 +111,20 @@ class Realtime:
     """Joins clients' sockets and engines'; one without a frame for `idle_s` is closed."""
 
     def __init__(
-        self, fleet: Fleet, router: Router, session: aiohttp.ClientSession, traffic: Traffic, *, idle_s: float
+        self,
+        fleet: Fleet,
+        router: Router,
+        session: aiohttp.ClientSession,
+        traffic: Traffic,
+        guard: Guard,
+        *,
+        idle_s: float,
     ) -> None:
         self._leases = fleet.leases
         self._router = router
         self._session = session
         self._traffic = traffic
+        self._guard = guard
         self._idle_s = idle_s
 
     def __repr__(self) -> str:
@@ -116,6 +138,8 @@ class Realtime:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
         visit = _Visit(request)
         try:
+            if self._guard.is_closed:
+                visit.caller = self._guard.known(visit.incoming) or await self._guard.verify(visit.incoming)
             if not web.WebSocketResponse().can_prepare(request).ok:
                 raise InvalidRequest(f"{ENDPOINT.path} is a websocket: ask for an upgrade")
             query = request.query
@@ -162,6 +186,8 @@ class Realtime:
         route = self._router.route(*named)
         visit.model, visit.agent_type = route.model, route.agent_type
         self._router.check_purpose(route.model, ENDPOINT)
+        if visit.caller is not None:
+            visit.let_in(visit.caller, route)
         async with self._leases.take(route.model, wishes=wishes_of(visit.incoming, route.priority, None)) as lease:
             visit.lease, spec = lease, lease.spec
             try:

@@ -12,7 +12,7 @@ import msgspec
 
 from catalog.spec import ModelSpec
 from proxy.leases import Leases
-from proxy.web.remembered import Remembered
+from proxy.web.remembered import Made, Remembered
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,13 @@ class Responses:
     def __repr__(self) -> str:
         return f"<Responses {self.remembered!r}, {len(self._held)} under way>"
 
-    async def made_by(self, response_id: str) -> str | None:
-        """Whose engine has it; None where none does that is ready."""
-        if (model := self.remembered.made_by(response_id)) is not None:
-            return model
+    async def made(self, response_id: str) -> Made | None:
+        """Whose engine has it, and by which key if it was made through this proxy; None where no READY one has it."""
+        if (made := self.remembered.made(response_id)) is not None:
+            return made
         for spec in self._leases.ready_specs():
             if not spec.embedder and await self._status(spec, response_id) is not None:
-                self.remembered.note(response_id, spec.name)
-                return spec.name
+                return Made(spec.name, None)
         return None
 
     def hold(self, response_id: str, model: str) -> None:

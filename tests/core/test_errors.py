@@ -2,10 +2,17 @@ import re
 
 import pytest
 
-from proxy.core import errors
+from proxy.core import errors, key_errors
 from proxy.core.errors import RotaError
 
-KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RotaError)]
+KINDS = list(
+    dict.fromkeys(
+        kind
+        for module in (errors, key_errors)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, RotaError)
+    )
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

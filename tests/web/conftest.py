@@ -12,15 +12,18 @@ import pytest
 from aiohttp import web
 
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
+from proxy.adapters.key_file import KeyFile
 from proxy.core.routing import Router
 from proxy.core.states import Swap
 from proxy.core.wishes import NO_WISHES, Wishes
+from proxy.keyring import Keyring
 from proxy.leases import Lease, not_up
 from proxy.traffic import Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
 from proxy.web.forward import Forwarder
 from proxy.web.front import Front
+from proxy.web.guard import Guard
 from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.responses import Responses
@@ -135,6 +138,7 @@ class DataPlane:
         self.answer: Answer | None = None
         self.engine_runner: web.AppRunner | None = None
         self.front: Front | None = None
+        self.keyring: Keyring | None = None
 
     @property
     def router(self) -> Router:
@@ -174,6 +178,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     plane.engine_runner = web.AppRunner(engine, handler_cancellation=True, shutdown_timeout=0.1)
     await plane.engine_runner.setup()
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
+    guard = Guard(plane.keyring or Keyring(KeyFile(Path("there are no keys"))))
     pool = Pool()
     local = httpx.AsyncClient(trust_env=False)
     responses = Responses(plane.fleet.leases, local)  # type: ignore[arg-type]
@@ -183,6 +188,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         pool,
         plane.traffic,
         responses,
+        guard,
         max_body_bytes=2**23,
         max_waiting_bytes=plane.max_waiting_bytes,
         wait_comment_s=plane.wait_comment_s,
@@ -194,9 +200,10 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         plane.router,
         session,
         plane.traffic,
+        guard,
         idle_s=plane.realtime_idle_s,
     )
-    app = web_app.public_app(NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]
+    app = web_app.public_app(guard, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]
     runner = web_app.runner(app)
     await runner.setup()
     front = plane.front = web_app.front(runner, forwarder)

@@ -43,7 +43,7 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]
-    runner = web_app.runner(web_app.private_app(Gate(stage.fleet, router), admin, reloading))
+    runner = web_app.runner(web_app.private_app(admin, Gate(stage.fleet, router), reloading))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))

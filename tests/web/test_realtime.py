@@ -163,15 +163,15 @@ async def test_a_plain_request_is_told_that_it_is_a_socket(plane: DataPlane) -> 
 async def test_headers_and_the_request_id_reach_the_engine_and_the_client_is_told_who_answers(
     plane: DataPlane, engine: Engine, query: str
 ) -> None:
-    given = {"X-Request-Id": "mine", "Authorization": "Bearer k", "X-Agent-Type": "Chat" if query else ""}
+    given = {"X-Request-Id": "mine", "Authorization": "Bearer k", "X-Own": "1", "X-Agent-Type": "Chat" if query else ""}
     async with connected(plane, query, headers=given) as socket:
         if not query:
             await socket.send_str(UPDATE)
         await until(lambda: engine.is_open)
         told = socket._response.headers
         assert told["X-Request-Id"] == engine.headers["X-Request-Id"] == "mine"
-        assert engine.headers["Authorization"] == "Bearer k"
-        assert "X-Agent-Type" not in engine.headers
+        assert engine.headers["X-Own"] == "1"
+        assert not {"Authorization", "X-Agent-Type"} & set(engine.headers)
         assert (told.get("X-Rota-Model"), told.get("X-Rota-Swap")) == (("a", "start") if query else (None, None))
 
 

@@ -1,0 +1,126 @@
+"""Who a key belongs to, found fast: a key that has been verified once is remembered by a keyed hash of it.
+
+Rule: what is remembered is of no use to who reads this process's memory without its random key, and the look-up takes
+as long for a wrong key as for another, since nobody can choose hashes. One slow hash is computed at a time, off the
+loop, and only for an id that there is.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections import OrderedDict
+
+from proxy.adapters.key_file import KeyFile
+from proxy.adapters.scrypt import is_hash_of
+from proxy.core.allowance import Allowance
+from proxy.core.key_errors import KeyInvalid
+from proxy.core.keys import Key, Secret, by_id, parse
+
+log = logging.getLogger(__name__)
+
+MOST_REFUSED = 1000
+"""So many wrong keys are remembered, the newest."""
+DIGEST_BYTES = 16
+BEARER = b"Bearer "
+
+
+class Keyring:
+    """The keys of `file`. Where there are none, `is_open`: everybody may do everything."""
+
+    def __init__(self, file: KeyFile) -> None:
+        """Raises: KeyFileError."""
+        self._file = file
+        self._now = asyncio.get_running_loop().time
+        self._secret = secrets.token_bytes(32)
+        self._callers: dict[str, Allowance] = {}
+        self._by_id: dict[str, tuple[Key, Secret]] = {}
+        self._ends: dict[str, float] = {}
+        self._verified: dict[bytes, str] = {}
+        """Ids by the hashes of what was presented."""
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._one_at_a_time = asyncio.Lock()
+        self.load()
+
+    def __repr__(self) -> str:
+        return f"<Keyring of {len(self._callers)} keys>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are no keys at all."""
+        return not self._by_id
+
+    @property
+    def callers(self) -> list[Allowance]:
+        """All keys, with what is left of their limits."""
+        return list(self._callers.values())
+
+    def load(self) -> None:
+        """Read the file anew; what has been used stays used. Raises: KeyFileError, and nothing has changed then."""
+        keys, now = self._file.read(), self._now()
+        before, self._by_id = self._by_id, by_id(keys)
+        self._ends = {id_: key.ends_at(secret) for id_, (key, secret) in self._by_id.items()}
+        for name, key in keys.items():
+            if (caller := self._callers.get(name)) is None:
+                self._callers[name] = Allowance(key, now)
+            else:
+                caller.use(key, now)
+        for name in self._callers.keys() - keys.keys():
+            del self._callers[name]
+        self._verified = {
+            digest: id_
+            for digest, id_ in self._verified.items()
+            if id_ in self._by_id and self._by_id[id_][1].hash == before[id_][1].hash
+        }
+        self._refused.clear()
+
+    def known(self, presented: bytes) -> Allowance | None:
+        """Who presents this (a header's value), where that is remembered. It takes about a microsecond."""
+        digest = hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()
+        if (id_ := self._verified.get(digest)) is None or time.time() >= self._ends[id_]:
+            return None
+        return self._callers[self._by_id[id_][0].name]
+
+    async def verify(self, presented: bytes) -> Allowance:
+        """Who presents this, the slow way. Raises: KeyInvalid."""
+        if not presented:
+            raise KeyInvalid.of("no key was sent: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`")
+        id_, secret = parse(presented.removeprefix(BEARER).strip().decode(errors="replace"))
+        digest = hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()
+        if digest in self._refused or id_ not in self._by_id:
+            raise KeyInvalid.of("this key is not known here")
+        key, kept = self._by_id[id_]
+        if self._verified.get(digest) != id_:
+            async with self._one_at_a_time:
+                is_right = await asyncio.to_thread(_is_hash_of, kept, secret)
+            if self._by_id.get(id_) != (key, kept):  # it was changed meanwhile
+                return await self.verify(presented)
+            if not is_right:
+                self._refuse(digest)
+                raise KeyInvalid.of("this key is not known here")
+            self._verified[digest] = id_
+        if time.time() >= self._ends[id_]:
+            raise KeyInvalid.of(f"the key '{key.name}' {_why_over(key, kept)}")
+        return self._callers[key.name]
+
+    def _refuse(self, digest: bytes) -> None:
+        self._refused[digest] = None
+        if len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
+
+
+def _is_hash_of(kept: Secret, secret: str) -> bool:
+    try:
+        return is_hash_of(kept.hash, secret)
+    except ValueError as error:
+        log.warning("the secret %s in the file of keys: %s", kept.id, error)
+        return False
+
+
+def _why_over(key: Key, secret: Secret) -> str:
+    if key.revoked_at is not None:
+        return "has been revoked"
+    if key.expires_at is not None and key.ends_at(secret) == key.expires_at:
+        return "has expired"
+    return "has been rotated: this is the old one"

@@ -1,0 +1,81 @@
+"""Who a request on the public port comes from, and whether it may.
+
+Rule: where there are keys, who has none is told that and nothing else, but for /health. What is forwarded is asked by
+`forward` and `realtime`, which know what the request is for; all else by the middleware, before it is looked at.
+"""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from proxy.core.allowance import Allowance
+from proxy.core.endpoints import Endpoint, Key as SaidIn
+from proxy.core.errors import NotFound
+from proxy.core.headers import Incoming
+from proxy.core.keys import RANKS, Role
+from proxy.core.routing import Route
+from proxy.keyring import Keyring
+
+CALLER = web.RequestKey("caller", Allowance)
+"""Who asks; absent where there are no keys."""
+
+OPEN_PATHS = frozenset({"/health"})
+NEEDS = {"/status": Role.MONITOR, "/plan": Role.MONITOR, "/metrics": Role.MONITOR, "/metrics/engines": Role.MONITOR}
+"""What shows more than a client has to know."""
+_ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
+
+
+class Guard:
+    """Asks `keyring`. `is_closed` where there are keys."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def __repr__(self) -> str:
+        return f"<Guard {self._keyring!r}>"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a key is needed."""
+        return not self._keyring.is_open
+
+    def known(self, incoming: Incoming) -> Allowance | None:
+        """Who asks, where that is remembered."""
+        return self._keyring.known(_presented(incoming))
+
+    async def verify(self, incoming: Incoming) -> Allowance:
+        """Who asks. Raises: KeyInvalid."""
+        return await self._keyring.verify(_presented(incoming))
+
+    def middleware(self) -> Middleware:
+        """For the public application."""
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self.is_closed and request.path not in OPEN_PATHS and not request.path.startswith(_ASK_THEMSELVES):
+                incoming = Incoming.of_pairs(request.raw_headers)
+                caller = self.known(incoming) or await self.verify(incoming)
+                caller.key.check_role(NEEDS.get(request.path, Role.CLIENT))
+                request[CALLER] = caller
+            return await handler(request)
+
+        return guard
+
+
+def check(caller: Allowance, endpoint: Endpoint, route: Route, maker: str | None) -> None:
+    """Whether the caller may have this forwarded; `maker` is the key by which the response was made that is asked for.
+
+    Raises: Forbidden, NotFound.
+    """
+    key = caller.key
+    if endpoint.key is SaidIn.REMEMBERED:
+        if maker != key.name and key.role is not Role.ADMIN:  # as if it were not there: ids are not for guessing
+            raise NotFound("no engine is known here that has made this response for this key", param="id")
+        return
+    if endpoint.key is SaidIn.NONE and RANKS[key.role] >= RANKS[Role.MONITOR]:
+        return
+    key.check(route)
+
+
+def _presented(incoming: Incoming) -> bytes:
+    """The header that holds the key: OpenAI's clients send the one, Anthropic's the other."""
+    return incoming.told.get(b"authorization") or incoming.told.get(b"x-api-key") or b""

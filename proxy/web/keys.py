@@ -1,0 +1,41 @@
+"""The keys of the running proxy, for the Unix socket: have a changed file count, and see what has been used."""
+
+import msgspec
+from aiohttp import web
+
+from proxy.adapters.key_file import KeyFileError
+from proxy.core.key_errors import KeysInvalid
+from proxy.keyring import Keyring
+
+
+class Keys:
+    """Shows `keyring` and has it read its file."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def __repr__(self) -> str:
+        return f"<Keys {self._keyring!r}>"
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the box's own people only."""
+        return [web.post("/keys/load", self.load), web.get("/keys", self.used)]
+
+    async def load(self, _: web.Request) -> web.Response:
+        """Have the file of now count. Raises: KeysInvalid, and then the keys are those that they were."""
+        try:
+            self._keyring.load()
+        except KeyFileError as error:
+            raise KeysInvalid(str(error)) from error
+        return self._told()
+
+    async def used(self, _: web.Request) -> web.Response:
+        """What each has used: tokens today, requests under way."""
+        return self._told()
+
+    def _told(self) -> web.Response:
+        used = {
+            caller.key.name: {"tokens_today": caller.tokens_today, "in_flight": caller.in_flight}
+            for caller in self._keyring.callers
+        }
+        return web.Response(body=msgspec.json.encode({"keys": used}), content_type="application/json")

@@ -1,0 +1,173 @@
+"""Who a key belongs to."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy import keyring
+from proxy.adapters.key_file import KeyFile, KeyFileError
+from proxy.adapters.scrypt import hashed
+from proxy.core.key_errors import KeyInvalid
+from proxy.core.keys import Key, Secret
+from proxy.keyring import Keyring
+
+ID, OTHER_ID = "0" * 12, "1" * 12
+HASH = hashed("secret")
+PRESENTED = f"Bearer sk-rota-{ID}-secret".encode()
+
+
+def key(name: str = "desk", **more: Any) -> Key:
+    return Key(**({"name": name, "made_at": 1.0, "secrets": (Secret(ID, HASH, 1.0),)} | more))
+
+
+def ring(tmp_path: Path, *keys: Key) -> Keyring:
+    write(tmp_path, *keys)
+    return Keyring(KeyFile(tmp_path / "keys.json"))
+
+
+def write(tmp_path: Path, *keys: Key) -> None:
+    KeyFile(tmp_path / "keys.json").change(lambda _: {one.name: one for one in keys})
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The secrets that slow hashes were computed of."""
+    computed: list[str] = []
+    is_hash_of = keyring._is_hash_of
+
+    def noted(kept: Secret, secret: str) -> bool:
+        computed.append(secret)
+        return is_hash_of(kept, secret)
+
+    monkeypatch.setattr(keyring, "_is_hash_of", noted)
+    return computed
+
+
+async def test_a_key_is_verified_once_and_then_known(tmp_path: Path, hashes: list[str]) -> None:
+    keys = ring(tmp_path, key())
+    assert not keys.is_open
+    assert keys.known(PRESENTED) is None
+    caller = await keys.verify(PRESENTED)
+    assert caller.key.name == "desk"
+    assert keys.known(PRESENTED) is caller
+    assert await keys.verify(PRESENTED.removeprefix(b"Bearer ")) is caller
+    assert await keys.verify(PRESENTED) is caller
+    assert hashes == ["secret"] * 2
+
+
+@pytest.mark.parametrize(
+    ("presented", "said"),
+    [
+        (b"", "no key was sent"),
+        (b"Bearer x", "they begin with sk-rota-"),
+        (b"Basic c2stcm90YQ==", "they begin with sk-rota-"),
+        (f"Bearer sk-rota-{OTHER_ID}-secret".encode(), "not known here"),
+        (f"Bearer sk-rota-{ID}-Secret".encode(), "not known here"),
+        (f"Bearer sk-rota-{ID}-\xff".encode("latin-1"), "not known here"),
+    ],
+)
+async def test_what_is_no_key_of_ours_is_refused_each_time_and_not_repeated(
+    tmp_path: Path, presented: bytes, said: str
+) -> None:
+    keys = ring(tmp_path, key())
+    for _ in range(2):
+        with pytest.raises(KeyInvalid, match=said) as caught:
+            await keys.verify(presented)
+        assert "ecret" not in str(caught.value)
+    assert keys.known(presented) is None
+
+
+async def test_a_wrong_key_costs_one_slow_hash_and_an_unknown_id_none(tmp_path: Path, hashes: list[str]) -> None:
+    keys = ring(tmp_path, key())
+    for presented in (f"sk-rota-{ID}-wrong", f"sk-rota-{OTHER_ID}-secret") * 3:
+        with pytest.raises(KeyInvalid):
+            await keys.verify(presented.encode())
+    assert hashes == ["wrong"]
+
+
+async def test_only_the_newest_of_the_wrong_keys_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "MOST_REFUSED", 2)
+    keys = ring(tmp_path, key())
+    for number in range(5):
+        with pytest.raises(KeyInvalid):
+            await keys.verify(f"sk-rota-{ID}-{number}".encode())
+    assert len(keys._refused) == 2
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({"expires_at": 1.0}, "'desk' has expired"),
+        ({"revoked_at": 1.0, "expires_at": 1.0}, "'desk' has been revoked"),
+        ({"secrets": (Secret(ID, HASH, 1.0, 2.0),)}, "'desk' has been rotated"),
+    ],
+)
+async def test_a_key_that_is_over_is_told_why_and_only_to_who_has_it(
+    tmp_path: Path, ended: dict[str, Any], said: str, hashes: list[str]
+) -> None:
+    keys = ring(tmp_path, key(**ended))
+    for _ in range(3):
+        with pytest.raises(KeyInvalid, match=said):
+            await keys.verify(PRESENTED)
+    assert keys.known(PRESENTED) is None
+    assert hashes == ["secret"], "who has an old key cannot make us compute"
+    with pytest.raises(KeyInvalid, match="not known here"):
+        await keys.verify(f"sk-rota-{ID}-wrong".encode())
+
+
+async def test_a_key_that_was_known_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ring(tmp_path, key(expires_at=time.time() + 100))
+    await keys.verify(PRESENTED)
+    assert keys.known(PRESENTED)
+    later = time.time() + 101
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert keys.known(PRESENTED) is None
+
+
+async def test_keys_that_change_count_at_once_and_what_was_used_stays_used(tmp_path: Path) -> None:
+    keys = ring(tmp_path, key(concurrency=5))
+    caller = await keys.verify(PRESENTED)
+    caller.begin(0.0, 0.0)
+    write(tmp_path, key(concurrency=1), key("new", secrets=(Secret(OTHER_ID, HASH, 1.0),)))
+    keys.load()
+    known = keys.known(PRESENTED)
+    assert known is caller
+    assert (known.key.concurrency, known.in_flight) == (1, 1)
+    assert (await keys.verify(f"sk-rota-{OTHER_ID}-secret".encode())).key.name == "new"
+    write(tmp_path, key(revoked_at=1.0))
+    keys.load()
+    assert keys.known(PRESENTED) is None
+    assert [one.key.name for one in keys.callers] == ["desk"]
+
+
+async def test_a_secret_that_was_exchanged_is_not_known_any_more(tmp_path: Path) -> None:
+    keys = ring(tmp_path, key())
+    await keys.verify(PRESENTED)
+    write(tmp_path, key(secrets=(Secret(ID, hashed("another"), 1.0),)))
+    keys.load()
+    assert keys.known(PRESENTED) is None
+    with pytest.raises(KeyInvalid):
+        await keys.verify(PRESENTED)
+
+
+async def test_a_damaged_file_changes_nothing(tmp_path: Path) -> None:
+    keys = ring(tmp_path, key())
+    (tmp_path / "keys.json").write_text("{")
+    with pytest.raises(KeyFileError):
+        keys.load()
+    assert await keys.verify(PRESENTED)
+
+
+async def test_a_damaged_hash_lets_nobody_in(tmp_path: Path) -> None:
+    keys = ring(tmp_path, msgspec.structs.replace(key(), secrets=(Secret(ID, "x", 1.0),)))
+    with pytest.raises(KeyInvalid):
+        await keys.verify(PRESENTED)
+
+
+async def test_where_there_are_no_keys_it_is_open(tmp_path: Path) -> None:
+    assert Keyring(KeyFile(tmp_path / "none.json")).is_open
