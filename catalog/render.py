@@ -19,6 +19,9 @@ CUDA_CONTEXT_BYTES = GIB // 2
 STOP_WAIT_S = 10
 """supervisord's patience before SIGKILL. An engine has drained before it is stopped; what takes longer hangs."""
 
+GUARD = "rota_engine_guard.Guard"
+"""vLLM's middleware that asks for the engine's key, in `bin/asgi`."""
+
 OWN_FLAGS = {
     "host": "engines listen on the loopback only",
     "port": "use the key 'port'",
@@ -50,6 +53,7 @@ OWN_VARIABLES = {
     "CUDA_VISIBLE_DEVICES": "use the key 'devices'",
     "HIP_VISIBLE_DEVICES": "use the key 'devices'",
     "VLLM_SERVER_DEV_MODE": "use the key 'sleep_levels'",
+    "VLLM_API_KEY": "engines are reached through the proxy only, which makes them a key at each start",
 }
 """Variables that `env` may not hold, because Rota sets them, and what to use instead."""
 
@@ -142,6 +146,8 @@ def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
     # takes 5 s to end instead of 0.6 s (measured on the CPU build).
     argv += ["--shutdown-timeout", "0", "--enable-request-id-headers"]
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
+    # Before what the catalog gives: the last one that is named is the first that is asked.
+    argv += ["--middleware", GUARD]
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)
     return Launch(argv, {**static_env(spec, on.can_sleep), **on.env})

@@ -130,7 +130,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         traffic = Traffic()
         local = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         metrics = Metrics(parts, traffic, local)
-        responses = Responses(fleet.leases, local)
+        responses = Responses(fleet.leases, local, parts.engine_keys)
         stack.callback(responses.close)
         forwarder = Forwarder(
             fleet,
@@ -139,13 +139,14 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             traffic,
             responses,
             guard,
+            parts.engine_keys,
             max_body_bytes=settings.max_body_mib * 2**20,
             max_waiting_bytes=settings.max_waiting_mib * 2**20,
             wait_comment_s=settings.wait_comment_s,
             stream_keep_alive_s=settings.stream_keep_alive_s,
         )
         session = await stack.enter_async_context(socket_session())
-        realtime = Realtime(fleet, router, session, traffic, guard, idle_s=settings.realtime_idle_s)
+        realtime = Realtime(fleet, router, session, traffic, guard, parts.engine_keys, idle_s=settings.realtime_idle_s)
         public = web_app.runner(
             web_app.public_app(guard, admin, Named(forwarder, router, responses), realtime, metrics)
         )

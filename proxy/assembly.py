@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from catalog.spec import Catalog
 from proxy.adapters.devices import Devices, open_devices
 from proxy.adapters.engine import EngineApi
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.launcher import Launcher, missing_weights
 from proxy.adapters.processes import host_available_bytes
 from proxy.adapters.programs import Programs
@@ -43,6 +44,7 @@ class Assembled:
     entries: Entries
     programs: Programs
     keeper: Keeper
+    engine_keys: EngineKeys
 
     @property
     def device_names(self) -> list[str]:
@@ -63,7 +65,8 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     entries = Entries(all_entries.values())
     groups = Groups()
     supervisor = Supervisord(here.supervisord_socket)
-    control, pulse = EngineApi(), Pulse()
+    engine_keys = EngineKeys()
+    control, pulse = EngineApi(engine_keys), Pulse(engine_keys)
     stack.push_async_callback(control.close)
     stack.push_async_callback(pulse.close)
     memory = Memory(
@@ -91,6 +94,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         watch=watch,
         groups=groups,
         launched=StateFile(here.state / "launched.json", dict[str, Launched], {}),
+        keys=engine_keys,
     )
     lifecycle = Lifecycle(
         specs=entries.specs,
@@ -134,7 +138,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices, entries, programs, keeper)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:

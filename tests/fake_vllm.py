@@ -57,7 +57,18 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         pass
 
+    def is_refused(self) -> bool:
+        """As Rota's middleware in a real one does it: who has not the engine's key gets a 401 for every path."""
+        if "rota_engine_guard.Guard" not in (self.engine.flags.middleware or []):
+            return False
+        if self.headers.get_all("Authorization") == [f"Bearer {os.environ['VLLM_API_KEY']}"]:
+            return False
+        self.fail(401, "AuthenticationError", "this engine is asked through Rota only")
+        return True
+
     def do_GET(self) -> None:
+        if self.is_refused():
+            return
         engine = self.engine
         match self.path:
             case "/health" if engine.control("fail") == "never-ready":
@@ -97,6 +108,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.is_refused():
+            return None
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         try:
             if path in ("/sleep", "/wake_up", "/collective_rpc"):

@@ -177,6 +177,10 @@ class Installation:
     def engine(self, model: str) -> dict[str, Any]:
         return next(engine for engine in self.status()["engines"] if engine["model"] == model)
 
+    def port_of(self, model: str) -> int:
+        """Where its engine listens."""
+        return int(yaml.safe_load((self.catalog / f"{model}.yaml").read_text())["port"])
+
     def state(self, model: str) -> str:
         return str(self.engine(model)["state"])
 

@@ -10,6 +10,7 @@ import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from catalog.spec import ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.probe import PROBE_TEXT, Answer, answer_of_vector
 from proxy.core.pulse import samples
 
@@ -63,7 +64,8 @@ class _Completion(msgspec.Struct):
 class EngineApi:
     """Talks to engines on the loopback: are they ready, sleep, wake, and the probe."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: EngineKeys) -> None:
+        self._keys = keys
         # trust_env: a proxy from the environment must not come between us and the loopback.
         # No connection is kept: vLLM closes idle ones after 5 s, and a POST could meet that.
         limits = httpx.Limits(max_keepalive_connections=0)
@@ -88,10 +90,11 @@ class EngineApi:
     async def check(self, spec: ModelSpec) -> None:
         """Ask once. Raises: NotReady."""
         try:
-            health = await self._client.get(_url(spec, "/health"))
+            headers = self._keys.headers(spec.name)
+            health = await self._client.get(_url(spec, "/health"), headers=headers)
             if health.status_code != httpx.codes.OK:
                 raise NotReady(f"/health says {health.status_code}")
-            models = await self._client.get(_url(spec, "/v1/models"))
+            models = await self._client.get(_url(spec, "/v1/models"), headers=headers)
             served = [model.id for model in msgspec.json.decode(models.content, type=_Models).data]
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             raise NotReady(f"no answer on port {spec.port}: {error}") from error
@@ -219,7 +222,8 @@ class EngineApi:
     ) -> httpx.Response:
         try:
             # Bounded by _within: a wake may take longer than any one call of the others.
-            return await self._client.request(method, _url(spec, path), json=body, timeout=None)
+            headers = self._keys.headers(spec.name)
+            return await self._client.request(method, _url(spec, path), json=body, headers=headers, timeout=None)
         except httpx.HTTPError as error:
             raise EngineError(
                 f"{path} on port {spec.port} was not answered: {str(error) or type(error).__name__}"

@@ -8,6 +8,7 @@ import asyncio
 import httpx
 
 from catalog.spec import ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.pulse import Signs, Work, work_of
 
 TIMEOUT_S = 1.0
@@ -16,7 +17,8 @@ TIMEOUT_S = 1.0
 class Pulse:
     """Says for how long each engine has given no sign of life. Call it about twice a second for an awake engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: EngineKeys) -> None:
+        self._keys = keys
         # Each beat opens a connection of its own: an engine that takes no new ones is not well.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=limits)  # noqa: S113  # see _get
@@ -58,7 +60,8 @@ class Pulse:
         try:
             # httpx counts its time-outs for each phase anew; this is for the whole.
             async with asyncio.timeout(TIMEOUT_S):
-                response = await self._client.get(f"http://127.0.0.1:{spec.port}{path}")
+                headers = self._keys.headers(spec.name)
+                response = await self._client.get(f"http://127.0.0.1:{spec.port}{path}", headers=headers)
         except (httpx.HTTPError, TimeoutError):
             return None
         return response.text if response.status_code == httpx.codes.OK else None

@@ -1,4 +1,4 @@
-"""Small state that outlives the proxy: one JSON file per thing, written whole or not at all.
+"""Small state that outlives the proxy: one JSON file per thing, written whole or not at all, for this user only.
 
 Rule: trouble with the disk never stops the proxy. A file that cannot be read gives the default, one that cannot be
 written is tried again with the next write. Nothing here awaits.
@@ -59,7 +59,8 @@ class StateFile(Generic[T]):
         tmp = self._path.with_name(self._path.name + ".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tmp.open("wb") as file:
+            tmp.unlink(missing_ok=True)
+            with os.fdopen(os.open(tmp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -112,9 +112,9 @@ class Incoming:
         pairs = (line.decode(errors="replace").partition(":") for line in self._kept)
         return [(name, text.strip(" \t")) for name, _, text in pairs if not name.lower().startswith("sec-websocket-")]
 
-    def for_engine(self, request_line: str, port: int, request_id: str, framing: str) -> bytes:
-        """The head of the request to the engine on `port`; `framing` is the line that tells the body's length."""
-        first = f"{request_line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{framing}{REQUEST_ID}: {request_id}"
+    def for_engine(self, request_line: str, port: int, request_id: str, own: str) -> bytes:
+        """The head of the request to the engine on `port`; `own` are lines: the body's length, the engine's key."""
+        first = f"{request_line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{own}{REQUEST_ID}: {request_id}"
         return b"\r\n".join((first.encode(), *self._kept, b"", b""))
 
 

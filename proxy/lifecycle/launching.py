@@ -10,7 +10,8 @@ from typing import Protocol
 from catalog.diff import launch_identity
 from catalog.render import Launch, Preparation
 from catalog.spec import ModelSpec
-from proxy.adapters import processes
+from proxy.adapters import engine_keys, processes
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Program, SupervisorError
 from proxy.core.errors import EngineStartFailed, GateRefused
@@ -54,6 +55,7 @@ class Launching:
         watch: Watch,
         groups: Groups,
         launched: StateFile[dict[str, Launched]],
+        keys: EngineKeys,
     ) -> None:
         self._specs = specs
         self._programs = programs
@@ -64,6 +66,8 @@ class Launching:
         self._launched_file = launched
         self.launched = launched.read()
         """The launches of this life and, until they are replaced, of the one before, by model."""
+        self._engine_keys = keys
+        keys.use({model: one.key for model, one in self.launched.items()})
 
     def __repr__(self) -> str:
         return f"<Launching {self._groups!r}>"
@@ -94,11 +98,13 @@ class Launching:
         self._watch.watch_leader(model)
         # Its devices may come into its environment too late for others to see: the next proxy must know them.
         entry = launch_identity(self._specs[model])
-        self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry)
+        key = self._engine_keys.make(model)
+        self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry, key)
         await asyncio.to_thread(self._launched_file.write, dict(self.launched))
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._specs[model]
-        return await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
+        launch = await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
+        return Launch(launch.argv, launch.env | {engine_keys.VARIABLE: key})
 
     def expect(self, model: str) -> None:
         """From now on a process of `model` should be there: if it is not, that is news."""

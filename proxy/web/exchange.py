@@ -10,6 +10,7 @@ import logging
 from aiohttp import web
 
 from catalog.spec import ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.chunks import LAST_CHUNK, chunk
 from proxy.core.errors import EngineRefused, EngineUnreachable
 from proxy.fleet import Fleet
@@ -27,8 +28,9 @@ log = logging.getLogger(__name__)
 class Exchanges:
     """Exchanges with the engines of `fleet`."""
 
-    def __init__(self, fleet: Fleet, pool: Pool, keep_alive: KeepAlive) -> None:
+    def __init__(self, fleet: Fleet, pool: Pool, keep_alive: KeepAlive, keys: EngineKeys) -> None:
         self._fleet = fleet
+        self._key_line = keys.line
         self._owed = fleet.leases.owed
         self._pool = pool
         self._keep_alive = keep_alive
@@ -42,7 +44,9 @@ class Exchanges:
         Raises: EngineRefused, EngineUnreachable, before anything of an answer has been passed on.
         """
         relay = passage.relay
-        sent = [_head(passage, spec, body), *body.pieces]
+        asked = passage.asked
+        request_line, said = f"{asked.method} {asked.target}", body.framing + self._key_line(spec.name)
+        sent = [passage.incoming.for_engine(request_line, spec.port, passage.request_id, said), *body.pieces]
         size = sum(map(len, sent))
         passage.bytes_in = size - len(sent[0])
         for tries in range(2):
@@ -103,11 +107,6 @@ class Exchanges:
         log.warning("%s, request id %s", error.message, passage.request_id)
         passage.error_code = error.code
         return relay.break_off(error)
-
-
-def _head(passage: Passage, spec: ModelSpec, body: Outgoing) -> bytes:
-    request_line = f"{passage.asked.method} {passage.asked.target}"
-    return passage.incoming.for_engine(request_line, spec.port, passage.request_id, body.framing)
 
 
 async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay, passage: Passage) -> None:

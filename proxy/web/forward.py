@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core import headers
 from proxy.core.endpoints import Endpoint, Form, Key
 from proxy.core.errors import (
@@ -63,6 +64,7 @@ class Forwarder:
         traffic: Traffic,
         responses: Responses,
         guard: Guard,
+        engine_keys: EngineKeys,
         *,
         max_body_bytes: int,
         max_waiting_bytes: int,
@@ -75,7 +77,7 @@ class Forwarder:
         self._loop = asyncio.get_running_loop()
         self._router = router
         self._traffic = traffic
-        self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s))
+        self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s), engine_keys)
         self._responses = responses
         self._guard = guard
         self._waiting_bytes = Budget(max_waiting_bytes)

@@ -120,7 +120,8 @@ class Metrics:
         port = self._parts.entries.specs[model].port
         try:
             async with asyncio.timeout(ENGINE_TIMEOUT_S):
-                response = await self._client.get(f"http://127.0.0.1:{port}/metrics")
+                headers = self._parts.engine_keys.headers(model)
+                response = await self._client.get(f"http://127.0.0.1:{port}/metrics", headers=headers)
         except (httpx.HTTPError, TimeoutError):
             return None
         return response.text if response.status_code == httpx.codes.OK else None

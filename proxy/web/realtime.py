@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from catalog.spec import ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core import headers
 from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint, Key
@@ -117,6 +118,7 @@ class Realtime:
         session: aiohttp.ClientSession,
         traffic: Traffic,
         guard: Guard,
+        engine_keys: EngineKeys,
         *,
         idle_s: float,
     ) -> None:
@@ -125,6 +127,7 @@ class Realtime:
         self._session = session
         self._traffic = traffic
         self._guard = guard
+        self._engine_keys = engine_keys
         self._idle_s = idle_s
 
     def __repr__(self) -> str:
@@ -197,7 +200,11 @@ class Realtime:
                         autoping=False,
                         autoclose=False,
                         max_msg_size=LARGEST_FRAME_BYTES,
-                        headers=[*visit.incoming.for_socket(), (headers.REQUEST_ID, visit.request_id)],
+                        headers=[
+                            *visit.incoming.for_socket(),
+                            *self._engine_keys.headers(spec.name).items(),
+                            (headers.REQUEST_ID, visit.request_id),
+                        ],
                     )
             except aiohttp.WSServerHandshakeError as error:
                 what = f"{spec.name} does not take part in {ENDPOINT.path}: its engine answers {error.status}"

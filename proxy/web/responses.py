@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from catalog.spec import ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.leases import Leases
 from proxy.web.remembered import Made, Remembered
 
@@ -30,7 +31,8 @@ class _Response(msgspec.Struct):
 class Responses:
     """The responses of `leases`' engines."""
 
-    def __init__(self, leases: Leases, client: httpx.AsyncClient) -> None:
+    def __init__(self, leases: Leases, client: httpx.AsyncClient, engine_keys: EngineKeys) -> None:
+        self._engine_keys = engine_keys
         self.remembered = Remembered()
         self._leases = leases
         self._client = client
@@ -81,7 +83,8 @@ class Responses:
         """None where the engine does not have it, or does not answer."""
         url = f"http://127.0.0.1:{spec.port}/v1/responses/{response_id}"
         try:
-            answer = await self._client.get(url, timeout=CALL_TIMEOUT_S)
+            headers = self._engine_keys.headers(spec.name)
+            answer = await self._client.get(url, headers=headers, timeout=CALL_TIMEOUT_S)
             if answer.status_code != httpx.codes.OK:
                 return None
             return msgspec.json.decode(answer.content, type=_Response).status

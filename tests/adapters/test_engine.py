@@ -6,6 +6,7 @@ import pytest
 import respx
 
 from proxy.adapters.engine import EngineApi, EngineError, NotReady
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.probe import PROBE_TEXT, Answer
 from tests.fleet_stage import spec
 
@@ -15,7 +16,9 @@ EMBEDDER = msgspec.structs.replace(spec("a"), embedder=True)
 
 @pytest.fixture
 async def api() -> EngineApi:
-    return EngineApi()
+    keys = EngineKeys()
+    keys.use({"a": "of the engine"})
+    return EngineApi(keys)
 
 
 def serving(*names: str) -> httpx.Response:
@@ -24,8 +27,9 @@ def serving(*names: str) -> httpx.Response:
 
 @respx.mock
 async def test_an_engine_is_ready_when_it_is_healthy_and_lists_its_model(api: EngineApi) -> None:
-    respx.get(f"{BASE}/health").respond(200)
-    respx.get(f"{BASE}/v1/models").mock(return_value=serving("a"))
+    headers = {"Authorization": "Bearer of the engine"}
+    respx.get(f"{BASE}/health", headers=headers).respond(200)
+    respx.get(f"{BASE}/v1/models", headers=headers).mock(return_value=serving("a"))
     await api.check(spec("a"))
     await api.close()
 

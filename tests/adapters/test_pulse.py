@@ -7,6 +7,7 @@ import pytest
 import respx
 
 from proxy.adapters import pulse as module
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.pulse import Pulse
 from tests.fleet_stage import spec
 
@@ -21,7 +22,7 @@ def metrics(running: int, tokens: int) -> httpx.Response:
 
 @pytest.fixture
 async def pulse() -> AsyncIterator[Pulse]:
-    one = Pulse()
+    one = Pulse(EngineKeys())
     yield one
     await one.close()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from catalog.render import Launch, Preparation
 from catalog.spec import ModelSpec
 from proxy.adapters.engine import EngineError, NotReady
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core.devices import Amounts, Device, DeviceError, DeviceKind, DeviceUse, Process
@@ -180,6 +181,7 @@ class Stage:
             hang_timeout_s=5.0,
         )
         self.watch.notice = self.note
+        self.engine_keys = EngineKeys()
         self.launching = Launching(
             specs=models,
             programs=self.supervisor,
@@ -188,6 +190,7 @@ class Stage:
             watch=self.watch,
             groups=self.groups,
             launched=StateFile(folder / "launched.json", dict[str, Launched], {}),
+            keys=self.engine_keys,
         )
         self.lifecycle = Lifecycle(
             specs=models,

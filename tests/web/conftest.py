@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.key_file import KeyFile
 from proxy.core.routing import Router
 from proxy.core.states import Swap
@@ -139,6 +140,7 @@ class DataPlane:
         self.engine_runner: web.AppRunner | None = None
         self.front: Front | None = None
         self.keyring: Keyring | None = None
+        self.engine_keys = EngineKeys()
 
     @property
     def router(self) -> Router:
@@ -181,7 +183,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     guard = Guard(plane.keyring or Keyring(KeyFile(Path("there are no keys"))))
     pool = Pool()
     local = httpx.AsyncClient(trust_env=False)
-    responses = Responses(plane.fleet.leases, local)  # type: ignore[arg-type]
+    responses = Responses(plane.fleet.leases, local, plane.engine_keys)  # type: ignore[arg-type]
     forwarder = Forwarder(
         plane.fleet,  # type: ignore[arg-type]
         plane.router,
@@ -189,6 +191,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         plane.traffic,
         responses,
         guard,
+        plane.engine_keys,
         max_body_bytes=2**23,
         max_waiting_bytes=plane.max_waiting_bytes,
         wait_comment_s=plane.wait_comment_s,
@@ -201,6 +204,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         session,
         plane.traffic,
         guard,
+        plane.engine_keys,
         idle_s=plane.realtime_idle_s,
     )
     app = web_app.public_app(guard, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog
+from proxy.adapters.engine_keys import EngineKeys
 from proxy.assembly import Assembled
 from proxy.core import messages
 from proxy.core.devices import Amounts, Process, Strangers
@@ -39,7 +40,8 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     agents = Agents(agent_types={"Chat": AgentRoute(model="a"), "Triage": AgentRoute(model="a")})
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
-    given = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries, stage.programs, stage.keeper)
+    known = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries)
+    given = (*known, stage.programs, stage.keeper, EngineKeys())
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]
