@@ -72,6 +72,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Whether anything has to be counted for it."""
         return any((self.requests_per_minute, self.tokens_per_minute, self.tokens_per_day, self.concurrency))
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether its tokens have to be known."""
+        return self.tokens_per_minute is not None or self.tokens_per_day is not None
+
     def ends_at(self, secret: Secret) -> float:
         """When `secret` ceases to count: the first of its own end, the key's, and its revocation."""
         return min(inf if end is None else end for end in (secret.ends_at, self.expires_at, self.revoked_at))

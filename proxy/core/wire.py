@@ -5,7 +5,7 @@ slices of what the client sent, with the served name and what else must differ b
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -14,24 +14,19 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from proxy.core.errors import InvalidRequest
-
-OWN_FIELDS = frozenset({"agent_type", "keep_alive"})
-"""Said to Rota, not to the engine."""
+from proxy.core.members import END, OWN_FIELDS, START, anew, applied, edited, members
 
 Told = tuple[str | None, str | None, object]
 """What a request says to the proxy: `model`, `agent_type` and `keep_alive`; None where one is absent, null or empty."""
 
 NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
-_MEMBER = re.compile(rb'[ \t\r\n]*([,{])[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
-_START = re.compile(rb"[ \t\r\n]*\{")
-
 
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _NEXT = re.compile(rb"[ \t\r\n]*,")
 _SPACES, _COMMA = frozenset(b" \t\r\n"), ord(",")
 _MODEL = b'"model"'
+_USAGE = b'{"include_usage":true}'
 _OWN = {name: b'"%b"' % name.encode() for name in OWN_FIELDS}
 
 
@@ -43,12 +38,12 @@ class _Fields(msgspec.Struct):
     keep_alive: Raw | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
     background: Raw | UnsetType = UNSET
+    stream_options: Raw | UnsetType = UNSET
 
 
 _FIELDS = msgspec.json.Decoder(_Fields)
 _ALL = msgspec.json.Decoder(dict[str, Raw])
 _TEXT = msgspec.json.Decoder(str | None)
-_NAME = msgspec.json.Decoder(str)
 _encode = msgspec.json.encode
 
 
@@ -96,31 +91,58 @@ class JsonBody:
             None if fields.keep_alive is UNSET else _anything("keep_alive", fields.keep_alive),
         )
 
-    def for_engine(self, served_name: str, defaults: Mapping[str, Any] = NO_DEFAULTS) -> list[bytes | memoryview]:
+    def asks_usage(self) -> bytes | None:
+        """`stream_options` by which an engine tells a stream's usage; None where the client has asked for that itself.
+
+        None also where it is no stream, which tells it in any case.
+        """
+        if not self.is_stream:
+            return None
+        if (raw := self._fields.stream_options) is UNSET or bytes(raw) == b"null":
+            return _USAGE
+        try:
+            options = _ALL.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None  # the engine says what is wrong with it
+        if bytes(options.get("include_usage", b"")) == b"true":
+            return None
+        return _encode(options | {"include_usage": True})
+
+    def for_engine(
+        self,
+        served_name: str,
+        defaults: Mapping[str, Any] = NO_DEFAULTS,
+        stream_options: bytes | None = None,
+    ) -> list[bytes | memoryview]:
         """The body as the engine gets it, in pieces: `model` is its served name, and what is said to Rota is gone.
 
-        `defaults` are fields that are put in where the client left them out.
+        `defaults` are fields that are put in where the client left them out; `stream_options` are set, where given.
         """
         fields, name = self._fields, _encode(served_name)
-        has_own = fields.agent_type is not UNSET or fields.keep_alive is not UNSET
+        has_own = fields.agent_type is not UNSET or fields.keep_alive is not UNSET or stream_options is not None
         # Where a name stands twice, engines take the last one, as the decoder does; but it is said once in any case.
         if not has_own and not defaults and fields.model is not UNSET and bytes(fields.model) == name:
             return [self._body]
-        if not defaults and (edits := self._edits(name)) is not None:
-            return _applied(self._body, edits)
+        is_new = fields.stream_options is UNSET
+        if not defaults and (stream_options is None or is_new):
+            added = b"" if stream_options is None else b'"stream_options":%b,' % stream_options
+            if (edits := self._edits(name, added)) is not None:
+                return applied(self._body, edits)
         values = _ALL.decode(self._body)
-        missing = {each: value for each, value in defaults.items() if each not in values}
-        if (members := _members(self._body, values)) is None:
-            return [_anew(values, name, missing)]
-        return _edited(self._body, members, name, missing)
+        set_now = {"model": name} if stream_options is None else {"model": name, "stream_options": stream_options}
+        missing = {each: value for each, value in defaults.items() if each not in values and each not in set_now}
+        if (found := members(self._body, values)) is None:
+            return [anew(values, set_now, missing)]
+        return edited(self._body, found, set_now, missing)
 
-    def _edits(self, name: bytes) -> list[tuple[int, int, bytes]] | None:
+    def _edits(self, name: bytes, added: bytes) -> list[tuple[int, int, bytes]] | None:
         """What to put in place of which bytes, where each name stands once in the whole body: then it is the field's.
 
-        None where it does not, may be spelled with escapes, or where nothing else would be left: then all is looked at.
+        `added` are members, each with its comma. None where a name stands more than once, may be spelled with escapes,
+        or where nothing else would be left: then all is looked at.
         """
         body, fields, edits = self._body, self._fields, []
-        if b"\\u" in body or (start := _START.match(body)) is None:
+        if b"\\u" in body or (start := START.match(body)) is None:
             return None
         for key, raw in ((_MODEL, fields.model), *((_OWN[each], getattr(fields, each)) for each in OWN_FIELDS)):
             if raw is UNSET:
@@ -142,23 +164,15 @@ class JsonBody:
             else:
                 return None
         if fields.model is UNSET:
-            if _END.match(body, start.end()) is not None:
+            added += b'"model":%b,' % name
+        if added:
+            if END.match(body, start.end()) is not None:
                 return None
-            edits.append((start.end(), start.end(), b'"model":%b,' % name))
+            edits.append((start.end(), start.end(), added))
         edits.sort()
         if any(one[1] > other[0] for one, other in pairwise(edits)):
             return None
         return edits
-
-
-def _applied(body: bytes, edits: list[tuple[int, int, bytes]]) -> list[bytes | memoryview]:
-    view, at = memoryview(body), 0
-    pieces: list[bytes | memoryview] = []
-    for begins, ends, text in edits:
-        pieces += (view[at:begins], text)
-        at = ends
-    pieces.append(view[at:])
-    return pieces
 
 
 def _text(name: str, raw: Raw) -> str | None:
@@ -173,64 +187,3 @@ def _anything(name: str, raw: Raw) -> object:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"'{name}' cannot be read: {error}", param=name) from error
-
-
-def _members(body: bytes, values: Mapping[str, Raw]) -> list[tuple[str, int, int, int]] | None:
-    """Each member of the object: its name, where the comma or brace before it is, where its value begins and ends.
-
-    None where a name stands twice with two values: then what is known of the lengths is not enough.
-    """
-    members = []
-    at = 0
-    while (match := _MEMBER.match(body, at)) is not None:
-        name = _NAME.decode(match[2])
-        value = values[name]
-        begins = match.end()
-        if not body.startswith(memoryview(value), begins):
-            return None
-        at = begins + len(memoryview(value))
-        members.append((name, match.start(1), begins, at))
-    return members if _END.match(body, at) or not members else None
-
-
-def _edited(
-    body: bytes, members: list[tuple[str, int, int, int]], name: bytes, missing: Mapping[str, Any]
-) -> list[bytes | memoryview]:
-    start = _START.match(body)
-    first = 1 if start is None else start.end()
-    added = b"".join(b"%b:%b," % (_encode(each), _encode(value)) for each, value in missing.items())
-    if all(each != "model" for each, *_ in members):
-        added += b'"model":%b,' % name
-    return list(_pieces(memoryview(body), first, members, name, added))
-
-
-def _pieces(
-    view: memoryview, first: int, members: list[tuple[str, int, int, int]], name: bytes, added: bytes
-) -> Iterator[bytes | memoryview]:
-    """`first` is the place behind the opening brace."""
-    kept = [one for one in members if one[0] not in OWN_FIELDS]
-    yield view[:first]
-    yield added if kept else added.rstrip(b",")
-    at = first
-    is_first = True
-    for each, before, begins, ends in members:
-        if each in OWN_FIELDS:
-            yield view[at:before] if not is_first else b""
-            at = ends
-            continue
-        if is_first:
-            at = max(at, before + 1)  # without the comma behind what is gone
-            is_first = False
-        if each == "model":
-            yield view[at:begins]
-            yield name
-            at = ends
-    yield view[at:]
-
-
-def _anew(values: Mapping[str, Raw], name: bytes, missing: Mapping[str, Any]) -> bytes:
-    """The object written anew, each name once."""
-    fields = {each: value for each, value in values.items() if each not in OWN_FIELDS}
-    fields |= {each: Raw(_encode(value)) for each, value in missing.items()}
-    fields["model"] = Raw(name)
-    return _encode(fields)

@@ -46,8 +46,14 @@ class Body(Protocol):
     def told(self) -> Told:
         """What it says to the proxy. Raises: InvalidRequest."""
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
-        """The body for the engine that serves `served_name`; `defaults` are put in where they are absent."""
+    def asks_usage(self) -> bytes | None:
+        """`stream_options` by which its engine tells the usage, where it does not do so anyway."""
+
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+        """The body for the engine that serves `served_name`.
+
+        `defaults` are put in where they are absent; `stream_options` are set, where given.
+        """
 
     def close(self) -> None:
         """It is not needed any more."""
@@ -59,11 +65,15 @@ class Nothing:
     is_stream = is_background = False
     held_bytes = 0
 
+    def asks_usage(self) -> bytes | None:
+        """Body."""
+        return None
+
     def told(self) -> Told:
         """Body."""
         return None, None, None
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
         """Body."""
         return Outgoing(None)
 
@@ -79,7 +89,7 @@ class Unread(Nothing):
         self._length = length
         self._pieces = pieces
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
         """Body."""
         return Outgoing(self._length, rest=self._pieces)
 
@@ -87,9 +97,9 @@ class Unread(Nothing):
 class Json(JsonBody):
     """A JSON object."""
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
         """Body."""
-        return Outgoing.of(self.for_engine(served_name, defaults))
+        return Outgoing.of(self.for_engine(served_name, defaults, stream_options))
 
     def close(self) -> None:
         """Body."""

@@ -14,7 +14,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from proxy.core.errors import InvalidRequest
-from proxy.core.wire import OWN_FIELDS, Told
+from proxy.core.members import OWN_FIELDS
+from proxy.core.wire import Told
 from proxy.upstream.outgoing import Outgoing
 
 FIELDS = frozenset({"model", "stream", *OWN_FIELDS})
@@ -39,6 +40,10 @@ class Form:
 
     is_background = False
     held_bytes = 0
+
+    def asks_usage(self) -> bytes | None:
+        """Body; no form has a way to ask for it."""
+        return None
 
     def __init__(self, file: IO[bytes], size: int, boundary: bytes, parts: list[Part]) -> None:
         """Raises: InvalidRequest where a field is said twice and differs."""
@@ -66,7 +71,7 @@ class Form:
         said = self._values
         return said.get("model") or None, said.get("agent_type") or None, said.get("keep_alive") or None
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
         """The form for the engine that serves `served_name`. `defaults` are of JSON bodies, and not put in."""
         has_own = any(part.name in OWN_FIELDS for part in self._parts)
         if self._values.get("model") == served_name and not has_own:

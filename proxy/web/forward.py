@@ -185,7 +185,12 @@ class Forwarder:
             hold = self._responses.hold if body.is_background else None
             maker = "" if passage.caller is None else passage.caller.key.name
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, maker), hold)
-        outgoing = body.outgoing(spec.name, spec.request_defaults)
+        options = None
+        if (caller := passage.caller) is not None and caller.key.counts_tokens:
+            passage.count_tokens()
+            if passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
+                passage.relay.take_out_usage()
+        outgoing = body.outgoing(spec.name, spec.request_defaults, options)
         return self._exchanges.exchange(passage, spec, outgoing)
 
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:

@@ -11,9 +11,11 @@ from proxy.core import error_forms, headers
 from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint
 from proxy.core.errors import RotaError
+from proxy.core.usage import UsageFinder
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
 from proxy.web.asked import Asked
+from proxy.web.passing import both
 from proxy.web.relay import Relay
 
 CLIENT_CLOSED_REQUEST = 499
@@ -37,7 +39,7 @@ class Passage:
     """Whose key it came with; None where there are no keys."""
     is_counted = False
     """Whether the caller's limits were asked, and its end is to be told."""
-    tokens = 0
+    _usage: UsageFinder | None = None
 
     def __init__(self, asked: Asked, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
         self.asked = asked
@@ -56,6 +58,20 @@ class Passage:
         if caller.has_limits:
             caller.begin(self._now(), time.time())
             self.is_counted = True
+
+    def count_tokens(self) -> None:
+        """Find out how many it takes."""
+        self._usage = UsageFinder()
+        self.relay.tap = both(self._usage, self.relay.tap)
+
+    @property
+    def tokens(self) -> int:
+        """How many it took; of a stream that was left before its end at least one for each event."""
+        if self._usage is None:
+            return 0
+        if (said := self._usage.tokens()) is not None:
+            return said.prompt + said.answer
+        return self.relay.events
 
     def granted(self, lease: Lease) -> None:
         """It has its lease; what the client is told of that goes before the answer, or between its events."""

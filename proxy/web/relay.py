@@ -7,7 +7,6 @@ connection be read slowly, so that it holds no more than one read beside its tra
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from enum import Enum
 
 import httptools
 from aiohttp import web
@@ -16,11 +15,13 @@ from proxy.core import headers, sse
 from proxy.core.chunks import chunk, ends_event, framed
 from proxy.core.endpoints import Form
 from proxy.core.errors import RotaError
+from proxy.core.strip import Strip
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.tcp_info import reset
 from proxy.upstream.unchunked import Unchunked
 from proxy.web.asked import Asked
+from proxy.web.passing import Mode, Tap
 from proxy.web.sent import CLOSED, KEPT_OPEN
 from proxy.web.stalled import see_off, until_taken
 
@@ -28,17 +29,7 @@ MOST_OF_AN_ERROR_BYTES = 2**20
 _SSE = b"text/event-stream"
 
 
-class Mode(Enum):
-    """What is done with the bytes of the body."""
-
-    AS_IT_COMES = 1
-    UNCHUNKED = 2
-    """The client's HTTP is too old for chunks."""
-    KEPT = 3
-    """An error for a client that has been told 200 already: it becomes an event."""
-
-
-_AS_IT_COMES, _UNCHUNKED, _KEPT = Mode  # as in proxy.upstream.answer
+_AS_IT_COMES, _UNCHUNKED, _STRIPPED, _KEPT = Mode  # as in proxy.upstream.answer
 
 
 class Relay:
@@ -47,7 +38,7 @@ class Relay:
     __slots__ = (
         *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
         *("why_lost", "tap", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
-        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks", "_ends_by_close"),
+        *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks", "_ends_by_close", "_strip"),
     )
 
     def __init__(self, asked: Asked, form: Form, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,6 +51,7 @@ class Relay:
         self._in_chunks = asked.has_chunks
         """What has no length goes to the client in chunks; else its HTTP is too old, and the end is a close."""
         self._ends_by_close = False
+        self._strip: Strip | None = None
         self.own = b""
         """The header lines of ours, without the last CRLF."""
         self.model = ""
@@ -71,7 +63,7 @@ class Relay:
         self.first_byte_at = 0.0
         self.is_sse = False
         self.bytes_out = self.events = 0
-        self.tap: Callable[[bytes], bool] | None = None
+        self.tap: Tap | None = None
         """Who looks at the body as it passes, until it returns False."""
         self.news = loop.create_future()
         """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
@@ -90,6 +82,10 @@ class Relay:
     def has_begun(self) -> bool:
         """Whether the client has been told a status."""
         return self.status != 0
+
+    def take_out_usage(self) -> None:
+        """Its client has not asked for the event that tells the usage, and does not get it."""
+        self._strip = Strip(in_chunks=self._in_chunks)
 
     # --- before the engine answers --------------------------------------------------------------------------------
 
@@ -144,7 +140,9 @@ class Relay:
                 self._mode = _KEPT
             elif not self._in_chunks:
                 self._mode = _UNCHUNKED
-            if self._mode is not _AS_IT_COMES and framing is CHUNKED:
+            elif self._strip is not None:
+                self._mode = _STRIPPED
+            if self._mode in (_KEPT, _UNCHUNKED) and framing is CHUNKED:
                 self._unchunked = Unchunked()
             self.settle()
             if first:
@@ -159,6 +157,8 @@ class Relay:
                 head = headers.without_chunks(head)
         elif framing is CLOSE:
             self._keeps_alive = False
+        elif self.is_sse and self._strip is not None:
+            self._mode = _STRIPPED
         self._ends_by_close = framing is CLOSE or self._mode is _UNCHUNKED
         head = headers.for_client(head, self.own + self._closing())
         self.settle()
@@ -180,7 +180,9 @@ class Relay:
             self._transport.write(before + data if before else data)
         except RuntimeError:  # uvloop: it is closed. The request is about to be cancelled.
             return
-        self._note(data)
+        self._counted(data)
+        if self.tap is not None and not self.tap(data):
+            self.tap = None
         if self._protocol.writing_paused:
             self._hold()
 
@@ -236,22 +238,22 @@ class Relay:
         except httptools.HttpParserError as error:
             self.lost(Lost(f"its chunks are wrong: {error}"))
             return
-        if self._mode is _UNCHUNKED:
-            self._write(plain)
-            if plain:
-                self._note(plain)
+        if self._mode is not _KEPT:
+            if self.tap is not None and not self.tap(plain):
+                self.tap = None
+            self._write(self._counted(plain if self._strip is None else self._strip.feed(plain)))
             if self._protocol.writing_paused:
                 self._hold()
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
             self._kept += plain
 
-    def _note(self, data: bytes) -> None:
+    def _counted(self, data: bytes) -> bytes:
+        """What the client gets of the body."""
         self.bytes_out += len(data)
-        if self.tap is not None and not self.tap(data):
-            self.tap = None
-        if self.is_sse:
+        if self.is_sse and data:
             self.events += data.count(b"\n\n")
             self._last = data
+        return data
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():

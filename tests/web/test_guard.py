@@ -36,6 +36,7 @@ KEYS = [
     key(6, "one", concurrency=1),
     key(7, "few", requests_per_minute=2, tokens_per_minute=1000),
     key(8, "gone", revoked_at=2.0),
+    key(9, "tokens", tokens_per_minute=20),
 ]
 SENT = {one.name: f"sk-rota-{one.secrets[0].id}-{TEXT}" for one in KEYS}
 CHAT = {"agent_type": "Chat", "messages": []}
@@ -173,3 +174,65 @@ async def test_a_realtime_socket_needs_a_key_that_may_too(plane: DataPlane) -> N
             assert caught.value.status == status
         async with session.ws_connect(url, headers={"Authorization": f"Bearer {SENT['by-name']}"}) as socket:
             assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+
+
+USAGE = b'"usage":{"prompt_tokens":7,"total_tokens":12,"completion_tokens":5}'
+
+
+async def telling(request: web.Request) -> web.StreamResponse:
+    """As vLLM tells the usage: in a stream only to who asks for it."""
+    asked = await request.json()
+    if not asked.get("stream"):
+        return web.Response(body=b'{"choices":[],%b}' % USAGE, content_type="application/json")
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for _ in range(asked.get("n", 2)):
+        await response.write(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
+    if (asked.get("stream_options") or {}).get("include_usage"):
+        await response.write(b'data: {"choices":[],%b}\n\n' % USAGE)
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_usage": True}])
+@pytest.mark.parametrize("waits", [True, False])
+async def test_the_tokens_of_a_stream_are_counted_and_its_client_gets_what_it_asked_for(
+    plane: DataPlane, options: dict[str, bool] | None, waits: bool
+) -> None:
+    plane.answer = telling
+    plane.fleet.leases.is_at_once = not waits
+    if waits:
+        asyncio.get_running_loop().call_later(0.3, plane.fleet.leases.ready.set)
+    body = CHAT | {"stream": True} | ({} if options is None else {"stream_options": options})
+    got = await ask(plane, "tokens", body=body)
+    lines = [line for line in got.text.splitlines() if line.startswith("data: ")]
+    assert ('"usage"' in got.text) is bool(options and options["include_usage"])
+    assert lines[:2] == ['data: {"choices":[{"delta":{"content":"x"}}]}'] * 2
+    assert lines[-1] == "data: [DONE]"
+    got = await ask(plane, "tokens", body=CHAT)
+    assert 8 <= int(got.headers["x-ratelimit-remaining-tokens"]) <= 9, "20 less 12, and what has come back since"
+    got = await ask(plane, "tokens", body=CHAT)
+    assert (got.status_code, got.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+async def test_of_a_stream_that_was_left_each_event_counts(plane: DataPlane) -> None:
+    plane.answer = telling
+    headers = {"Authorization": f"Bearer {SENT['tokens']}"}
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream(
+            "POST", f"{plane.url}/v1/completions", json=CHAT | {"stream": True, "n": 10**6}, headers=headers
+        ) as got,
+    ):
+        async for _ in got.aiter_lines():
+            break
+        await asyncio.sleep(0.2)
+    await until(lambda: plane.fleet.leases.held == 0)
+    assert (await ask(plane, "tokens")).status_code == 429
+
+
+async def test_who_has_no_token_limits_has_its_stream_as_it_is(plane: DataPlane) -> None:
+    plane.answer = telling
+    got = await ask(plane, "all", body=CHAT | {"stream": True})
+    assert got.text.count("data: ") == 3
