@@ -49,6 +49,7 @@ from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.reloading import Reloading
 from proxy.web.responses import Responses
+from proxy.web.tls import Tls, TlsError
 
 log = logging.getLogger("proxy")
 
@@ -88,7 +89,7 @@ def main() -> int:
     except AlreadyRuns as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_ALREADY_RUNS
-    except (CatalogError, DeviceError, SupervisorError, KeyFileError, web_app.ListenError) as error:
+    except (CatalogError, DeviceError, SupervisorError, KeyFileError, TlsError, web_app.ListenError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return daemon.EXIT_CONFIGURATION
     lock.close()
@@ -113,10 +114,11 @@ def _lock(path: Path) -> TextIO:
 
 
 async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptCatalog, problem: str | None) -> None:
-    """Raises: ListenError, DeviceError, SupervisorError, KeyFileError, SupervisordGone."""
+    """Raises: ListenError, DeviceError, SupervisorError, KeyFileError, TlsError, SupervisordGone."""
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
-    url = f"http://{host}:{settings.listen_port}"
+    tls = _tls(here, settings)
+    url = f"{'http' if tls is None else 'https'}://{host}:{settings.listen_port}"
     async with AsyncExitStack() as stack:
         keyring = Keyring(KeyFile(here.keys))
         guard = Guard(keyring)
@@ -162,7 +164,10 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             await asyncio.to_thread(kept.keep, catalog)
         await web_app.listen_unix(private, here.gate_socket)
         front = web_app.front(public, forwarder)
-        listening = await web_app.listen_tcp(front, settings.listen_host, settings.listen_port)
+        context = None if tls is None else tls.context
+        listening = await web_app.listen_tcp(front, settings.listen_host, settings.listen_port, context)
+        if tls is not None:
+            stack.callback(asyncio.create_task(tls.watch()).cancel)
         stack.push_async_callback(front.close, web_app.SHUTDOWN_TIMEOUT_S)
         stack.callback(listening.close)
         stack.callback(fleet.close)
@@ -172,6 +177,16 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload_soon)
         await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
+
+
+def _tls(here: Layout, settings: Settings) -> Tls | None:
+    """None where it is not wanted. Raises: TlsError."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise TlsError("tls_certificate and tls_key: set both, or neither")
+    return Tls(here.root / certificate, here.root / key)
 
 
 def _check_open(keyring: Keyring, settings: Settings) -> None:

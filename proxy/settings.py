@@ -37,6 +37,8 @@ class Settings(
     catalog: str = "catalog/demo"
     listen_host: str = "127.0.0.1"
     open_to_all: bool = False
+    tls_certificate: str | None = None
+    tls_key: str | None = None
     listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
     vllm: str = ".venv-vllm/bin/vllm"
     hub_endpoint: str | None = None

@@ -5,6 +5,7 @@ Rule: tests go through `runner()` and `front()` too, so that what they see is wh
 
 import asyncio
 import os
+import ssl
 from pathlib import Path
 from typing import Protocol
 
@@ -72,10 +73,11 @@ def front(app_runner: web.AppRunner, forwarder: Forwarder) -> Front:
     return Front(server, forwarder, [one for one in ENDPOINTS if one.key in (Key.JSON, Key.FORM)])
 
 
-async def listen_tcp(accepting: Front, host: str, port: int) -> asyncio.Server:
+async def listen_tcp(accepting: Front, host: str, port: int, tls: ssl.SSLContext | None = None) -> asyncio.Server:
     """Listen until the server that is returned is closed. Raises: ListenError."""
+    loop = asyncio.get_running_loop()
     try:
-        return await asyncio.get_running_loop().create_server(accepting, host or None, port, backlog=BACKLOG)
+        return await loop.create_server(accepting, host or None, port, ssl=tls, backlog=BACKLOG)
     except OSError as error:
         what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
         raise ListenError(what) from error

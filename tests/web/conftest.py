@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -140,6 +141,7 @@ class DataPlane:
         self.engine_runner: web.AppRunner | None = None
         self.front: Front | None = None
         self.keyring: Keyring | None = None
+        self.tls: ssl.SSLContext | None = None
         self.engine_keys = EngineKeys()
 
     @property
@@ -211,7 +213,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     runner = web_app.runner(app)
     await runner.setup()
     front = plane.front = web_app.front(runner, forwarder)
-    listening = await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]))
+    listening = await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]), plane.tls)
     yield
     listening.close()
     await front.close(0.1)
