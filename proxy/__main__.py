@@ -27,8 +27,10 @@ from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.adapters import processes
 from proxy.adapters.key_file import KeyFile, KeyFileError
+from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord, SupervisorError
 from proxy.assembly import assemble
+from proxy.core.allowance import Used
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
@@ -120,7 +122,9 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
     tls = _tls(here, settings)
     url = f"{'http' if tls is None else 'https'}://{host}:{settings.listen_port}"
     async with AsyncExitStack() as stack:
-        keyring = Keyring(KeyFile(here.keys))
+        keyring = Keyring(KeyFile(here.keys), StateFile(here.state / "used_today.json", dict[str, Used], {}))
+        stack.callback(keyring.keep_now)
+        stack.callback(asyncio.create_task(keyring.keep()).cancel)
         guard = Guard(keyring)
         _check_open(keyring, settings)
         pool = Pool()

@@ -14,7 +14,8 @@ from collections import OrderedDict
 
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.scrypt import is_hash_of
-from proxy.core.allowance import Allowance
+from proxy.adapters.state_files import StateFile
+from proxy.core.allowance import NOTHING, Allowance, Used
 from proxy.core.key_errors import KeyInvalid
 from proxy.core.keys import Key, Secret, by_id, parse
 
@@ -23,15 +24,19 @@ log = logging.getLogger(__name__)
 MOST_REFUSED = 1000
 """So many wrong keys are remembered, the newest."""
 DIGEST_BYTES = 16
+KEEP_EVERY_S = 5.0
+"""So much of what has been used is forgotten by a proxy that is killed."""
 BEARER = b"Bearer "
 
 
 class Keyring:
     """The keys of `file`. Where there are none, `is_open`: everybody may do everything."""
 
-    def __init__(self, file: KeyFile) -> None:
-        """Raises: KeyFileError."""
+    def __init__(self, file: KeyFile, used: StateFile[dict[str, Used]]) -> None:
+        """`used` is where it is kept what each has used today. Raises: KeyFileError."""
         self._file = file
+        self._used_file = used
+        self._used = used.read()
         self._now = asyncio.get_running_loop().time
         self._secret = secrets.token_bytes(32)
         self._callers: dict[str, Allowance] = {}
@@ -63,7 +68,7 @@ class Keyring:
         self._ends = {id_: key.ends_at(secret) for id_, (key, secret) in self._by_id.items()}
         for name, key in keys.items():
             if (caller := self._callers.get(name)) is None:
-                self._callers[name] = Allowance(key, now)
+                self._callers[name] = Allowance(key, now, self._used.get(name, NOTHING))
             else:
                 caller.use(key, now)
         for name in self._callers.keys() - keys.keys():
@@ -74,6 +79,18 @@ class Keyring:
             if id_ in self._by_id and self._by_id[id_][1].hash == before[id_][1].hash
         }
         self._refused.clear()
+
+    async def keep(self) -> None:
+        """Keep what has been used today, every while, until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_EVERY_S)
+            await asyncio.to_thread(self.keep_now)
+
+    def keep_now(self) -> None:
+        """Keep it, if it has changed: a restart gives nobody another day's tokens. Blocks."""
+        if (used := {caller.key.name: caller.used for caller in self.callers if caller.used.tokens}) != self._used:
+            self._used = used
+            self._used_file.write(used)
 
     def known(self, presented: bytes) -> Allowance | None:
         """Who presents this (a header's value), where that is remembered. It takes about a microsecond."""

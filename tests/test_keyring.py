@@ -10,6 +10,8 @@ import pytest
 from proxy import keyring
 from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.scrypt import hashed
+from proxy.adapters.state_files import StateFile
+from proxy.core.allowance import Used
 from proxy.core.key_errors import KeyInvalid
 from proxy.core.keys import Key, Secret
 from proxy.keyring import Keyring
@@ -25,7 +27,12 @@ def key(name: str = "desk", **more: Any) -> Key:
 
 def ring(tmp_path: Path, *keys: Key) -> Keyring:
     write(tmp_path, *keys)
-    return Keyring(KeyFile(tmp_path / "keys.json"))
+    return of(tmp_path)
+
+
+def of(tmp_path: Path) -> Keyring:
+    used = StateFile(tmp_path / "used.json", dict[str, Used], {})
+    return Keyring(KeyFile(tmp_path / "keys.json"), used)
 
 
 def write(tmp_path: Path, *keys: Key) -> None:
@@ -170,4 +177,15 @@ async def test_a_damaged_hash_lets_nobody_in(tmp_path: Path) -> None:
 
 
 async def test_where_there_are_no_keys_it_is_open(tmp_path: Path) -> None:
-    assert Keyring(KeyFile(tmp_path / "none.json")).is_open
+    assert of(tmp_path).is_open
+
+
+async def test_what_was_used_today_is_kept_for_the_next_proxy(tmp_path: Path) -> None:
+    keys = ring(tmp_path, key(tokens_per_day=10), key("idle", secrets=(Secret(OTHER_ID, HASH, 1.0),)))
+    [caller, _] = keys.callers
+    caller.begin(0.0, time.time())
+    caller.end(7, 0.0, time.time())
+    keys.keep_now()
+    [again, idle] = of(tmp_path).callers
+    assert (again.used, again.in_flight, idle.used.tokens) == (caller.used, 0, 0)
+    assert again.used.tokens == 7

@@ -6,6 +6,7 @@ one may overdraw, and who comes next waits until that is made up. Days are those
 """
 
 from math import ceil
+from typing import NamedTuple
 
 from proxy.core.key_errors import USELESS, QuotaUsedUp, RateLimited
 from proxy.core.keys import Key
@@ -42,13 +43,22 @@ class Bucket:
         return max(0.0, many - self.left(now)) * MINUTE_S / self.limit
 
 
+class Used(NamedTuple):
+    """So many tokens on that day, which is counted from 1970."""
+
+    day: int
+    tokens: int
+
+
+NOTHING = Used(0, 0)
+
+
 class Allowance:
     """What one key has left. `now` is monotonic, `day` counts days of UTC."""
 
-    def __init__(self, key: Key, now: float) -> None:
+    def __init__(self, key: Key, now: float, used: Used = NOTHING) -> None:
         self.in_flight = 0
-        self.day = 0
-        self.tokens_today = 0
+        self.used = used
         self._requests: Bucket | None = None
         self._tokens: Bucket | None = None
         self.use(key, now)
@@ -70,8 +80,8 @@ class Allowance:
             what = f"{self.in_flight} requests of the key '{key.name}' are under way, and {key.concurrency} may be"
             raise RateLimited(what, retry_after_s=1.0, headers=told(now))
         self._turn_to(wall)
-        if key.tokens_per_day is not None and self.tokens_today >= key.tokens_per_day:
-            what = f"the key '{key.name}' has used {self.tokens_today} tokens today, and {key.tokens_per_day} may be"
+        if key.tokens_per_day is not None and self.used.tokens >= key.tokens_per_day:
+            what = f"the key '{key.name}' has used {self.used.tokens} tokens today, and {key.tokens_per_day} may be"
             rest_s = DAY_S - wall % DAY_S
             raise QuotaUsedUp(f"{what}; days end at midnight UTC", retry_after_s=rest_s, headers=told(now) | USELESS)
         if self._tokens is not None and self._tokens.left(now) <= 0:
@@ -89,7 +99,7 @@ class Allowance:
         self.in_flight -= 1
         if tokens:
             self._turn_to(wall)
-            self.tokens_today += tokens
+            self.used = Used(self.used.day, self.used.tokens + tokens)
             if self._tokens is not None:
                 self._tokens.take(tokens, now)
 
@@ -104,8 +114,8 @@ class Allowance:
         return told
 
     def _turn_to(self, wall: float) -> None:
-        if (day := int(wall // DAY_S)) != self.day:
-            self.day, self.tokens_today = day, 0
+        if (day := int(wall // DAY_S)) != self.used.day:
+            self.used = Used(day, 0)
 
 
 def _bucket(old: Bucket | None, limit: int | None, now: float) -> Bucket | None:

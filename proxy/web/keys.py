@@ -35,7 +35,7 @@ class Keys:
 
     def _told(self) -> web.Response:
         used = {
-            caller.key.name: {"tokens_today": caller.tokens_today, "in_flight": caller.in_flight}
+            caller.key.name: {"tokens_today": caller.used.tokens, "in_flight": caller.in_flight}
             for caller in self._keyring.callers
         }
         return web.Response(body=msgspec.json.encode({"keys": used}), content_type="application/json")

@@ -71,7 +71,7 @@ def test_the_quota_of_a_day_ends_with_the_day_and_clients_are_told_not_to_try_ag
     assert isinstance(error, QuotaUsedUp)
     assert (error.retry_after_s, error.headers["x-should-retry"]) == (DAY_S / 2 - 2, "false")
     of.begin(3.0, NOON + DAY_S / 2)
-    assert of.tokens_today == 0
+    assert of.used.tokens == 0
 
 
 def test_clients_are_told_what_is_left_and_when_all_of_it_is_back() -> None:

@@ -15,6 +15,8 @@ from aiohttp import web
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.key_file import KeyFile
+from proxy.adapters.state_files import StateFile
+from proxy.core.allowance import Used
 from proxy.core.routing import Router
 from proxy.core.states import Swap
 from proxy.core.wishes import NO_WISHES, Wishes
@@ -182,7 +184,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     plane.engine_runner = web.AppRunner(engine, handler_cancellation=True, shutdown_timeout=0.1)
     await plane.engine_runner.setup()
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
-    guard = Guard(plane.keyring or Keyring(KeyFile(Path("there are no keys"))))
+    guard = Guard(plane.keyring or keyring_of(Path("there are no keys")))
     pool = Pool()
     local = httpx.AsyncClient(trust_env=False)
     responses = Responses(plane.fleet.leases, local, plane.engine_keys)  # type: ignore[arg-type]
@@ -231,3 +233,8 @@ def engine(plane: DataPlane) -> Engine:
     made = Engine()
     plane.answer = made.answer
     return made
+
+
+def keyring_of(path: Path) -> Keyring:
+    """The keys in the file `path`; what is used is not kept."""
+    return Keyring(KeyFile(path), StateFile(path.with_name("used.json"), dict[str, Used], {}))

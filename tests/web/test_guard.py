@@ -13,9 +13,8 @@ from aiohttp import web
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.scrypt import hashed
 from proxy.core.keys import Key, Role, Secret
-from proxy.keyring import Keyring
 from tests.upstream.conftest import until
-from tests.web.conftest import DataPlane, staged
+from tests.web.conftest import DataPlane, keyring_of, staged
 from tests.web.realtime_engine import Engine
 
 TEXT = "x"
@@ -48,7 +47,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[DataPlane]:
     file = KeyFile(tmp_path / "keys.json")
     file.change(lambda _: {one.name: one for one in KEYS})
     plane = DataPlane()
-    plane.keyring = Keyring(file)
+    plane.keyring = keyring_of(file.path)
     plane.answer = echo
     async with staged(plane):
         yield plane

@@ -6,15 +6,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.adapters.key_file import KeyFile
-from proxy.keyring import Keyring
 from proxy.web.keys import Keys
 from proxy.web.middleware import render_errors
+from tests.web.conftest import keyring_of
 from tests.web.test_guard import key
 
 
 async def test_a_changed_file_counts_when_it_is_loaded_and_a_damaged_one_never(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.json")
-    keyring = Keyring(file)
+    keyring = keyring_of(file.path)
     app = web.Application(middlewares=[render_errors])
     app.add_routes(Keys(keyring).routes())
     async with TestClient(TestServer(app)) as client:
