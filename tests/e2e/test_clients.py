@@ -174,9 +174,10 @@ PASSES = {"created", "created_at", "completed_at", "id", "request_id"}
 """Fields that vLLM makes anew for each request: times and ids."""
 
 
-def asked(method: str, url: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
+def asked(where: dict[str, Any], method: str, path: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
     headers = {"X-Request-Id": "same", "Accept-Encoding": "identity"}
-    got = httpx.request(method, url, headers=headers, timeout=STARTS_WITHIN_S, trust_env=False, **more)
+    with httpx.Client(**{"trust_env": False} | where) as client:
+        got = client.request(method, path, headers=headers, timeout=STARTS_WITHIN_S, **more)
     told = {name: value for name, value in got.headers.items() if name not in ("date", *ADDED)}
     return got.status_code, told, got.content
 
@@ -216,7 +217,7 @@ def test_an_answer_is_vllms_own_but_for_the_headers_that_are_listed(
     path = case.partition(" ")[0]
     name = "evidence" if OF_JSON[path].purpose is Purpose.POOLING else "medical"
     body = {"model": name, **({"temperature": 0} if name == "medical" else {}), **CASES[case]}
-    compare(*(asked("POST", f"{url}{path}", json=body) for url in (f"http://127.0.0.1:{port_of(box, name)}", box.url)))
+    compare(*(asked(where, "POST", path, json=body) for where in (box.direct(name), {"base_url": box.url})))
 
 
 @pytest.mark.parametrize("endpoint", OTHERS, ids=lambda one: f"{one.method} {one.path}")
@@ -225,8 +226,8 @@ def test_what_is_asked_of_a_named_engine_is_answered_by_it(
 ) -> None:
     path = endpoint.path.format(response_id="resp_of_nobody")
     form = {"data": {"model": "medical"}, "files": {"file": b"no sound"}} if endpoint.key is Key.FORM else {}
-    urls = f"http://127.0.0.1:{port_of(box, 'medical')}", f"{box.url}/engines/medical"
-    direct, through = (asked(endpoint.method, f"{url}{path}", **form) for url in urls)
+    both = box.direct("medical"), {"base_url": f"{box.url}/engines/medical"}
+    direct, through = (asked(where, endpoint.method, path, **form) for where in both)
     if path in CHANGES_BY_ITSELF:
         assert through[:1] == direct[:1]
         assert set(through[1]) == set(direct[1])
@@ -235,7 +236,3 @@ def test_what_is_asked_of_a_named_engine_is_answered_by_it(
 
 
 CHANGES_BY_ITSELF = ("/metrics", "/load")
-
-
-def port_of(box: Installation, name: str) -> int:
-    return int(box.engine(name)["port"])

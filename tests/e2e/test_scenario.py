@@ -73,12 +73,25 @@ async def test_a_stream_comes_in_pieces_through_the_async_client(stack: Installa
 
 def test_an_answer_through_the_proxy_is_the_engines_own(stack: Installation) -> None:
     body = {"model": "medical", "prompt": "One two three", "max_tokens": 4, "temperature": 0}
-    direct = httpx.post(f"http://127.0.0.1:{stack.engine('medical')['port']}/v1/completions", json=body, timeout=60)
+    with httpx.Client(**stack.direct("medical")) as engine:
+        direct = engine.post("/v1/completions", json=body, timeout=60)
     through = httpx.post(f"{stack.url}/v1/completions", json=body, timeout=60, headers={"X-Request-Id": "mine-1"})
     assert through.json()["choices"] == direct.json()["choices"]
     assert through.headers["Content-Type"] == direct.headers["Content-Type"]
     assert through.headers["X-Request-Id"] == "mine-1"
     assert through.json()["id"].endswith("mine-1")
+
+
+def test_an_engine_answers_nobody_but_the_proxy(stack: Installation) -> None:
+    """Another user of this machine can connect to its port, and gets no further; vLLM itself leaves most paths open."""
+    url = f"http://127.0.0.1:{stack.port_of('medical')}"
+    for path in ("/health", "/metrics", "/v1/models", "/version", "/docs", "/is_sleeping"):
+        assert httpx.get(f"{url}{path}", timeout=10).status_code == 401, path
+    for path in ("/v1/completions", "/tokenize", "/invocations", "/sleep", "/collective_rpc", "/generative_scoring"):
+        body = {"prompt": "Once", "max_tokens": 1}
+        for headers in ({}, {"Authorization": "Bearer none"}):
+            assert httpx.post(f"{url}{path}", json=body, headers=headers, timeout=10).status_code == 401, path
+    assert stack.state("medical") == "ready"
 
 
 def test_an_error_of_the_engine_comes_through_unmarked(stack: Installation) -> None:
@@ -96,8 +109,8 @@ def test_an_engine_sleeps_and_wakes_for_the_next_request_and_answers_as_before(s
     done = stack.manage("sleep", "medical", "--level", str(level))
     assert (done.returncode, done.stdout) == (0, "medical: asleep\n"), done.stderr
     assert stack.engine("medical")["sleep_level"] == level
-    direct = httpx.get(f"http://127.0.0.1:{_port_of(stack, 'medical')}/is_sleeping", timeout=10)
-    assert direct.json() == {"is_sleeping": True}
+    with httpx.Client(**stack.direct("medical")) as engine:
+        assert engine.get("/is_sleeping", timeout=10).json() == {"is_sleeping": True}
     assert httpx.post(f"{stack.url}/v1/completions", json=body, timeout=60).json()["choices"] == before
     assert (stack.state("medical"), stack.engine("medical")["pid"]) == ("ready", pid)
 
@@ -150,7 +163,8 @@ def test_the_proxy_killed_comes_back_and_the_engines_never_stopped_serving(stack
     pids = {model: stack.engine(model)["pid"] for model in ("claims", "evidence")}
     killed_at, old = time.time(), stack.status()["proxy"]["pid"]
     os.kill(old, signal.SIGKILL)
-    assert httpx.get(f"http://127.0.0.1:{_port_of(stack, 'claims')}/health").status_code == 200
+    with httpx.Client(**stack.direct("claims")) as engine:
+        assert engine.get("/health").status_code == 200
     eventually(lambda: _is_up(stack) and stack.status()["proxy"]["pid"] != old, within_s=20)
     eventually(lambda: stack.state("claims") == "ready", within_s=5)
     assert stack.chat(agent_type="Claims", timeout_s=30).status_code == 200
@@ -188,12 +202,9 @@ def _is_up(stack: Installation) -> bool:
         return False
 
 
-def _port_of(stack: Installation, model: str) -> int:
-    return int((stack.catalog / f"{model}.yaml").read_text().partition("port: ")[2].split()[0])
-
-
 def _running_requests(stack: Installation, model: str) -> float:
     """From the engine's own metrics: how many requests it is working on."""
-    text = httpx.get(f"http://127.0.0.1:{_port_of(stack, model)}/metrics", timeout=10).text
+    with httpx.Client(**stack.direct(model)) as engine:
+        text = engine.get("/metrics", timeout=10).text
     lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
     return float(lines[0].split()[-1])
