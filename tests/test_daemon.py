@@ -161,7 +161,7 @@ def test_a_proxy_that_cannot_run_is_given_up_at_once_with_its_own_words_and_the_
     (installation.root / "supervisor.d" / "supervisord.conf").write_text(
         (CHECKOUT / "supervisor.d" / "supervisord.conf")
         .read_text()
-        .replace('PYTHONUNBUFFERED="1"', 'PYTHONUNBUFFERED="1",ROTA_LISTEN_HOST="192.0.2.1"')
+        .replace('PYTHONUNBUFFERED="1"', 'PYTHONUNBUFFERED="1",ROTA_OPEN_TO_ALL="true",ROTA_LISTEN_HOST="192.0.2.1"')
     )
     try:
         done = installation.manage("start-service")
