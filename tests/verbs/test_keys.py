@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.installation import Installation, fake_model, free_port, running
+from tests.installation import Installation, eventually, fake_model, free_port, running
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,7 @@ def test_an_adopted_engine_is_asked_with_the_key_that_it_has(closed: tuple[Insta
     installation, key = closed
     assert chat(installation, key).status_code == 200
     installation.supervisorctl("restart", "proxy")
+    eventually(lambda: installation.manage("status").returncode == 0)
     assert chat(installation, key).status_code == 200
     assert installation.fake_log().count("started a") == 1
 
