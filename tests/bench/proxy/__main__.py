@@ -20,6 +20,7 @@ from tests.bench.proxy.load import Cost, OneByOne, body, closed_loop, per_event
 
 ROTA = "rota"
 BY_AGENT_TYPE = "rota, by agent_type"
+GUARDED = "rota, keys and audit"
 WARM_UP_S = 1.0
 ASKED_ONE_BY_ONE = 2000
 
@@ -58,9 +59,9 @@ class Row:
         return sum(cost.errors for cost in (*self.requests, *self.streams))
 
 
-def added_us(port: int, engine: int) -> float:
-    """The median of what the proxy on `port` adds, asked in turn with `engine` directly."""
-    through, direct = OneByOne(port, body(MODEL)), OneByOne(engine, body(MODEL))
+def added_us(one: Running, engine: int) -> float:
+    """The median of what a proxy adds, asked in turn with `engine` directly."""
+    through, direct = OneByOne(one.port, body(MODEL), one.key), OneByOne(engine, body(MODEL))
     try:
         pairs = [(through.ask_us(), direct.ask_us()) for _ in range(ASKED_ONE_BY_ONE)]
     finally:
@@ -76,12 +77,12 @@ def measure(proxies: dict[str, Running], engine: int, rounds: int, seconds: floa
         for name, one in proxies.items():
             asked = body("Chat", key="agent_type") if name == BY_AGENT_TYPE else body(MODEL)
             for_s = seconds if number else WARM_UP_S
-            request = closed_loop(one.port, asked, for_s, one.pids, folder)
-            stream = closed_loop(one.port, body(MODEL, stream=True), for_s, one.pids, folder)
+            request = closed_loop(one.port, asked, for_s, one.pids, folder, one.key)
+            stream = closed_loop(one.port, body(MODEL, stream=True), for_s, one.pids, folder, one.key)
             if number:
                 rows[name].requests.append(request)
                 rows[name].streams.append(stream)
-                rows[name].added_us.append(added_us(one.port, engine))
+                rows[name].added_us.append(added_us(one, engine))
         print(f"round {number} of {rounds}{'' if number else ' (not counted)'}", flush=True)
     return rows
 
@@ -94,8 +95,13 @@ def show(rows: dict[str, Row]) -> None:
         print(f"{name:22}{figures}{row.errors:8}{'  NOT SOUND' if row.errors else ''}")
     ours = rows[ROTA]
     for name, row in rows.items():
-        if name not in (ROTA, BY_AGENT_TYPE):
+        if name not in (ROTA, BY_AGENT_TYPE, GUARDED):
             print(f"rota / {name}: request {ours.us / row.us:.2f}, event {ours.event_us / row.event_us:.2f}")
+    more = rows[GUARDED]
+    print(
+        f"keys and audit: {more.us - ours.us:+.1f} us a request, {more.event_us - ours.event_us:+.2f} us an event, "
+        f"{more.p50_added_us - ours.p50_added_us:+.0f} us at one connection"
+    )
     print(
         f"proxy_cpu_us_per_request: {ours.us:.1f} per_event: {ours.event_us:.2f} p50_added_us: {ours.p50_added_us:.0f}"
     )
@@ -113,8 +119,11 @@ def main() -> None:
     started: list[int] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with rota(folder) as (ours, engine):
-            proxies = {ROTA: ours, BY_AGENT_TYPE: ours}
+        with (
+            rota(folder / "open", is_guarded=False) as (ours, engine),
+            rota(folder / "guarded", is_guarded=True) as (guarded, _),
+        ):
+            proxies = {ROTA: ours, BY_AGENT_TYPE: ours, GUARDED: guarded}
             try:
                 for peer, start in PEERS_BY_NAME.items():
                     if peer not in wanted:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from tests.installation import CHECKOUT, Installation, fake_model, free_port, running
 
 MODEL = "m"
@@ -51,15 +53,20 @@ class Absent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One that answers on `port`; `pids` are its processes, whose children count too."""
+    """One that answers on `port`, to `key`; `pids` are its processes, whose children count too."""
 
     port: int
     pids: list[int]
+    key: str = "none"
 
 
 @contextlib.contextmanager
-def rota(folder: Path) -> Iterator[tuple[Running, int]]:
-    """Rota as it is, with all that it has; it starts the stand-in as its engine. Also yields that one's port."""
+def rota(folder: Path, *, is_guarded: bool) -> Iterator[tuple[Running, int]]:
+    """Rota as it is; it starts the stand-in as its engine. Also yields that one's port.
+
+    Where it `is_guarded`, it asks for a key and keeps its audit; else it does neither, as the others.
+    """
+    folder.mkdir()
     script = folder / "vllm"
     script.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(CHECKOUT)!r})\n"
@@ -67,10 +74,14 @@ def rota(folder: Path) -> Iterator[tuple[Running, int]]:
     )
     script.chmod(0o755)
     model = fake_model(MODEL, vllm=str(script), max_num_seqs=100_000)
-    installation = Installation(folder, [model], {"Chat": MODEL}, 4.5)
+    installation = Installation(folder, [model], {"Chat": MODEL}, 4.5, audit=is_guarded)
+    key = installation.manage("keys", "make", "bench").stdout.strip() if is_guarded else "none"
     with running(installation):
-        assert installation.chat(model=MODEL).status_code == 200
-        yield Running(installation.port, [int(installation.status()["proxy"]["pid"])]), int(model["port"])
+        headers, body = {"Authorization": f"Bearer {key}"}, {"model": MODEL, "messages": []}
+        url = f"{installation.url}/v1/chat/completions"
+        assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
+        pid = int((installation.root / "var" / "run" / "proxy.lock").read_text())
+        yield Running(installation.port, [pid], key), int(model["port"])
 
 
 def nginx(folder: Path, engine: int) -> Running:

@@ -57,7 +57,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     with (
         tempfile.TemporaryDirectory() as folder,
-        rota(Path(folder)) as (ours, _),
+        rota(Path(folder) / "rota", is_guarded=False) as (ours, _),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         used_kb = runner.run(measure(ours.port, ours.pids[0], STREAMS))

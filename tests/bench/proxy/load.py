@@ -14,7 +14,6 @@ import psutil
 from tests.bench.proxy.stand_in import EVENTS
 
 CONNECTIONS = 64
-HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer none", "User-Agent": "OpenAI/Python 3.54.0"}
 MESSAGES = '"messages":[{"role":"user","content":"Hello, how are you today?"}],"max_tokens":16'
 SCRIPT = 'wrk.method = "POST"\nwrk.body = [[{body}]]\n'
 
@@ -22,6 +21,15 @@ SCRIPT = 'wrk.method = "POST"\nwrk.body = [[{body}]]\n'
 def body(model: str, *, stream: bool = False, key: str = "model") -> str:
     """A request's body."""
     return "".join(("{", f'"{key}":"{model}",', MESSAGES, ',"stream":true' if stream else "", "}"))
+
+
+def headers(key: str) -> dict[str, str]:
+    """As OpenAI's client sends them."""
+    return {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {key}",
+        "User-Agent": "OpenAI/Python 3.54.0",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,10 @@ def cpu_ns(pids: Iterable[int]) -> int:
     return total
 
 
-def closed_loop(port: int, text: str, seconds: float, pids: list[int], folder: Path) -> Cost:
+def closed_loop(port: int, text: str, seconds: float, pids: list[int], folder: Path, key: str = "none") -> Cost:
     """wrk with CONNECTIONS connections, each asking again as soon as it has its answer."""
     script = folder / "ask.lua"
-    lines = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in HEADERS.items())
+    lines = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in headers(key).items())
     script.write_text(SCRIPT.format(body=text) + lines)
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", str(script), url]
@@ -70,8 +78,8 @@ def per_event(cost: Cost) -> float:
 class OneByOne:
     """One connection, one request at a time."""
 
-    def __init__(self, port: int, text: str) -> None:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    def __init__(self, port: int, text: str, key: str = "none") -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers(key).items())
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(text)}\r\n\r\n"
         self._request = (head + text).encode()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
