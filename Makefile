@@ -32,7 +32,7 @@ render: .venv-ready  ## Write supervisor.d/engine-*.conf and the catalog's JSON 
 	@bin/manage_vllm.sh render
 
 test: setup  ## All tests, also those that start real vLLM
-	FUZZ_EXAMPLES=7000 .venv/bin/pytest -n 2 --dist loadfile --ignore=tests/faults --ignore=tests/e2e
+	FUZZ_EXAMPLES=7000 AUDIT_KILLS=200 .venv/bin/pytest -n 2 --dist loadfile --ignore=tests/faults --ignore=tests/e2e
 	.venv/bin/pytest tests/e2e
 	@.venv/bin/python -m tests.faults
 

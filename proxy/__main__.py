@@ -7,15 +7,12 @@ traceback, and supervisord starts the next proxy, which adopts the engines.
 
 import asyncio
 import fcntl
-import gc
 import logging
 import os
-import resource
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TextIO
 
@@ -24,8 +21,9 @@ import uvloop
 
 from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
-from proxy import daemon
+from proxy import daemon, opening
 from proxy.adapters import processes
+from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord, SupervisorError
@@ -51,13 +49,11 @@ from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.reloading import Reloading
 from proxy.web.responses import Responses
-from proxy.web.tls import Tls, TlsError
+from proxy.web.tls import TlsError
 
 log = logging.getLogger("proxy")
 
 EXIT_ALREADY_RUNS = 1
-COLLECT_AFTER = 20_000
-"""New objects, less those that have gone, after which the collector of cycles runs; Python's own is 700."""
 EXIT_SUPERVISORD_GONE = 4
 
 
@@ -91,7 +87,15 @@ def main() -> int:
     except AlreadyRuns as error:
         print(f"proxy: {error}", file=sys.stderr)
         return EXIT_ALREADY_RUNS
-    except (CatalogError, DeviceError, SupervisorError, KeyFileError, TlsError, web_app.ListenError) as error:
+    except (
+        CatalogError,
+        DeviceError,
+        SupervisorError,
+        AuditError,
+        KeyFileError,
+        TlsError,
+        web_app.ListenError,
+    ) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return daemon.EXIT_CONFIGURATION
     lock.close()
@@ -119,23 +123,25 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
     """Raises: ListenError, DeviceError, SupervisorError, KeyFileError, TlsError, SupervisordGone."""
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
-    tls = _tls(here, settings)
+    tls = opening.open_tls(here, settings)
     url = f"{'http' if tls is None else 'https'}://{host}:{settings.listen_port}"
     async with AsyncExitStack() as stack:
         keyring = Keyring(KeyFile(here.keys), StateFile(here.state / "used_today.json", dict[str, Used], {}))
         stack.callback(keyring.keep_now)
         stack.callback(asyncio.create_task(keyring.keep()).cancel)
         guard = Guard(keyring)
-        _check_open(keyring, settings)
+        opening.check_open(keyring, settings)
+        audit = opening.open_audit(here, settings, stack)
         pool = Pool()
         stack.callback(pool.close)
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
+        weights = opening.open_weights(here, parts, audit, stack)
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         traffic = Traffic()
         local = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        metrics = Metrics(parts, traffic, local)
+        metrics = Metrics(parts, traffic, local, audit)
         responses = Responses(fleet.leases, local, parts.engine_keys)
         stack.callback(responses.close)
         forwarder = Forwarder(
@@ -146,17 +152,32 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             responses,
             guard,
             parts.engine_keys,
+            audit=audit,
+            engine_of=parts.entries.keys,
+            weights=weights,
             max_body_bytes=settings.max_body_mib * 2**20,
             max_waiting_bytes=settings.max_waiting_mib * 2**20,
             wait_comment_s=settings.wait_comment_s,
             stream_keep_alive_s=settings.stream_keep_alive_s,
         )
         session = await stack.enter_async_context(socket_session())
-        realtime = Realtime(fleet, router, session, traffic, guard, parts.engine_keys, idle_s=settings.realtime_idle_s)
+        realtime = Realtime(
+            fleet,
+            router,
+            session,
+            traffic,
+            guard,
+            parts.engine_keys,
+            audit=audit,
+            engine_of=parts.entries.keys,
+            idle_s=settings.realtime_idle_s,
+        )
         public = web_app.runner(
             web_app.public_app(guard, admin, Named(forwarder, router, responses), realtime, metrics)
         )
-        private = web_app.runner(web_app.private_app(admin, Gate(fleet, router), Reloading(reloader), Keys(keyring)))
+        private = web_app.runner(
+            web_app.private_app(audit, admin, Gate(fleet, router), Reloading(reloader), Keys(keyring))
+        )
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -175,55 +196,12 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         stack.push_async_callback(front.close, web_app.SHUTDOWN_TIMEOUT_S)
         stack.callback(listening.close)
         stack.callback(fleet.close)
-        _spare_the_collector()
-        _open_many_files()
+        opening.spare_the_collector()
+        opening.open_many_files()
         log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(parts.device_names))
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload_soon)
         await _until_told(fleet, supervisord_pid)
         log.info("going away; the engines go on")
-
-
-def _tls(here: Layout, settings: Settings) -> Tls | None:
-    """None where it is not wanted. Raises: TlsError."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise TlsError("tls_certificate and tls_key: set both, or neither")
-    return Tls(here.root / certificate, here.root / key)
-
-
-def _check_open(keyring: Keyring, settings: Settings) -> None:
-    """Without keys everybody may do everything, so that nobody must come from elsewhere. Raises: ListenError."""
-    if not keyring.is_open:
-        return
-    host = settings.listen_host
-    with suppress(ValueError):
-        if ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
-            log.warning("there are no keys: every user of this machine may ask everything (manage_vllm.sh keys make)")
-            return
-    if not settings.open_to_all:
-        what = f"there are no keys, so that it does not listen on {host or 'all addresses'} (setting listen_host)"
-        remedy = "make a key: bin/manage_vllm.sh keys make NAME. Or have everybody in: open_to_all: true"
-        raise web_app.ListenError(f"{what}: {remedy}")
-    log.warning("there are no keys, and open_to_all is set: whoever reaches %s may ask everything", host)
-
-
-def _open_many_files() -> None:
-    """Each client and each exchange is an open file; most systems give 1024 by default, and far more to who asks."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _spare_the_collector() -> None:
-    """What is there now stays, and requests leave no cycles behind: the collector need not look as often as by default.
-
-    With many requests in flight it would run every few of them, for a tenth of all that a request costs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 async def _until_told(fleet: Fleet, supervisord_pid: int) -> None:

@@ -45,6 +45,7 @@ class Assembled:
     programs: Programs
     keeper: Keeper
     engine_keys: EngineKeys
+    launching: Launching
 
     @property
     def device_names(self) -> list[str]:
@@ -138,7 +139,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:

@@ -13,7 +13,7 @@ import httpx
 from catalog.yaml_file import CatalogError
 from proxy import daemon
 from proxy.settings import Layout, layout
-from proxy.verbs import check, download, engines, keys, plan, reload, service
+from proxy.verbs import audit, check, download, engines, keys, plan, reload, service
 from proxy.verbs.verbs import EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_RUNNING, Verb, Verbs
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 def command_line(here: Layout) -> Verbs:
     """All verbs."""
     verbs = Verbs(here)
-    for kind in (engines, plan, service, reload, check, download, keys):
+    for kind in (engines, plan, service, reload, check, download, keys, audit):
         kind.add_to(verbs)
     return verbs
 

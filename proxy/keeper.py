@@ -4,7 +4,7 @@ Rule: a stop by hand is on the disk before anybody is answered; what acts take i
 figure that is lost costs an estimate only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from proxy.adapters.state_files import StateFile
@@ -29,6 +29,8 @@ class Keeper:
         self._keys = keys
         self._in_order = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
         """One thread, so that an older figure is never written after a newer one."""
+        self.on_stop: Callable[[str, str], None] | None = None
+        """Told the model, and who has stopped it by hand, in words, in whatever way."""
         self._stops: dict[str, str] = {}
         self._costs: dict[str, Costs] = {}
 
@@ -52,8 +54,12 @@ class Keeper:
     def keep(self, scheduler: Scheduler) -> None:
         """Keep what the last event has changed."""
         if (stops := scheduler.stopped_by_hand()) != self._stops:
+            new = [(model, who) for model, who in stops.items() if self._stops.get(model) != who]
             self._stops = stops
             self._stops_file.write(stops)
+            if self.on_stop is not None:
+                for model, who in new:
+                    self.on_stop(model, who)
         if learned := scheduler.learned_costs():
             self._costs |= {self._keys[model]: costs for model, costs in learned.items()}
             self._in_order.submit(self._costs_file.write, dict(self._costs))

@@ -37,6 +37,10 @@ class Settings(
     catalog: str = "catalog/demo"
     listen_host: str = "127.0.0.1"
     open_to_all: bool = False
+    audit: bool = True
+    audit_required: bool = True
+    audit_segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
+    audit_keep_days: Annotated[int, Meta(ge=1)] | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
     listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
@@ -108,6 +112,11 @@ class Layout(msgspec.Struct, frozen=True):
     def keys(self) -> Path:
         """The keys, as hashes."""
         return self.root / "var" / "keys" / "keys.json"
+
+    @property
+    def audit(self) -> Path:
+        """The audit, and its key."""
+        return self.root / "var" / "audit"
 
     @property
     def kept_catalog(self) -> Path:

@@ -49,7 +49,13 @@ def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
 
 def test_every_setting_can_be_given_by_variable(tmp_path: Path) -> None:
     for key in fields_of(Settings):
-        yes_or_no = {"start_after_stop_by_hand": "true", "open_to_all": "true", "overlap": "false"}
+        yes_or_no = {
+            "start_after_stop_by_hand": "true",
+            "open_to_all": "true",
+            "overlap": "false",
+            "audit": "false",
+            "audit_required": "false",
+        }
         text = ({"max_queue": "3"} | yes_or_no).get(key, "2")
         assert load_settings(tmp_path, {f"ROTA_{key.upper()}": text}) != Settings(), key
 

@@ -44,3 +44,10 @@ class KeysInvalid(InvalidRequest):
     """The file of keys cannot be used; nothing was changed."""
 
     code = "keys_invalid"
+
+
+class AuditFailed(RotaError):
+    """The audit cannot be written: nothing is forwarded that could not be proved."""
+
+    status = 503
+    code = "audit_failed"

@@ -5,16 +5,14 @@ OpenAI's answers say `"usage": {"prompt_tokens", "completion_tokens"}`, those of
 bytes `"usage":` are a name wherever they stand, and no text can pretend to be one.
 """
 
-import json
+import re
 from typing import NamedTuple
-
-import msgspec
 
 _NAME = b'"usage":'
 _LONGEST_BYTES = 2048
 _MOST_PIECES = 3
-_DECODER = json.JSONDecoder()
-"""It reads a value and says where that ends; msgspec wants to have the end."""
+_PROMPT = re.compile(rb'"(?:prompt|input)_tokens":\s*(\d{1,12})(?=[,}\s])')
+_ANSWER = re.compile(rb'"(?:completion|output)_tokens":\s*(\d{1,12})(?=[,}\s])')
 
 
 class Tokens(NamedTuple):
@@ -22,13 +20,6 @@ class Tokens(NamedTuple):
 
     prompt: int
     answer: int
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
 
 
 class UsageFinder:
@@ -57,21 +48,12 @@ class UsageFinder:
 
     def tokens(self) -> Tokens | None:
         """What it took; None where that was not said."""
-        prompt = answer = 0
-        is_said = False
+        prompt = answer = -1
         for piece in self._found:
-            if (usage := _decoded(piece)) is None:
-                continue
-            is_said = True
-            prompt = max(prompt, usage.prompt_tokens, usage.input_tokens)
-            answer = max(answer, usage.completion_tokens, usage.output_tokens)
-        return Tokens(prompt, answer) if is_said else None
+            prompt = max(prompt, _most(_PROMPT, piece))
+            answer = max(answer, _most(_ANSWER, piece))
+        return None if prompt < 0 and answer < 0 else Tokens(max(0, prompt), max(0, answer))
 
 
-def _decoded(piece: bytes) -> _Usage | None:
-    """The object that `piece` begins with, if it is one and whole."""
-    try:
-        said, _ = _DECODER.raw_decode(piece.decode(errors="replace").lstrip())
-        return msgspec.convert(said, _Usage)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        return None
+def _most(pattern: re.Pattern[bytes], piece: bytes) -> int:
+    return max((int(found) for found in pattern.findall(piece)), default=-1)

@@ -78,6 +78,11 @@ class JsonBody:
         return self._fields.background is not UNSET and bytes(self._fields.background) == b"true"
 
     @property
+    def whole(self) -> bytes:
+        """As it came."""
+        return self._body
+
+    @property
     def held_bytes(self) -> int:
         """What it takes in memory."""
         return len(self._body)

@@ -4,7 +4,7 @@ Rule: the facts of a launch are noted, and kept for the next proxy, before the p
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from catalog.diff import launch_identity
@@ -66,6 +66,8 @@ class Launching:
         self._launched_file = launched
         self.launched = launched.read()
         """The launches of this life and, until they are replaced, of the one before, by model."""
+        self.on_launch: Callable[[str], None] | None = None
+        """Told the model whose engine starts."""
         self._engine_keys = keys
         keys.use({model: one.key for model, one in self.launched.items()})
 
@@ -98,6 +100,8 @@ class Launching:
         self._watch.watch_leader(model)
         # Its devices may come into its environment too late for others to see: the next proxy must know them.
         entry = launch_identity(self._specs[model])
+        if self.on_launch is not None:
+            self.on_launch(model)
         key = self._engine_keys.make(model)
         self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry, key)
         await asyncio.to_thread(self._launched_file.write, dict(self.launched))

@@ -104,6 +104,11 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the answer is whole with what is being given on."""
+        return self._is_complete
+
+    @property
     def may_serve_again(self) -> bool:
         """Whether another request may follow: the answer was whole, and so was the request, and the engine stays.
 

@@ -3,9 +3,7 @@
 Rule: looking wakes nothing.
 """
 
-import pwd
 import time
-from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -16,7 +14,7 @@ from proxy.core.placement import MOST_PLANNED
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.reload import Reloader
-from proxy.web.gate import peer, there
+from proxy.web.gate import there, who
 from proxy.web.guard import CALLER
 from proxy.web.middleware import TELLS_ALL
 from proxy.web.status import Status
@@ -103,13 +101,13 @@ class Admin:
     async def start(self, request: web.Request) -> web.Response:
         """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError."""
         model = self._router.named(request.match_info["model"])
-        async with self._fleet.leases.take(model, by_hand=_who(request)):
+        async with self._fleet.leases.take(model, by_hand=who(request)):
             return _json({"model": model, "state": "ready"})
 
     async def stop(self, request: web.Request) -> web.Response:
         """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError."""
         model = there(self._fleet, self._router, request.match_info["model"])
-        self._fleet.stop(model, _who(request))
+        self._fleet.stop(model, who(request))
         return self._accepted(model)
 
     async def sleep(self, request: web.Request) -> web.Response:
@@ -117,22 +115,13 @@ class Admin:
         model = self._router.named(request.match_info["model"])
         if (level := request.query.get("level", "1")) not in ("1", "2"):
             raise InvalidRequest(f"level is '{level[:20]}': 1 and 2 are allowed", param="level")
-        self._fleet.sleep(model, int(level), _who(request))
+        self._fleet.sleep(model, int(level), who(request))
         return self._accepted(model)
 
     def _accepted(self, model: str) -> web.Response:
         states = {view.model: view.state for view in self._fleet.view()}
         state = states.get(model, EngineState.STOPPED)  # it may have left for good
         return _json({"model": model, "state": state}, status=202)
-
-
-def _who(request: web.Request) -> str:
-    """Who asks, in words: the kernel says which user is at the other end."""
-    _, uid = peer(request)
-    name = str(uid)
-    with suppress(KeyError):
-        name = pwd.getpwuid(uid).pw_name
-    return f"with manage_vllm.sh by {name}"
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -12,7 +12,9 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from proxy.audit import Audit
 from proxy.core.endpoints import ENDPOINTS, Key
+from proxy.web.acts import noting
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.front import Front
@@ -46,9 +48,9 @@ def public_app(guard: Guard, admin: Admin, *others: HasRoutes) -> web.Applicatio
     return app
 
 
-def private_app(admin: Admin, *others: HasRoutes) -> web.Application:
-    """What only this box's own people and processes reach."""
-    app = _app(SMALL_BODY_BYTES)
+def private_app(audit: Audit | None, admin: Admin, *others: HasRoutes) -> web.Application:
+    """What only this box's own people and processes reach; what people do is in the audit."""
+    app = _app(SMALL_BODY_BYTES, *(() if audit is None else (noting(audit),)))
     app[TELLS_ALL] = True
     own = [*admin.public_routes(), *admin.private_routes()]
     app.add_routes([*own, *(route for other in others for route in other.routes())])

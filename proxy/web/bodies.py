@@ -46,6 +46,10 @@ class Body(Protocol):
     def told(self) -> Told:
         """What it says to the proxy. Raises: InvalidRequest."""
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it; None where it is not held in memory."""
+
     def asks_usage(self) -> bytes | None:
         """`stream_options` by which its engine tells the usage, where it does not do so anyway."""
 
@@ -64,6 +68,7 @@ class Nothing:
 
     is_stream = is_background = False
     held_bytes = 0
+    whole = None
 
     def asks_usage(self) -> bytes | None:
         """Body."""

@@ -40,6 +40,7 @@ class Form:
 
     is_background = False
     held_bytes = 0
+    whole = None
 
     def asks_usage(self) -> bytes | None:
         """Body; no form has a way to ask for it."""

@@ -2,23 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Mapping
 
 from aiohttp import web
 
 from proxy.adapters.engine_keys import EngineKeys
+from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.endpoints import Endpoint, Form, Key
 from proxy.core.errors import (
-    BlockedByOthers,
-    DeadlineTooShort,
     EngineRefused,
-    EngineStartFailed,
     InvalidRequest,
-    ModelTooLarge,
     RotaError,
-    StoppedByHand,
     own_bug,
 )
 from proxy.core.headers import Incoming
@@ -33,6 +28,7 @@ from proxy.web.asked import Asked
 from proxy.web.bodies import Body
 from proxy.web.budget import Budget
 from proxy.web.exchange import Exchanges
+from proxy.web.fallback import lease_of
 from proxy.web.guard import Guard, check
 from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
@@ -40,12 +36,10 @@ from proxy.web.remembered import Finder, Made
 from proxy.web.responses import Responses
 from proxy.web.sent import CLOSED
 from proxy.web.waiting import Announcer, KeepAlive
+from proxy.web.witness import Witness
+from proxy.weights import Weights
 
 log = logging.getLogger(__name__)
-
-CANNOT_BE_HAD = (EngineStartFailed, ModelTooLarge, BlockedByOthers, StoppedByHand, DeadlineTooShort)
-"""For these the agent type's fallback answers; waiting too long is not among them: the time is gone. Nor is a full
-queue: another engine would have to come up for it, where time is short already."""
 
 _RESPONSES, _NONE, _REMEMBERED = Form.RESPONSES, Key.NONE, Key.REMEMBERED  # as in proxy.upstream.answer
 
@@ -66,12 +60,18 @@ class Forwarder:
         guard: Guard,
         engine_keys: EngineKeys,
         *,
+        audit: Audit | None,
+        engine_of: Mapping[str, str],
+        weights: Weights | None = None,
         max_body_bytes: int,
         max_waiting_bytes: int,
         wait_comment_s: float,
         stream_keep_alive_s: float,
     ) -> None:
-        """Who waits is told so every `wait_comment_s`; a stream silent for `stream_keep_alive_s` gets a comment."""
+        """`engine_of` says, for the audit, by which engine a model is served.
+
+        Who waits is told so every `wait_comment_s`; a stream silent for `stream_keep_alive_s` gets a comment.
+        """
         self._fleet = fleet
         self._leases = fleet.leases
         self._loop = asyncio.get_running_loop()
@@ -80,6 +80,9 @@ class Forwarder:
         self._exchanges = Exchanges(fleet, pool, KeepAlive(stream_keep_alive_s), engine_keys)
         self._responses = responses
         self._guard = guard
+        self._audit = audit
+        self._engine_of = engine_of
+        self._weights = weights
         self._waiting_bytes = Budget(max_waiting_bytes)
         self._max_body_bytes = max_body_bytes
         self._wait_comment_s = wait_comment_s
@@ -103,6 +106,8 @@ class Forwarder:
         try:
             if (guard := self._guard).is_closed:
                 passage.caller = guard.known(passage.incoming) or await guard.verify(passage.incoming)
+            if self._audit is not None:
+                passage.witness = Witness(self._audit, passage)
             body = bodies.at_hand(asked, self._max_body_bytes)
             if body is None:
                 body = await bodies.read(asked, endpoint, self._max_body_bytes)
@@ -162,7 +167,7 @@ class Forwarder:
         while True:
             leaving.begin(passage.asked.transport)
             try:
-                async with self._lease(passage, route, wishes, announcer.begin) as lease:
+                async with lease_of(self._leases, passage, route, wishes, announcer.begin) as lease:
                     announcer.stop()
                     leaving.stop()
                     return await self._exchange(passage, lease, body)
@@ -186,10 +191,14 @@ class Forwarder:
             maker = "" if passage.caller is None else passage.caller.key.name
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, maker), hold)
         options = None
-        if (caller := passage.caller) is not None and caller.key.counts_tokens:
+        caller, witness = passage.caller, passage.witness
+        if witness is not None or (caller is not None and caller.key.counts_tokens):
             passage.count_tokens()
             if passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
                 passage.relay.take_out_usage()
+        if witness is not None:
+            weights = "" if self._weights is None else self._weights.of(spec.name)
+            witness.begin(body.whole, self._engine_of.get(spec.name, ""), weights)
         outgoing = body.outgoing(spec.name, spec.request_defaults, options)
         return self._exchanges.exchange(passage, spec, outgoing)
 
@@ -200,31 +209,6 @@ class Forwarder:
         is_plain = passage.incoming.told.get(b"x-rota-wait", b"").lower() == b"plain"
         every_s = self._wait_comment_s if is_wanted and not is_plain else 0.0
         return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)
-
-    @asynccontextmanager
-    async def _lease(
-        self, passage: Passage, route: Route, wishes: Wishes, on_wait: Callable[[], None]
-    ) -> AsyncIterator[Lease]:
-        """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
-        passage.model, passage.fallback = route.model, None  # of a try before
-        async with AsyncExitStack() as stack:
-            try:
-                lease = await stack.enter_async_context(self._leases.take(route.model, wishes=wishes, on_wait=on_wait))
-            except CANNOT_BE_HAD as error:
-                if route.fallback is None:
-                    raise
-                log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
-                passage.model = route.fallback
-                try:
-                    lease = await stack.enter_async_context(
-                        self._leases.take(route.fallback, wishes=wishes, on_wait=on_wait)
-                    )
-                except RotaError as second:
-                    # Both are told of: the first is what the client asked for.
-                    what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"
-                    raise type(error)(what, param=error.param, retry_after_s=error.retry_after_s) from second
-                passage.fallback = f"{route.fallback}; for={route.model}; because={error.code}"
-            yield lease
 
 
 def _agent_type(incoming: Incoming) -> str | None:

@@ -3,8 +3,10 @@
 Rule: the kernel says which process asks, so nobody can ask for another.
 """
 
+import pwd
 import socket
 import struct
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -66,6 +68,15 @@ def peer(request: web.Request) -> tuple[int, int]:
     connection = request.get_extra_info("socket")
     pid, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return int(pid), int(uid)
+
+
+def who(request: web.Request) -> str:
+    """Who asks, in words: the kernel says which user is at the other end."""
+    _, uid = peer(request)
+    name = str(uid)
+    with suppress(KeyError):
+        name = pwd.getpwuid(uid).pw_name
+    return f"with manage_vllm.sh by {name}"
 
 
 def _encoded(answer: msgspec.Struct) -> web.Response:

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from proxy.assembly import Assembled
+from proxy.audit import Audit
 from proxy.core.states import AWAKE, EngineState
 from proxy.traffic import Traffic
 
@@ -25,8 +26,9 @@ UP = "rota_engine_up"
 class FleetCollector(Collector):
     """How the fleet stands, and what its engines did."""
 
-    def __init__(self, parts: Assembled) -> None:
+    def __init__(self, parts: Assembled, audit: Audit | None) -> None:
         self._fleet = parts.fleet
+        self._audit = audit
 
     def __repr__(self) -> str:
         return f"<FleetCollector of {self._fleet!r}>"
@@ -36,6 +38,10 @@ class FleetCollector(Collector):
         yield from self._engines()
         yield from self._memory()
         yield from self._acts()
+        if self._audit is not None:
+            lost = CounterMetricFamily("rota_audit_lost", "Lines of the audit that could not be written")
+            lost.add_metric((), self._audit.lost)
+            yield lost
 
     def _engines(self) -> Iterator[Metric]:
         state = GaugeMetricFamily("rota_engine_state", "1 for the state that it is in", labels=("model", "state"))
@@ -89,11 +95,13 @@ class FleetCollector(Collector):
 class Metrics:
     """Answers scrapes."""
 
-    def __init__(self, parts: Assembled, traffic: Traffic, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, parts: Assembled, traffic: Traffic, client: httpx.AsyncClient, audit: Audit | None = None
+    ) -> None:
         self._parts = parts
         self._client = client
         self._registry = CollectorRegistry()
-        for collector in (traffic, FleetCollector(parts)):
+        for collector in (traffic, FleetCollector(parts, audit)):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -11,12 +12,15 @@ from proxy.core import error_forms, headers
 from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint
 from proxy.core.errors import RotaError
-from proxy.core.usage import UsageFinder
+from proxy.core.usage import Tokens, UsageFinder
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
 from proxy.web.asked import Asked
 from proxy.web.passing import both
 from proxy.web.relay import Relay
+
+if TYPE_CHECKING:
+    from proxy.web.witness import Witness
 
 CLIENT_CLOSED_REQUEST = 499
 """What is counted as the status where the client left before it was told one; as nginx does."""
@@ -39,6 +43,8 @@ class Passage:
     """Whose key it came with; None where there are no keys."""
     is_counted = False
     """Whether the caller's limits were asked, and its end is to be told."""
+    witness: "Witness | None" = None
+    """Tells the audit; None where there is none."""
     _usage: UsageFinder | None = None
 
     def __init__(self, asked: Asked, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,13 +71,43 @@ class Passage:
         self.relay.tap = both(self._usage, self.relay.tap)
 
     @property
+    def usage(self) -> Tokens | None:
+        """How many tokens it took, as its engine says; None where that is not known."""
+        return None if self._usage is None else self._usage.tokens()
+
+    @property
     def tokens(self) -> int:
         """How many it took; of a stream that was left before its end at least one for each event."""
         if self._usage is None:
             return 0
-        if (said := self._usage.tokens()) is not None:
-            return said.prompt + said.answer
-        return self.relay.events
+        return self.relay.events if (said := self.usage) is None else said.prompt + said.answer
+
+    @property
+    def key_name(self) -> str:
+        """By which key it is asked; empty where there are none."""
+        return "" if self.caller is None else self.caller.key.name
+
+    @property
+    def client(self) -> str:
+        """The address that it came from."""
+        peer = self.asked.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def told_status(self) -> int:
+        """What its client has been told, or is about to be."""
+        nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
+        return self.status or self.relay.status or nothing_told
+
+    @property
+    def first_byte_s(self) -> float | None:
+        """How long it took to the engine's head."""
+        return self.relay.first_byte_at - self._began_at if self.relay.first_byte_at else None
+
+    @property
+    def total_s(self) -> float:
+        """How long it has taken until now."""
+        return self._now() - self._began_at
 
     def granted(self, lease: Lease) -> None:
         """It has its lease; what the client is told of that goes before the answer, or between its events."""
@@ -97,11 +133,14 @@ class Passage:
         self.error_code = error.code
         if self.outcome is Outcome.ANSWERED:
             self.outcome = Outcome.ERROR_AFTER_WAIT if self.relay.has_begun else Outcome.REFUSED
+        if not self.relay.has_begun:
+            self.status = error.status
+        if self.witness is not None:
+            self.witness.end()
         if self.relay.has_answer:
             return self.relay.break_off(error)
         if self.relay.has_begun:
             return self.relay.error_event(error)
-        self.status = error.status
         told = error_forms.head(error) | {headers.REQUEST_ID: self.request_id}
         if self.fallback is not None:
             told[headers.FALLBACK] = self.fallback
@@ -109,19 +148,20 @@ class Passage:
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""
+        if self.witness is not None:
+            self.witness.end()
         if self.caller is not None and self.is_counted:
             self.caller.end(self.tokens, self._now(), time.time())
-        relay, began_at = self.relay, self._began_at
-        nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
+        relay = self.relay
         traffic.passed(
             self.endpoint.path,
             self.model,
             self.agent_type,
-            self.status or relay.status or nothing_told,
+            self.told_status,
             self.outcome,
             waited_s=self.waited_s,
-            first_byte_s=relay.first_byte_at - began_at if relay.first_byte_at else None,
-            total_s=self._now() - began_at,
+            first_byte_s=self.first_byte_s,
+            total_s=self.total_s,
             bytes_in=self.bytes_in,
             bytes_out=relay.bytes_out,
             events=relay.events,

@@ -6,10 +6,8 @@ last for ever.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
 
 import aiohttp
 import msgspec
@@ -17,23 +15,19 @@ from aiohttp import web
 
 from catalog.spec import ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
+from proxy.audit import Audit
 from proxy.core import headers
-from proxy.core.allowance import Allowance
-from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import EngineUnreachable, InvalidRequest, RotaError, WrongModelForPath
-from proxy.core.headers import Incoming
-from proxy.core.routing import Route, Router
+from proxy.core.routing import Router
 from proxy.core.wishes import wishes_of
 from proxy.fleet import Fleet
-from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
 from proxy.web import first_words
 from proxy.web.first_words import UPDATE, encoded, text_of
-from proxy.web.guard import Guard, check
-from proxy.web.middleware import REQUEST_ID
-from proxy.web.sockets import Passed, join
+from proxy.web.guard import Guard
+from proxy.web.sockets import join
+from proxy.web.visit import ENDPOINT, Visit
 
-ENDPOINT = Endpoint("GET", "/v1/realtime", Key.SOCKET)
 LARGEST_FRAME_BYTES = 64 * 2**20
 """vLLM takes 25 MB of audio at once (VLLM_MAX_AUDIO_CLIP_FILESIZE_MB), which base64 makes a third larger."""
 CONNECT_TIMEOUT_S = 5.0
@@ -50,64 +44,6 @@ def socket_session() -> aiohttp.ClientSession:
     )
 
 
-class _Visit:
-    """One client of the socket: what it has said in its headers, and what is counted of it."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.incoming = Incoming.of_pairs(request.raw_headers)
-        self.request_id = request[REQUEST_ID]
-        self.model = self.agent_type = ""
-        self.status = 0
-        self.outcome = Outcome.ANSWERED
-        self.lease: Lease | None = None
-        self.passed = Passed()
-        self.began_at = asyncio.get_running_loop().time()
-        self.caller: Allowance | None = None
-        self._is_counted = False
-
-    def let_in(self, caller: Allowance, route: Route) -> None:
-        """Whether the caller may have this. Raises: Forbidden, RateLimited."""
-        check(caller, ENDPOINT, route, None)
-        caller.begin(asyncio.get_running_loop().time(), time.time())
-        self._is_counted = True
-
-    def refused(self, error: RotaError) -> None:
-        """It ends with an error of the proxy's own."""
-        self.outcome = Outcome.ERROR_AFTER_WAIT if self.status else Outcome.REFUSED
-        self.status = self.status or error.status
-
-    async def accept(self, request: web.Request) -> web.WebSocketResponse:
-        """The client's socket; it is told of the lease, where there is one by now."""
-        client = web.WebSocketResponse(
-            autoping=False, autoclose=False, max_msg_size=LARGEST_FRAME_BYTES, compress=False
-        )
-        if (lease := self.lease) is not None:
-            client.headers.update(headers.told_of_lease(lease.spec.name, lease.waited_s, lease.swap))
-        self.status = HTTPStatus.SWITCHING_PROTOCOLS.value
-        await client.prepare(request)
-        return client
-
-    def end(self, traffic: Traffic) -> None:
-        """Count it."""
-        now = asyncio.get_running_loop().time()
-        if self.caller is not None and self._is_counted:
-            self.caller.end(0, now, time.time())
-        outcome = self.passed.end or self.outcome
-        traffic.passed(
-            ENDPOINT.path,
-            self.model,
-            self.agent_type,
-            self.status,
-            outcome,
-            waited_s=None if self.lease is None else self.lease.waited_s,
-            first_byte_s=None,
-            total_s=now - self.began_at,
-            bytes_in=self.passed.bytes_in,
-            bytes_out=self.passed.bytes_out,
-            events=0,
-        )
-
-
 class Realtime:
     """Joins clients' sockets and engines'; one without a frame for `idle_s` is closed."""
 
@@ -120,6 +56,8 @@ class Realtime:
         guard: Guard,
         engine_keys: EngineKeys,
         *,
+        audit: Audit | None,
+        engine_of: Mapping[str, str],
         idle_s: float,
     ) -> None:
         self._leases = fleet.leases
@@ -128,6 +66,8 @@ class Realtime:
         self._traffic = traffic
         self._guard = guard
         self._engine_keys = engine_keys
+        self._audit = audit
+        self._engine_of = engine_of
         self._idle_s = idle_s
 
     def __repr__(self) -> str:
@@ -139,7 +79,7 @@ class Realtime:
 
     async def realtime(self, request: web.Request) -> web.StreamResponse:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
-        visit = _Visit(request)
+        visit = Visit(request)
         try:
             if self._guard.is_closed:
                 visit.caller = self._guard.known(visit.incoming) or await self._guard.verify(visit.incoming)
@@ -150,7 +90,7 @@ class Realtime:
             if not any(named):
                 return await self._named_later(request, visit)
             async with self._engine(named, visit) as (engine, spec):
-                client = await visit.accept(request)
+                client = await visit.accept(request, LARGEST_FRAME_BYTES)
                 await join(client, engine, self._idle_s, lambda text: self._renamed(text, spec), visit.passed)
                 return client
         except RotaError as error:
@@ -162,8 +102,8 @@ class Realtime:
         finally:
             visit.end(self._traffic)
 
-    async def _named_later(self, request: web.Request, visit: _Visit) -> web.StreamResponse:
-        client = await visit.accept(request)
+    async def _named_later(self, request: web.Request, visit: Visit) -> web.StreamResponse:
+        client = await visit.accept(request, LARGEST_FRAME_BYTES)
         try:
             await client.send_str(first_words.greeting())
             update = await first_words.first_update(client)
@@ -183,7 +123,7 @@ class Realtime:
 
     @asynccontextmanager
     async def _engine(
-        self, named: tuple[str | None, str | None, str | None], visit: _Visit
+        self, named: tuple[str | None, str | None, str | None], visit: Visit
     ) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, ModelSpec]]:
         """The engine's socket, for as long as the lease lasts. Raises: RotaError."""
         route = self._router.route(*named)
@@ -193,6 +133,8 @@ class Realtime:
             visit.let_in(visit.caller, route)
         async with self._leases.take(route.model, wishes=wishes_of(visit.incoming, route.priority, None)) as lease:
             visit.lease, spec = lease, lease.spec
+            if self._audit is not None:
+                visit.note(self._audit, self._engine_of.get(spec.name, ""))
             try:
                 async with _soon(spec):
                     engine = await self._session.ws_connect(

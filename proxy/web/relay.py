@@ -37,7 +37,7 @@ class Relay:
 
     __slots__ = (
         *("own", "model", "status", "has_answer", "first_byte_at", "is_sse", "bytes_out", "events", "is_over"),
-        *("why_lost", "tap", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
+        *("why_lost", "tap", "on_last", "news", "_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive"),
         *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_last", "_in_chunks", "_ends_by_close", "_strip"),
     )
 
@@ -64,6 +64,8 @@ class Relay:
         self.is_sse = False
         self.bytes_out = self.events = 0
         self.tap: Tap | None = None
+        self.on_last: Callable[[], None] | None = None
+        """Called once, when the end of the answer has come and the client has not got it yet."""
         """Who looks at the body as it passes, until it returns False."""
         self.news = loop.create_future()
         """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
@@ -163,6 +165,8 @@ class Relay:
         head = headers.for_client(head, self.own + self._closing())
         self.settle()
         if not first:
+            if self._connection is not None and self._connection.is_complete:
+                self._tell_last()
             with suppress(RuntimeError):  # as in `body`
                 self._transport.write(head)
         elif self._mode is _AS_IT_COMES:
@@ -176,19 +180,20 @@ class Relay:
         if self._mode is not _AS_IT_COMES:
             self._body_otherwise(data)
             return
+        if self.tap is not None:
+            self._look(data)
         try:
             self._transport.write(before + data if before else data)
         except RuntimeError:  # uvloop: it is closed. The request is about to be cancelled.
             return
         self._counted(data)
-        if self.tap is not None and not self.tap(data):
-            self.tap = None
         if self._protocol.writing_paused:
             self._hold()
 
     def end(self) -> None:
         """Sink."""
         self.is_over = True
+        self._tell_last()
         if self._mode is _KEPT:
             self._write(framed(sse.foreign_error(self._kept, self._form), in_chunks=self._in_chunks, is_last=True))
         if not self.news.done():
@@ -239,13 +244,25 @@ class Relay:
             self.lost(Lost(f"its chunks are wrong: {error}"))
             return
         if self._mode is not _KEPT:
-            if self.tap is not None and not self.tap(plain):
-                self.tap = None
+            if self.tap is not None:
+                self._look(plain)
             self._write(self._counted(plain if self._strip is None else self._strip.feed(plain)))
             if self._protocol.writing_paused:
                 self._hold()
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:
             self._kept += plain
+
+    def _look(self, data: bytes) -> None:
+        """Who looks at the answer sees it before the client does."""
+        if self.tap is not None and not self.tap(data):
+            self.tap = None
+        if self.on_last is not None and self._connection is not None and self._connection.is_complete:
+            self._tell_last()
+
+    def _tell_last(self) -> None:
+        if (on_last := self.on_last) is not None:
+            self.on_last = None
+            on_last()
 
     def _counted(self, data: bytes) -> bytes:
         """What the client gets of the body."""

@@ -15,6 +15,7 @@ ANSWERS = {
     ).encode(),
     "compact": json.dumps({"usage": OPENAI}, separators=(",", ":")).encode(),
     "responses": b'data: {"usage":null}\n\ndata: {"response":{"usage":{"input_tokens":7,"output_tokens":5}}}',
+    "details between": b'{"usage":{"input_tokens":7,"input_tokens_details":{"cached_tokens":3},"output_tokens":5}}',
     "anthropic": ANTHROPIC,
     "every event": b"".join(
         b'data: {"usage":{"prompt_tokens":7,"completion_tokens":%d}}\n\n' % tokens for tokens in range(6)

@@ -16,6 +16,7 @@ from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.state_files import StateFile
+from proxy.audit import Audit
 from proxy.core.allowance import Used
 from proxy.core.routing import Router
 from proxy.core.states import Swap
@@ -144,6 +145,7 @@ class DataPlane:
         self.front: Front | None = None
         self.keyring: Keyring | None = None
         self.tls: ssl.SSLContext | None = None
+        self.audit: Audit | None = None
         self.engine_keys = EngineKeys()
 
     @property
@@ -196,6 +198,8 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         responses,
         guard,
         plane.engine_keys,
+        audit=plane.audit,
+        engine_of={"a": "a|0.32.0|flags"},
         max_body_bytes=2**23,
         max_waiting_bytes=plane.max_waiting_bytes,
         wait_comment_s=plane.wait_comment_s,
@@ -209,6 +213,8 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         plane.traffic,
         guard,
         plane.engine_keys,
+        audit=plane.audit,
+        engine_of={"a": "a|0.32.0|flags"},
         idle_s=plane.realtime_idle_s,
     )
     app = web_app.public_app(guard, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]

@@ -41,11 +41,11 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
     known = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries)
-    given = (*known, stage.programs, stage.keeper, EngineKeys())
+    given = (*known, stage.programs, stage.keeper, EngineKeys(), None)
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]
-    runner = web_app.runner(web_app.private_app(admin, Gate(stage.fleet, router), reloading))
+    runner = web_app.runner(web_app.private_app(None, admin, Gate(stage.fleet, router), reloading))
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))

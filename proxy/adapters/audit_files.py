@@ -1,0 +1,204 @@
+"""The audit on the disk: segments of lines, the newest head, and the key that signs and hashes.
+
+Rule: `write` returns when the line is the kernel's, so that no kill of this process loses it; `sync` when it is on the
+disk, so that no loss of power does. All is for this user only.
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proxy.core.audit_check import Kind, Segment
+from proxy.core.chain import Chain, Head, digest, sign
+
+KEY_BYTES = 32
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+
+Standing = tuple[int, str, int]
+"""The number and the hash of a line, and the open file that it is in."""
+
+
+class AuditError(Exception):
+    """The audit cannot be read or written; the message says why."""
+
+
+def segments_in(folder: Path) -> Iterator[Segment]:
+    """All segments, the oldest first. Raises: AuditError."""
+    for path in sorted(folder.glob("audit-*.jsonl")):
+        try:
+            yield Segment(path.name, path.read_bytes())
+        except OSError as error:
+            raise AuditError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_head(folder: Path) -> Head | None:
+    """The newest head; None where there is none. Raises: AuditError."""
+    return _read(folder / "head.json", Head)
+
+
+def read_deleted(folder: Path) -> Head | None:
+    """The signed end of the segments that retention has deleted; None where it has none. Raises: AuditError."""
+    return _read(folder / "deleted.json", Head)
+
+
+def read_key(folder: Path) -> bytes:
+    """The key, which is made where there is none yet. Raises: AuditError."""
+    path = folder / "audit.key"
+    try:
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        if not path.exists():
+            if any(folder.glob("audit-*.jsonl")):
+                raise AuditError(f"{path} is missing, and there is an audit that was signed with it: put it back")
+            _replace(path, secrets.token_hex(KEY_BYTES).encode())
+        key = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise AuditError(f"{path} cannot be used: {error}") from error
+    if len(key) < KEY_BYTES:
+        raise AuditError(f"{path} cannot be used: it is too short")
+    return key
+
+
+class AuditFiles:
+    """The segment that is written now. Only the loop writes; `sync` may be called in a thread."""
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        """Begin a new segment behind those there are. Raises: AuditError."""
+        self._folder = folder
+        self._key = key
+        self._syncing = threading.Lock()
+        self._fd = -1
+        self.size = 0
+        *_, last = [None, *segments_in(folder)]
+        self._chain, torn, self._segment = _end_of(last)
+        self._open(torn)
+
+    def __repr__(self) -> str:
+        return f"<AuditFiles {self._folder}, segment {self._segment}, line {self._chain.n}>"
+
+    @property
+    def n(self) -> int:
+        """The number of the last line."""
+        return self._chain.n
+
+    def write(self, record: Any) -> int:
+        """Add a line; returns its number. Raises: AuditError, and then the line is not there."""
+        n, last = self._chain.n, self._chain.last
+        line = self._chain.add(record)
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            self._chain = Chain(n, last)
+            raise AuditError(f"the audit cannot be written: {error.strerror}") from error
+        if written != len(line):
+            os.ftruncate(self._fd, self.size)
+            self._chain = Chain(n, last)
+            raise AuditError("the audit cannot be written: the disk is full")
+        self.size += written
+        return self._chain.n
+
+    @property
+    def standing(self) -> Standing:
+        """Where the chain stands now, for `sync` in a thread, while the loop writes on."""
+        return self._chain.n, self._chain.last, self._fd
+
+    def sync(self, standing: Standing) -> int:
+        """Have all on the disk until there, and sign it; returns its number. Blocks. Raises: AuditError."""
+        n, last, fd = standing
+        with self._syncing:
+            if fd != self._fd:
+                return n  # its segment was closed meanwhile, and all of it is there
+            try:
+                os.fdatasync(fd)
+                _replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
+            except OSError as error:
+                raise AuditError(f"the audit cannot be written: {error.strerror}") from error
+            return n
+
+    def rotate(self) -> None:
+        """Close this segment and begin the next. Raises: AuditError."""
+        self._close()
+        self._segment += 1
+        self._open(0)
+
+    def delete_before(self, wall: float) -> list[str]:
+        """Delete closed segments that were written to last before then; returns their names. Raises: AuditError.
+
+        Their end is signed first, so that what is left is still known to be whole.
+        """
+        deleted = []
+        for path in sorted(self._folder.glob("audit-*.jsonl"))[:-1]:
+            try:
+                if path.stat().st_mtime >= wall:
+                    break  # what is younger stays, and all behind it: a gap would be a fault
+                last = path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
+                n = int(msgspec.json.decode(last, type=dict[str, Any])["n"])
+                _replace(self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last))))
+                path.unlink()
+            except (OSError, KeyError, ValueError) as error:
+                raise AuditError(f"{path} cannot be deleted: {error}") from error
+            deleted.append(path.name)
+        return deleted
+
+    def close(self) -> None:
+        """Close the segment, signed. Raises: AuditError."""
+        self._close()
+
+    def _close(self) -> None:
+        mac = sign(self._key, self._chain.n, self._chain.last).mac
+        self.write({"kind": Kind.CLOSE, "segment": self._segment, "mac": mac})
+        self.sync(self.standing)
+        with self._syncing:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open(self, torn: int) -> None:
+        path = self._folder / f"audit-{self._segment:06}.jsonl"
+        try:
+            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, _FILE_MODE)
+        except OSError as error:
+            raise AuditError(f"{path} cannot be written: {error.strerror}") from error
+        self.size = 0
+        self.write({"kind": Kind.OPEN, "segment": self._segment, "torn": torn})
+        self.sync(self.standing)
+
+
+def _end_of(last: Segment | None) -> tuple[Chain, int, int]:
+    """Where the chain stands after `last`, how many bytes of a torn line are behind it, the number of the next segment.
+
+    Raises: AuditError.
+    """
+    if last is None:
+        return Chain(), 0, 1
+    *whole, rest = last.content.split(b"\n")
+    try:
+        told = msgspec.json.decode(whole[-1], type=dict[str, Any])
+        return Chain(int(told["n"]), digest(whole[-1])), len(rest), int(last.name[6:-6]) + 1
+    except (IndexError, KeyError, ValueError) as error:  # msgspec's errors are ValueErrors
+        what = f"{last.name} ends with what is no line of an audit"
+        raise AuditError(f"{what}: see `manage_vllm.sh audit verify`, and move the folder away") from error
+
+
+def _read(path: Path, kind: type[Head]) -> Head | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise AuditError(f"{path} cannot be read: {error}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_suffix(".tmp")
+    beside.unlink(missing_ok=True)
+    fd = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
+    try:
+        os.write(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    beside.replace(path)

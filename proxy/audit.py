@@ -1,0 +1,110 @@
+"""The audit of the running proxy: what is asked, what became of it, what people do; one line each, in a signed chain.
+
+Rule: a request is noted before it is forwarded, and what became of it before its answer ends. A line is the kernel's
+when it is noted, so that no kill of the proxy loses it, and on the disk within `SYNC_EVERY_S`, so that a loss of power
+costs no more than that. Where a line cannot be written, nothing is forwarded.
+"""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+from proxy.adapters.audit_files import AuditError, AuditFiles
+from proxy.core.audit_records import Act, Hasher, moment
+from proxy.core.key_errors import AuditFailed
+
+log = logging.getLogger(__name__)
+
+SYNC_EVERY_S = 0.2
+TRY_AGAIN_S = 10.0
+DAY_S = 86_400.0
+
+
+class Audit:
+    """Writes into `files`; a segment is closed when it is `segment_bytes` long, and when the day (of UTC) ends.
+
+    Closed ones are deleted after `keep_days`; None is never. Where it `is_required`, nothing is forwarded that cannot
+    be noted.
+    """
+
+    def __init__(
+        self,
+        files: AuditFiles,
+        hasher: Hasher,
+        segment_bytes: int,
+        *,
+        keep_days: int | None = None,
+        is_required: bool = True,
+    ) -> None:
+        self.hasher = hasher
+        self.lost = 0
+        """Lines that could not be written."""
+        self._files = files
+        self._segment_bytes = segment_bytes
+        self._keep_days = keep_days
+        self._is_required = is_required
+        self._day = _today()
+        self._synced = 0
+
+    def __repr__(self) -> str:
+        return f"<Audit {self._files!r}>"
+
+    def begin(self, record: msgspec.Struct) -> int:
+        """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
+        try:
+            return self._files.write(record)
+        except AuditError as error:
+            self._failed(error)
+            if not self._is_required:
+                return 0
+            what = "the audit cannot be written, and nothing is answered without it"
+            raise AuditFailed(what, retry_after_s=TRY_AGAIN_S) from error
+
+    def note(self, record: msgspec.Struct) -> None:
+        """What has happened anyway. Where it cannot be written it is counted and logged."""
+        try:
+            self._files.write(record)
+        except AuditError as error:
+            self._failed(error)
+
+    def act(self, who: str, what: str, model: str = "") -> None:
+        """Somebody did something."""
+        self.note(Act(at=moment(time.time()), who=who, what=what, model=model))
+
+    async def run(self) -> None:
+        """Have the lines on the disk, and begin a new segment when it is time, until cancelled."""
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            try:
+                if self._files.n != self._synced:
+                    self._synced = await asyncio.to_thread(self._files.sync, self._files.standing)
+                if self._files.size > self._segment_bytes or _today() != self._day:
+                    self._day = _today()
+                    self._files.rotate()
+                    self._delete_old()
+            except AuditError as error:
+                self._failed(error)
+
+    def close(self) -> None:
+        """Sign the end."""
+        try:
+            self._files.close()
+        except AuditError as error:
+            self._failed(error)
+
+    def _delete_old(self) -> None:
+        if self._keep_days is None:
+            return
+        for name in self._files.delete_before(time.time() - self._keep_days * DAY_S):
+            self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
+
+    def _failed(self, error: AuditError) -> None:
+        self.lost += 1
+        log.warning("%s (%d lines are lost since the proxy began)", error, self.lost)
+
+
+def _today() -> int:
+    return datetime.now(UTC).toordinal()

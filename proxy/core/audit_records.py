@@ -1,0 +1,112 @@
+"""What a line of the audit holds beside its number and the hash before it. Pure.
+
+Texts are never in it: for each stands its HMAC-SHA-256 under a key of this audit, so that who has the key can ask
+whether a text was sent, and nobody can guess texts from hashes. Times are UTC, durations in seconds.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from proxy.core.audit_check import Kind
+
+BLOCK_BYTES = 64
+"""Of SHA-256."""
+
+
+class Begin(msgspec.Struct, tag_field="kind", tag=Kind.BEGIN.value, omit_defaults=True, kw_only=True):
+    """A request is about to be forwarded. `engine` is its model, vLLM's version and the hash of its flags.
+
+    `prompt` is the hash of all texts, one after the other, `messages` those of each, where there are several.
+    """
+
+    at: str
+    id: str
+    key: str = ""
+    client: str = ""
+    endpoint: str
+    agent_type: str = ""
+    model: str
+    engine: str = ""
+    weights: str = ""
+    sampling: dict[str, Any] = {}
+    prompt: str = ""
+    messages: list[str] = []
+
+
+class End(msgspec.Struct, tag_field="kind", tag=Kind.END.value, omit_defaults=True, kw_only=True):
+    """What became of a request. `of` is the number of its line `begin`; one that was never forwarded has none."""
+
+    at: str
+    of: int = 0
+    id: str
+    key: str = ""
+    endpoint: str
+    agent_type: str = ""
+    model: str = ""
+    outcome: str
+    status: int
+    error: str = ""
+    fallback: str = ""
+    waited_s: float | None = None
+    first_byte_s: float | None = None
+    total_s: float
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    answer: str = ""
+    answers: list[str] = []
+
+
+class Act(msgspec.Struct, tag_field="kind", tag=Kind.ACT.value, omit_defaults=True, kw_only=True):
+    """Something was done: by whom, what, and to which model."""
+
+    at: str
+    who: str
+    what: str
+    model: str = ""
+
+
+def moment(wall: float) -> str:
+    """ISO 8601, UTC, with microseconds."""
+    second = int(wall)
+    return f"{_second(second)}.{int((wall - second) * 1_000_000):06}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    """strftime costs more than all else of a line."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class Hasher:
+    """HMAC-SHA-256 of texts (RFC 2104), under a key that is made of the audit's.
+
+    Both hashes are begun once and copied: to begin them anew for each text costs more than the text does.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        own = hmac.digest(key, b"texts", "sha256").ljust(BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in own))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in own))
+
+    def __repr__(self) -> str:
+        return "<Hasher>"
+
+    def of(self, text: str) -> str:
+        """In hex."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode(errors="surrogatepass"))
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+    def of_all(self, texts: Iterable[str]) -> tuple[str, list[str]]:
+        """Of all, one after the other, and of each, where there are several."""
+        texts = list(texts)
+        if not texts:
+            return "", []
+        return self.of("".join(texts)), [self.of(text) for text in texts] if len(texts) > 1 else []

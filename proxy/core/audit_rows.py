@@ -1,0 +1,83 @@
+"""The lines of an audit as requests: what was asked beside what became of it. Pure."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = (
+    *("at", "id", "key", "client", "endpoint", "agent_type", "model", "engine", "weights", "sampling"),
+    *("outcome", "status", "error", "fallback", "waited_s", "first_byte_s", "total_s", "prompt_tokens"),
+    *("answer_tokens", "prompt", "messages", "answer", "answers", "ended_at"),
+)
+"""Of a row; `ended_at` is when its end was known, which is absent where the proxy was killed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which requests are looked for; None is any. `hashes` are of texts, `since` and `until` beginnings of moments."""
+
+    hashes: frozenset[str] | None = None
+    key: str | None = None
+    agent_type: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def has(self, row: dict[str, Any]) -> bool:
+        """Whether it is one of them."""
+        for name, value in (("key", self.key), ("agent_type", self.agent_type), ("model", self.model)):
+            if value is not None and row.get(name, "") != value:
+                return False
+        if self.request_id is not None and row["id"] != self.request_id:
+            return False
+        if (self.since is not None and row["at"] < self.since) or (self.until is not None and row["at"] > self.until):
+            return False
+        if self.hashes is None:
+            return True
+        told = {row.get("prompt"), row.get("answer"), *row.get("messages", ()), *row.get("answers", ())}
+        return not self.hashes.isdisjoint(told)
+
+
+def rows_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One for each request, in the order of their ends; those without an end come last."""
+    begun: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        match line.get("kind"):
+            case "begin":
+                begun[line["n"]] = line
+            case "end":
+                first = begun.pop(line.get("of", 0), {})
+                yield _row(first | line | {"at": first.get("at", line["at"]), "ended_at": line["at"]})
+            case _:
+                pass
+    for first in begun.values():
+        yield _row(first | {"outcome": "unknown"})
+
+
+def as_csv(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """RFC 4180, with a head. What a spreadsheet would take for a formula is no formula any more."""
+    yield _written(COLUMNS)
+    for row in rows:
+        yield _written(_cell(row.get(name, "")) for name in COLUMNS)
+
+
+def _row(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in COLUMNS if name in line}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}={one}" for name, one in value.items())
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _written(cells: Iterable[str]) -> str:
+    into = io.StringIO()
+    csv.writer(into).writerow(cells)
+    return into.getvalue()

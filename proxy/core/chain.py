@@ -1,0 +1,60 @@
+"""The chain of the audit's lines: each carries its number and the hash of the one before. Pure.
+
+A line is one JSON object, `{"n": NUMBER, "prev": HASH, ...}`, HASH the SHA-256 of the line before, in hex, without its
+end. Whoever changes, removes, inserts or swaps lines breaks the chain there, or has to write all that follow anew; then
+what was signed with the key does not fit: the head, which is the newest line, and the end of each segment.
+"""
+
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+
+FIRST = "0" * 64
+"""What stands in the place of the hash before the first line."""
+
+
+def digest(line: bytes) -> str:
+    """The hash of a line, without its end."""
+    return hashlib.sha256(line).hexdigest()
+
+
+class Chain:
+    """Where the chain stands: the number and the hash of its last line."""
+
+    def __init__(self, n: int = 0, last: str = FIRST) -> None:
+        self.n = n
+        self.last = last
+
+    def __repr__(self) -> str:
+        return f"<Chain at {self.n}>"
+
+    def add(self, record: Any) -> bytes:
+        """The next line, with its end, of a record that is encoded as a JSON object which is not empty."""
+        self.n += 1
+        line = b'{"n":%d,"prev":"%b",' % (self.n, self.last.encode()) + msgspec.json.encode(record)[1:]
+        self.last = digest(line)
+        return line + b"\n"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The newest line that is known to be on the disk, signed."""
+
+    n: int
+    hash: str
+    mac: str
+
+
+def sign(key: bytes, n: int, last: str) -> Head:
+    """The head of a chain whose last line is `n`, with the hash `last`."""
+    return Head(n, last, _mac(key, n, last))
+
+
+def is_signed(key: bytes, head: Head) -> bool:
+    """Whether it was signed with `key`."""
+    return hmac.compare_digest(head.mac.encode(), _mac(key, head.n, head.hash).encode())
+
+
+def _mac(key: bytes, n: int, last: str) -> str:
+    return hmac.digest(key, b"head %d %b" % (n, last.encode(errors="replace")), "sha256").hex()

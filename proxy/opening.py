@@ -1,0 +1,105 @@
+"""What is done once, before the proxy serves: what it needs is opened, and whether it may listen is found out."""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from ipaddress import ip_address
+
+from proxy.adapters.audit_files import AuditFiles, read_key
+from proxy.adapters.state_files import StateFile
+from proxy.assembly import Assembled
+from proxy.audit import Audit
+from proxy.core.audit_records import Hasher
+from proxy.keyring import Keyring
+from proxy.settings import Layout, Settings
+from proxy.web.app import ListenError
+from proxy.web.tls import Tls, TlsError
+from proxy.weights import Taken, Weights
+
+log = logging.getLogger(__name__)
+
+COLLECT_AFTER = 20_000
+"""New objects, less those that have gone, after which the collector of cycles runs; Python's own is 700."""
+
+
+def check_open(keyring: Keyring, settings: Settings) -> None:
+    """Without keys everybody may do everything, so that nobody must come from elsewhere. Raises: ListenError."""
+    if not keyring.is_open:
+        return
+    host = settings.listen_host
+    with suppress(ValueError):
+        if ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
+            log.warning("there are no keys: every user of this machine may ask everything (manage_vllm.sh keys make)")
+            return
+    if not settings.open_to_all:
+        what = f"there are no keys, so that it does not listen on {host or 'all addresses'} (setting listen_host)"
+        remedy = "make a key: bin/manage_vllm.sh keys make NAME. Or have everybody in: open_to_all: true"
+        raise ListenError(f"{what}: {remedy}")
+    log.warning("there are no keys, and open_to_all is set: whoever reaches %s may ask everything", host)
+
+
+def open_tls(here: Layout, settings: Settings) -> Tls | None:
+    """None where it is not wanted. Raises: TlsError."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise TlsError("tls_certificate and tls_key: set both, or neither")
+    return Tls(here.root / certificate, here.root / key)
+
+
+def open_audit(here: Layout, settings: Settings, stack: AsyncExitStack) -> Audit | None:
+    """None where it is not wanted. Raises: AuditError."""
+    if not settings.audit:
+        return None
+    key = read_key(here.audit)
+    audit = Audit(
+        AuditFiles(here.audit, key),
+        Hasher(key),
+        settings.audit_segment_mib * 2**20,
+        keep_days=settings.audit_keep_days,
+        is_required=settings.audit_required,
+    )
+    stack.callback(audit.close)
+    stack.callback(asyncio.create_task(audit.run()).cancel)
+    audit.act("the proxy", f"began, pid {os.getpid()}")
+    stack.callback(audit.act, "the proxy", "ended")
+    return audit
+
+
+def open_weights(here: Layout, parts: Assembled, audit: Audit | None, stack: AsyncExitStack) -> Weights | None:
+    """Who knows the hashes of weights, for the audit; None where there is none."""
+    if audit is None:
+        return None
+    kept = StateFile(here.state / "weights.json", dict[str, Taken], {})
+    weights = Weights(parts.entries.specs, here.root, kept, audit)
+    parts.launching.on_launch = weights.forget
+    parts.keeper.on_stop = partial(note_stop, audit)
+    stack.callback(asyncio.create_task(weights.run()).cancel)
+    return weights
+
+
+def note_stop(audit: Audit, model: str, who: str) -> None:
+    """Somebody has stopped `model`, in whatever way."""
+    audit.act(who, "stopped", model)
+
+
+def open_many_files() -> None:
+    """Each client and each exchange is an open file; most systems give 1024 by default, and far more to who asks."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def spare_the_collector() -> None:
+    """What is there now stays, and requests leave no cycles behind: the collector need not look as often as by default.
+
+    With many requests in flight it would run every few of them, for a tenth of all that a request costs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)

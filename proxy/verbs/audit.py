@@ -1,0 +1,131 @@
+"""The verbs that read the audit: whether it is whole, what was asked, all of it as a table. They need no service."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from proxy import daemon
+from proxy.adapters.audit_files import AuditError, read_deleted, read_head, read_key, segments_in
+from proxy.core.audit_check import Fault, Segment, check, lines_of
+from proxy.core.audit_records import Hasher
+from proxy.core.audit_rows import Wanted, as_csv, rows_of
+from proxy.core.chain import digest
+from proxy.settings import Layout
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add them."""
+    acts = verbs.add_group("audit", "What was asked, by whom, of which model; and whether all of it is still there.")
+    verify_ = acts.add("verify", verify, "Find any line that was changed, removed, inserted, swapped or cut off.")
+    verify_.add_argument("--head", metavar="N:HASH", help="what an earlier verify has said: it must be there")
+    find_ = acts.add("find", find, "Show requests, one JSON object a line; of texts only hashes are kept.")
+    text = find_.add_mutually_exclusive_group()
+    text.add_argument("--text", help="was exactly this said, by a client or to one")
+    text.add_argument("--text-file", metavar="FILE", type=Path, help="the same of what stands in FILE (- is stdin)")
+    text.add_argument("--hash", help="the hash of a text, as a line has it")
+    for name, of in (("key", "key"), ("agent-type", "agent type"), ("model", "model"), ("id", "request id")):
+        find_.add_argument(f"--{name}", metavar=name.upper(), help=f"of this {of}")
+    _add_times(find_)
+    export_ = acts.add("export", export, "Write all requests as CSV.")
+    _add_times(export_)
+
+
+def verify(here: Layout, arguments: argparse.Namespace) -> int:
+    """Returns the exit status, like all of them: 1 where it is not whole."""
+    try:
+        head = read_head(here.audit)  # before the lines: the proxy may be writing
+        key = _key(here)
+        segments, before = list(segments_in(here.audit)), read_deleted(here.audit)
+    except AuditError as error:
+        raise daemon.DaemonError(str(error)) from error
+    told = check(segments, head, key, before)
+    if isinstance(told, Fault):
+        print(f"NOT WHOLE: {told}")
+        return EXIT_FAILED
+    if arguments.head is not None and not _has(segments, arguments.head):
+        print(f"NOT WHOLE: line {arguments.head.partition(':')[0]} is another than the one that was noted, or gone")
+        return EXIT_FAILED
+    print(f"whole: {told.lines} lines in {len(segments)} segments")
+    if before is not None:
+        print(f"lines up to {before.n} have been deleted, as the setting audit_keep_days says")
+    if told.unsigned:
+        print(f"the last {told.unsigned} were written since it was signed (every 0.2 s while the proxy runs)")
+    if told.torn:
+        print(f"{told.torn} bytes of a line are at its end, which was being written when the proxy was killed")
+    if head is not None:
+        print(f"head {head.n}:{head.hash}")
+    return EXIT_DONE
+
+
+def find(here: Layout, arguments: argparse.Namespace) -> int:
+    """Prints what was found; 1 where nothing was."""
+    try:
+        wanted = Wanted(
+            hashes=_hashes(here, arguments),
+            key=arguments.key,
+            agent_type=arguments.agent_type,
+            model=arguments.model,
+            request_id=arguments.id,
+            since=arguments.since,
+            until=arguments.until,
+        )
+        found = [row for row in _rows(here) if wanted.has(row)]
+    except (AuditError, OSError) as error:
+        raise daemon.DaemonError(str(error)) from error
+    for row in found:
+        print(json.dumps(row))
+    return EXIT_DONE if found else EXIT_FAILED
+
+
+def export(here: Layout, arguments: argparse.Namespace) -> int:
+    """All of a time, or simply all."""
+    wanted = Wanted(since=arguments.since, until=arguments.until)
+    try:
+        for line in as_csv(row for row in _rows(here) if wanted.has(row)):
+            sys.stdout.write(line)
+    except AuditError as error:
+        raise daemon.DaemonError(str(error)) from error
+    return EXIT_DONE
+
+
+def _rows(here: Layout) -> Iterator[dict[str, Any]]:
+    return rows_of(lines_of(segments_in(here.audit)))
+
+
+def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | None:
+    if arguments.hash is not None:
+        return frozenset({arguments.hash.lower()})
+    if arguments.text is not None:
+        text = arguments.text
+    elif arguments.text_file is not None:
+        text = sys.stdin.read() if str(arguments.text_file) == "-" else arguments.text_file.read_text()
+    else:
+        return None
+    hasher = Hasher(_key(here))
+    return frozenset({hasher.of(text), hasher.of(text.removesuffix("\n"))})
+
+
+def _key(here: Layout) -> bytes:
+    """Raises: AuditError, where there is no audit."""
+    if not (here.audit / "audit.key").exists():
+        raise AuditError(f"there is no audit in {here.audit}: the proxy has not run yet, or with audit: false")
+    return read_key(here.audit)
+
+
+def _has(segments: list[Segment], noted: str) -> bool:
+    """Whether the line that was noted as N:HASH is there."""
+    number, _, expected = noted.partition(":")
+    for segment in segments:
+        for line in segment.content.split(b"\n")[:-1]:
+            if line.startswith(b'{"n":%b,' % number.encode()):
+                return digest(line) == expected
+    return False
+
+
+def _add_times(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--since", metavar="TIME", help="begun then or later, as 2026-11-26 or 2026-11-26T14:30 (UTC)")
+    sub.add_argument("--until", metavar="TIME", help="begun before then")

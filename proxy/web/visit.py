@@ -1,0 +1,120 @@
+"""One client of the realtime socket: who it is, what is counted of it, and what the audit is told."""
+
+import asyncio
+import time
+from http import HTTPStatus
+
+from aiohttp import web
+
+from proxy.audit import Audit
+from proxy.core import headers
+from proxy.core.allowance import Allowance
+from proxy.core.audit_records import Begin, End, moment
+from proxy.core.endpoints import Endpoint, Key
+from proxy.core.errors import RotaError
+from proxy.core.headers import Incoming
+from proxy.core.routing import Route
+from proxy.leases import Lease
+from proxy.traffic import Outcome, Traffic
+from proxy.web.guard import check
+from proxy.web.middleware import REQUEST_ID
+from proxy.web.sockets import Passed
+
+ENDPOINT = Endpoint("GET", "/v1/realtime", Key.SOCKET)
+
+
+class Visit:
+    """One client of the socket: what it has said in its headers, and what is counted of it."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.incoming = Incoming.of_pairs(request.raw_headers)
+        self.request_id = request[REQUEST_ID]
+        self.model = self.agent_type = ""
+        self.status = 0
+        self.outcome = Outcome.ANSWERED
+        self.lease: Lease | None = None
+        self.passed = Passed()
+        self.began_at = asyncio.get_running_loop().time()
+        self._peer = request.get_extra_info("peername")
+        self._audit: Audit | None = None
+        self.caller: Allowance | None = None
+        self._is_counted = False
+        self._noted: int | None = None
+        """The number of its line in the audit."""
+
+    def note(self, audit: Audit, engine: str) -> None:
+        """It is about to be joined with `engine`. Raises: AuditFailed."""
+        peer = self._peer
+        self._audit = audit
+        self._noted = audit.begin(
+            Begin(
+                at=moment(time.time()),
+                id=self.request_id,
+                key=self.key_name,
+                client=str(peer[0]) if isinstance(peer, tuple) else "",
+                endpoint=ENDPOINT.path,
+                agent_type=self.agent_type,
+                model=self.model,
+                engine=engine,
+            )
+        )
+
+    @property
+    def key_name(self) -> str:
+        """By which key it is asked; empty where there are none."""
+        return "" if self.caller is None else self.caller.key.name
+
+    def let_in(self, caller: Allowance, route: Route) -> None:
+        """Whether the caller may have this. Raises: Forbidden, RateLimited."""
+        check(caller, ENDPOINT, route, None)
+        caller.begin(asyncio.get_running_loop().time(), time.time())
+        self._is_counted = True
+
+    def refused(self, error: RotaError) -> None:
+        """It ends with an error of the proxy's own."""
+        self.outcome = Outcome.ERROR_AFTER_WAIT if self.status else Outcome.REFUSED
+        self.status = self.status or error.status
+
+    async def accept(self, request: web.Request, largest_bytes: int) -> web.WebSocketResponse:
+        """The client's socket; it is told of the lease, where there is one by now."""
+        client = web.WebSocketResponse(autoping=False, autoclose=False, max_msg_size=largest_bytes, compress=False)
+        if (lease := self.lease) is not None:
+            client.headers.update(headers.told_of_lease(lease.spec.name, lease.waited_s, lease.swap))
+        self.status = HTTPStatus.SWITCHING_PROTOCOLS.value
+        await client.prepare(request)
+        return client
+
+    def end(self, traffic: Traffic) -> None:
+        """Count it."""
+        now = asyncio.get_running_loop().time()
+        if self.caller is not None and self._is_counted:
+            self.caller.end(0, now, time.time())
+        outcome = self.passed.end or self.outcome
+        if self._audit is not None and self._noted is not None:
+            self._audit.note(
+                End(
+                    at=moment(time.time()),
+                    of=self._noted,
+                    id=self.request_id,
+                    key=self.key_name,
+                    endpoint=ENDPOINT.path,
+                    agent_type=self.agent_type,
+                    model=self.model,
+                    outcome=outcome,
+                    status=self.status,
+                    total_s=round(now - self.began_at, 6),
+                )
+            )
+        traffic.passed(
+            ENDPOINT.path,
+            self.model,
+            self.agent_type,
+            self.status,
+            outcome,
+            waited_s=None if self.lease is None else self.lease.waited_s,
+            first_byte_s=None,
+            total_s=now - self.began_at,
+            bytes_in=self.passed.bytes_in,
+            bytes_out=self.passed.bytes_out,
+            events=0,
+        )

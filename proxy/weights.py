@@ -1,0 +1,86 @@
+"""The hashes of the weights that engines serve: taken once, in the background, one model at a time.
+
+Rule: nobody waits for one. Until it is taken, lines of the audit have none; when it is, a line says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from catalog.spec import ModelSpec
+from proxy.adapters.state_files import StateFile
+from proxy.adapters.weights import Stamp, hash_of, stamp_of
+from proxy.audit import Audit
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+
+
+class Taken(msgspec.Struct):
+    """A hash, and what the files were like when it was taken."""
+
+    stamp: Stamp
+    hash: str
+
+
+class Weights:
+    """Of the models in `specs`; paths are relative to `root`. `kept` are those of lives before, by path."""
+
+    def __init__(
+        self, specs: Mapping[str, ModelSpec], root: Path, kept: StateFile[dict[str, Taken]], audit: Audit
+    ) -> None:
+        self._specs = specs
+        self._root = root
+        self._kept_file = kept
+        self._kept = kept.read()
+        self._audit = audit
+        self._asked: dict[str, None] = {}
+        self._known: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Weights of {', '.join(self._known) or 'nobody yet'}>"
+
+    def of(self, model: str) -> str:
+        """The hash, or nothing yet; then it is taken."""
+        if (known := self._known.get(model)) is None:
+            self._asked[model] = None
+            return ""
+        return known
+
+    def forget(self, model: str) -> None:
+        """Its engine starts: the files may be others by now."""
+        self._known.pop(model, None)
+
+    async def run(self) -> None:
+        """Take those that were asked for, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            while self._asked:
+                await self._take(self._asked.popitem()[0])
+
+    async def _take(self, model: str) -> None:
+        if model in self._known or (spec := self._specs.get(model)) is None:
+            return
+        path = self._root / spec.weights
+        try:
+            taken = await asyncio.to_thread(self._taken, path)
+        except OSError as error:
+            log.warning("the weights of %s cannot be hashed: %s", model, error)
+            return
+        if not taken.stamp:  # a repository that vLLM itself fetches: there is nothing to read
+            return
+        self._known[model] = taken.hash
+        self._audit.act("the proxy", f"serves the weights {taken.hash} from {spec.weights}", model)
+
+    def _taken(self, path: Path) -> Taken:
+        stamp = stamp_of(path)
+        if (kept := self._kept.get(str(path))) is not None and kept.stamp == stamp:
+            return kept
+        taken = Taken(stamp, hash_of(path) if stamp else "")
+        self._kept[str(path)] = taken
+        self._kept_file.write(self._kept)
+        return taken

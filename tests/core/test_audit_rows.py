@@ -1,0 +1,56 @@
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from proxy.core.audit_rows import COLUMNS, Wanted, as_csv, rows_of
+
+BEGIN = {"n": 1, "kind": "begin", "at": "2026-01-02T00", "id": "r", "key": "desk", "model": "a", "prompt": "h1"}
+END = {"n": 3, "of": 1, "kind": "end", "at": "2026-01-02T01", "id": "r", "key": "desk", "model": "a", "status": 200}
+LATER = {"n": 4, "kind": "end", "at": "2026-01-03T00", "id": "s", "status": 404, "outcome": "refused"}
+LINES = [BEGIN, {"n": 2, "kind": "act"}, END | {"answers": ["h2", "h3"], "outcome": "answered"}, LATER]
+
+
+def test_a_row_is_a_request_with_its_end() -> None:
+    first, second = rows_of(LINES)
+    assert (first["at"], first["ended_at"], first["prompt"], first["status"]) == (
+        "2026-01-02T00",
+        "2026-01-02T01",
+        "h1",
+        200,
+    )
+    assert (second["id"], second["at"], second["status"]) == ("s", "2026-01-03T00", 404)
+
+
+def test_a_request_whose_proxy_was_killed_has_no_end_and_the_same_id_is_no_matter() -> None:
+    again = BEGIN | {"n": 9}
+    rows = list(rows_of([BEGIN, again, END]))
+    assert [row.get("outcome", "answered") for row in rows] == ["answered", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        ({}, "rs"),
+        ({"hashes": frozenset({"h3"})}, "r"),
+        ({"hashes": frozenset({"h1"})}, "r"),
+        ({"hashes": frozenset({"h9"})}, ""),
+        ({"key": "desk"}, "r"),
+        ({"model": "a", "key": "other"}, ""),
+        ({"request_id": "s"}, "s"),
+        ({"since": "2026-01-03"}, "s"),
+        ({"until": "2026-01-03"}, "r"),
+        ({"agent_type": "Chat"}, ""),
+    ],
+)
+def test_rows_are_found_by_what_is_known_of_them(wanted: dict[str, Any], ids: str) -> None:
+    assert "".join(row["id"] for row in rows_of(LINES) if Wanted(**wanted).has(row)) == ids
+
+
+def test_the_table_is_csv_and_no_cell_is_a_formula() -> None:
+    lines = list(as_csv(rows_of([LATER | {"id": "=1+1", "error": 'a "quoted", one\n'}])))
+    head, row = csv.reader(io.StringIO("".join(lines), newline=""))
+    assert tuple(head) == COLUMNS
+    told = dict(zip(head, row, strict=True))
+    assert (told["id"], told["error"], told["status"]) == ("'=1+1", 'a "quoted", one\n', "404")

@@ -1,0 +1,120 @@
+"""The audit of a running proxy: when its lines are on the disk, when a segment ends."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import audit as module
+from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
+from proxy.audit import Audit
+from proxy.core.audit_check import Whole, check
+from proxy.core.audit_records import Act, Hasher
+from proxy.core.key_errors import AuditFailed
+from tests.upstream.conftest import until
+
+RECORD = Act(at="now", who="ann", what="x" * 100)
+
+
+def audit(folder: Path, segment_bytes: int = 2**20, **more: Any) -> Audit:
+    key = read_key(folder)
+    return Audit(AuditFiles(folder, key), Hasher(key), segment_bytes, **more)
+
+
+def checked(folder: Path) -> object:
+    return check(segments_in(folder), read_head(folder), read_key(folder), read_deleted(folder))
+
+
+async def test_lines_are_signed_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
+    one = audit(tmp_path)
+    running = asyncio.create_task(one.run())
+    assert one.begin(RECORD) == 2
+    one.note(RECORD)
+    assert checked(tmp_path) == Whole(3, 2, 0)
+    await until(lambda: checked(tmp_path) == Whole(3, 0, 0))
+    running.cancel()
+    one.close()
+    assert checked(tmp_path) == Whole(4, 0, 0)
+
+
+async def test_a_segment_ends_when_it_is_long_and_when_the_day_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
+    one = audit(tmp_path, segment_bytes=2000)
+    running = asyncio.create_task(one.run())
+    for _ in range(20):
+        one.act("ann", "x" * 100)
+    await until(lambda: len(list(segments_in(tmp_path))) == 2)
+    day = module._today()
+    monkeypatch.setattr(module, "_today", lambda: day + 1)
+    await until(lambda: len(list(segments_in(tmp_path))) == 3)
+    running.cancel()
+    one.close()
+    assert isinstance(checked(tmp_path), Whole)
+
+
+async def test_lines_that_are_written_while_others_are_synced_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SYNC_EVERY_S", 0.0)
+    one = audit(tmp_path, segment_bytes=3000)
+    running = asyncio.create_task(one.run())
+    for _ in range(300):
+        one.note(RECORD)
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    one.close()
+    told = checked(tmp_path)
+    assert isinstance(told, Whole)
+    assert told.unsigned == 0
+    assert one.lost == 0
+
+
+async def test_what_cannot_be_written_is_an_error_before_and_counted_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = audit(tmp_path)
+
+    def fails(_: object) -> int:
+        raise AuditError("the audit cannot be written: No space left on device")
+
+    monkeypatch.setattr(one._files, "write", fails)
+    with pytest.raises(AuditFailed, match="nothing is answered without it"):
+        one.begin(RECORD)
+    one.note(RECORD)
+    assert one.lost == 2
+    assert "No space left on device (2 lines are lost" in caplog.text
+
+
+async def test_where_it_is_not_required_a_request_goes_on_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = audit(tmp_path, is_required=False)
+
+    def fails(_: object) -> int:
+        raise AuditError("full")
+
+    monkeypatch.setattr(one._files, "write", fails)
+    assert one.begin(RECORD) == 0
+    assert one.lost == 1
+
+
+async def test_old_segments_go_when_a_new_one_begins_and_that_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
+    audit(tmp_path).close()
+    os.utime(tmp_path / "audit-000001.jsonl", (1.0, 1.0))
+    one = audit(tmp_path, segment_bytes=100, keep_days=30)
+    running = asyncio.create_task(one.run())
+    one.act("ann", "x" * 100)
+    await until(lambda: not (tmp_path / "audit-000001.jsonl").exists())
+    running.cancel()
+    one.close()
+    assert "deleted audit-000001.jsonl, which was older than 30 days" in (tmp_path / "audit-000003.jsonl").read_text()
+    assert isinstance(checked(tmp_path), Whole)

@@ -1,0 +1,87 @@
+"""The audit, as an administrator reads it: a whole installation, of fake engines."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.installation import Installation, eventually, fake_model, running
+
+PLANTED = "planted by a patient"
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    installation = Installation(Path(tmp_path_factory.mktemp("a")), [fake_model("a")], {"Chat": "a"}, 4.5)
+    with running(installation):
+        body = {"agent_type": "Chat", "messages": [{"role": "user", "content": PLANTED}], "max_tokens": 2}
+        headers = {"X-Request-Id": "first"}
+        url = f"{installation.url}/v1/chat/completions"
+        assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
+        installation.manage("stop", "a")
+        yield installation
+
+
+def test_a_whole_audit_is_said_to_be_and_its_head_can_be_noted(box: Installation) -> None:
+    eventually(lambda: "since it was signed" not in box.manage("audit", "verify").stdout)
+    done = box.manage("audit", "verify")
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"^whole: \d+ lines in 1 segments\nhead (\d+:[0-9a-f]{64})$", done.stdout, re.MULTILINE)
+    assert found is not None, done.stdout
+    assert box.manage("audit", "verify", "--head", found[1]).returncode == 0
+    wrong = box.manage("audit", "verify", "--head", f"1:{'0' * 64}")
+    assert (wrong.returncode, "another than the one that was noted" in wrong.stdout) == (1, True)
+
+
+def test_a_text_is_found_by_its_hash_and_stands_nowhere(box: Installation) -> None:
+    [row] = map(json.loads, box.manage("audit", "find", "--text", PLANTED).stdout.splitlines())
+    assert (row["id"], row["agent_type"], row["outcome"], row["status"]) == ("first", "Chat", "answered", 200)
+    assert box.manage("audit", "find", "--hash", row["prompt"]).stdout.count("\n") == 1
+    assert box.manage("audit", "find", "--text", PLANTED + "!").returncode == 1
+    assert box.manage("audit", "find", "--agent-type", "Chat", "--since", "2026-01-01").returncode == 0
+    assert box.manage("audit", "find", "--key", "nobody").returncode == 1
+    for path in (box.root / "var").rglob("*"):
+        if path.is_file():
+            assert PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_all_of_it_is_a_table(box: Installation) -> None:
+    rows = list(csv.DictReader(io.StringIO(box.manage("audit", "export").stdout, newline="")))
+    assert [row["id"] for row in rows] == ["first"]
+
+
+def test_what_people_do_is_in_it_too(box: Installation) -> None:
+    texts = [path.read_text() for path in (box.root / "var" / "audit").glob("*.jsonl")]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
+    acts = [(line["who"], line["what"]) for line in lines if line["kind"] == "act"]
+    assert acts[0][0] == "the proxy"
+    assert any(what.startswith("/engines/a/stop") for _, what in acts)
+    box.supervisorctl("start", "a")
+    eventually(lambda: box.state("a") == "ready")
+    box.supervisorctl("stop", "a")
+
+    def is_noted() -> bool:
+        text = "".join(path.read_text() for path in (box.root / "var" / "audit").glob("*.jsonl"))
+        return '"who":"with supervisorctl"' in text
+
+    eventually(is_noted)
+
+
+def test_a_change_is_found_and_said_where(box: Installation) -> None:
+    path = next((box.root / "var" / "audit").glob("*.jsonl"))
+    genuine = path.read_bytes()
+    path.write_bytes(genuine.replace(b'"agent_type":"Chat"', b'"agent_type":"Chap"', 1))
+    done = box.manage("audit", "verify")
+    path.write_bytes(genuine)
+    assert done.returncode == 1
+    assert re.match(r"NOT WHOLE: audit-000001\.jsonl, line \d+: the line before it is another", done.stdout)
+
+
+def test_without_an_audit_it_says_so(idle: Installation) -> None:
+    done = idle.manage("audit", "verify")
+    assert (done.returncode, "there is no audit in" in done.stderr) == (1, True)

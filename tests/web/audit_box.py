@@ -1,0 +1,41 @@
+"""A data plane with an audit, to be killed: `python -m tests.web.audit_box FOLDER` prints its address and serves."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from proxy.adapters.audit_files import AuditFiles, read_key
+from proxy.audit import Audit
+from proxy.core.audit_records import Hasher
+from tests.web.conftest import DataPlane, staged
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    body = await request.json()
+    if not body.get("stream"):
+        return web.json_response({"choices": [{"text": "answer"}]})
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for _ in range(5):
+        await response.write(b'data: {"choices":[{"index":0,"text":"x"}]}\n\n')
+        await asyncio.sleep(0.001)
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+async def serve(folder: Path) -> None:
+    key = read_key(folder)
+    plane = DataPlane()
+    plane.answer = answer
+    plane.audit = Audit(AuditFiles(folder, key), Hasher(key), segment_bytes=20_000)
+    async with staged(plane):
+        print(plane.url, flush=True)
+        await plane.audit.run()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Path(sys.argv[1])))

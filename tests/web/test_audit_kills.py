@@ -1,0 +1,64 @@
+"""The proxy is killed with -9 under load, again and again: what was answered is in the audit, and that is whole.
+
+AUDIT_KILLS says how often; `make test` asks for 200.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from proxy.adapters.audit_files import read_head, read_key, segments_in
+from proxy.core.audit_check import Whole, check, lines_of
+from tests.installation import CHECKOUT
+
+KILLS = int(os.environ.get("AUDIT_KILLS", "5"))
+
+
+async def load(url: str, life: int, answered: list[str]) -> None:
+    """Ask until the proxy is gone; `answered` are the ids of answers that came whole."""
+
+    async def client(number: int) -> None:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for turn in range(10_000):
+                body = {"model": "a", "prompt": "x", "stream": turn % 2 == 1}
+                request_id = f"{life}-{number}-{turn}"
+                try:
+                    got = await http.post(f"{url}/v1/completions", json=body, headers={"X-Request-Id": request_id})
+                except httpx.HTTPError:
+                    return
+                assert got.status_code == 200
+                answered.append(request_id)
+
+    await asyncio.gather(*(client(number) for number in range(6)))
+
+
+async def one_life(folder: Path, life: int, chance: random.Random) -> list[str]:
+    argv = [sys.executable, "-m", "tests.web.audit_box", str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as box:  # noqa: ASYNC220  # a test
+        assert box.stdout is not None
+        url = (await asyncio.to_thread(box.stdout.readline)).strip()
+        answered: list[str] = []
+        loading = asyncio.create_task(load(url, life, answered))
+        await asyncio.sleep(chance.uniform(0.02, 0.3))
+        box.send_signal(signal.SIGKILL)
+        await loading
+    return answered
+
+
+@pytest.mark.timeout(900)
+async def test_whatever_was_answered_is_in_the_audit_and_the_audit_is_whole(tmp_path: Path) -> None:
+    chance, answered = random.Random(7), []  # noqa: S311  # a test
+    for life in range(KILLS):
+        answered += await one_life(tmp_path, life, chance)
+        told = check(segments_in(tmp_path), read_head(tmp_path), read_key(tmp_path))
+        assert isinstance(told, Whole), told
+    assert len(answered) > KILLS
+    noted = {line["id"] for line in lines_of(segments_in(tmp_path)) if line["kind"] == "end" and line["status"] == 200}
+    assert not set(answered) - noted

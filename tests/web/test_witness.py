@@ -1,0 +1,206 @@
+"""What the audit is told of requests, on their whole way through the data plane."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+from aiohttp import web
+
+from proxy.adapters.audit_files import AuditFiles, read_head, read_key, segments_in
+from proxy.audit import Audit
+from proxy.core.audit_check import Whole, check, lines_of
+from proxy.core.audit_records import Hasher
+from proxy.core.errors import EngineStartFailed
+from tests.upstream.conftest import until
+from tests.web.conftest import DataPlane, staged
+from tests.web.raw import connected, request
+from tests.web.realtime_engine import Engine
+
+QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "planted question"}], "temperature": 0.5}
+USAGE = {"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}
+
+
+@pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[DataPlane]:
+    """With an audit."""
+    plane = DataPlane()
+    key = read_key(tmp_path)
+    plane.audit = Audit(AuditFiles(tmp_path, key), Hasher(key), 2**20)
+    async with staged(plane):
+        yield plane
+    plane.audit.close()
+    assert isinstance(check(segments_in(tmp_path), read_head(tmp_path), key), Whole)
+    assert not [path for path in tmp_path.iterdir() if b"planted" in path.read_bytes()]  # noqa: ASYNC240  # a test
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Any:
+    """Reads what has been written about requests."""
+    return lambda: [line for line in lines_of(segments_in(tmp_path)) if line["kind"] in ("begin", "end")]
+
+
+def hashed(plane: DataPlane, text: str) -> str:
+    assert plane.audit is not None
+    return plane.audit.hasher.of(text)
+
+
+async def ask(plane: DataPlane, body: dict[str, Any], path: str = "/v1/chat/completions") -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.post(f"{plane.url}{path}", json=body, headers={"X-Request-Id": "r1"})
+
+
+async def answer(request: web.Request) -> web.Response:
+    return web.json_response({"choices": [{"message": {"content": "planted answer"}}], "usage": USAGE})
+
+
+async def test_a_request_is_two_lines_with_all_that_is_known_and_no_text(plane: DataPlane, lines: Any) -> None:
+    seen: list[list[dict[str, Any]]] = []
+
+    async def looking(request: web.Request) -> web.Response:
+        seen.append(lines())
+        return await answer(request)
+
+    plane.answer = looking
+    assert (await ask(plane, QUESTION)).status_code == 200
+    [[begun]] = seen
+    begin, end = lines()
+    assert begun == begin, "it was noted before the engine had it"
+    told = {name: begin[name] for name in begin if name not in ("n", "prev", "at")}
+    assert told == {
+        "kind": "begin",
+        "id": "r1",
+        "client": "127.0.0.1",
+        "endpoint": "/v1/chat/completions",
+        "agent_type": "Chat",
+        "model": "a",
+        "engine": "a|0.32.0|flags",
+        "sampling": {"temperature": 0.5},
+        "prompt": hashed(plane, "planted question"),
+    }
+    assert (end["id"], end["outcome"], end["status"], end["model"]) == ("r1", "answered", 200, "a")
+    assert (end["prompt_tokens"], end["answer_tokens"]) == (7, 5)
+    assert end["answer"] == hashed(plane, "planted answer")
+    assert end["total_s"] >= end["first_byte_s"] >= end["waited_s"] == 0
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_of_a_stream_the_whole_text_is_hashed_before_its_client_has_the_end(
+    plane: DataPlane, lines: Any, version: str
+) -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for piece in ("planted ", "ans", "wer"):
+            told = json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]})
+            await response.write(f"data: {told}\n\n".encode())
+        if (await request.json()).get("stream_options", {}).get("include_usage"):
+            await response.write(
+                f"data: {json.dumps({'choices': [], 'usage': USAGE}, separators=(',', ':'))}\n\n".encode()
+            )
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    plane.answer = stream
+    async with connected(plane) as (reader, writer):
+        writer.write(request(json.dumps(QUESTION | {"stream": True}).encode(), version=version))
+        raw = await reader.readuntil(b"[DONE]")
+        _, end = lines()
+    assert b"usage" not in raw
+    assert end["answer"] == hashed(plane, "planted answer")
+    assert (end["prompt_tokens"], end["answer_tokens"], end["status"]) == (7, 5, 200)
+
+
+async def test_of_several_messages_and_answers_each_has_its_hash(plane: DataPlane, lines: Any) -> None:
+    async def two(request: web.Request) -> web.Response:
+        return web.json_response({"choices": [{"text": "planted one"}, {"text": "planted two"}]})
+
+    plane.answer = two
+    await ask(plane, {"model": "a", "prompt": ["planted a", "planted b"]}, "/v1/completions")
+    begin, end = lines()
+    assert begin["messages"] == [hashed(plane, "planted a"), hashed(plane, "planted b")]
+    assert begin["prompt"] == hashed(plane, "planted aplanted b")
+    assert end["answers"] == [hashed(plane, "planted one"), hashed(plane, "planted two")]
+
+
+async def test_what_is_refused_is_one_line(plane: DataPlane, lines: Any) -> None:
+    assert (await ask(plane, {"model": "nobody"})).status_code == 404
+    plane.fleet.error = EngineStartFailed("planted detail")
+    assert (await ask(plane, QUESTION)).status_code == 503
+    first, second = lines()
+    assert (first["kind"], first["status"], first["error"], first["outcome"]) == (
+        "end",
+        404,
+        "model_not_found",
+        "refused",
+    )
+    assert (second["status"], second["error"], second["model"]) == (503, "engine_start_failed", "a")
+
+
+async def test_an_engine_that_fails_and_a_client_that_leaves_are_told_apart(plane: DataPlane, lines: Any) -> None:
+    plane.fleet.leases.is_at_once = False
+    async with connected(plane) as (_, writer):
+        writer.write(request(json.dumps(QUESTION).encode()))
+        await until(lambda: plane.fleet.leases.waiting == 1)
+    await until(lambda: len(lines()) == 1)
+    plane.fleet.leases.is_at_once = True
+    await plane.stop_engine()
+    assert (await ask(plane, QUESTION)).status_code == 502
+    left, *_, failed = lines()
+    assert (left["outcome"], left["status"]) == ("client_left", 499)
+    assert (failed["kind"], failed["status"], failed["error"]) == ("end", 502, "engine_refused")
+
+
+async def test_where_the_audit_cannot_be_written_nothing_is_forwarded(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from proxy.adapters import audit_files
+
+    reached: list[str] = []
+
+    async def noted(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return await answer(request)
+
+    plane.answer = noted
+    write, is_full = audit_files.os.write, [True]
+
+    def full(fd: int, data: bytes) -> int:
+        if is_full[0] and b'"kind"' in data:
+            raise OSError(28, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(audit_files.os, "write", full)
+    got = await ask(plane, QUESTION)
+    assert (got.status_code, got.headers["X-Rota-Error"], got.headers["Retry-After"]) == (503, "audit_failed", "10")
+    assert plane.audit is not None
+    assert (reached, plane.fleet.leases.held, plane.audit.lost) == ([], 0, 2)
+    is_full[0] = False
+    assert (await ask(plane, QUESTION)).status_code == 200
+
+
+async def test_many_at_once_are_all_there(plane: DataPlane, lines: Any) -> None:
+    plane.answer = answer
+    async with httpx.AsyncClient(trust_env=False) as client:
+        asked = (client.post(f"{plane.url}/v1/chat/completions", json=QUESTION) for _ in range(50))
+        assert {got.status_code for got in await asyncio.gather(*asked)} == {200}
+    ids = [line["id"] for line in lines() if line["kind"] == "end"]
+    assert len(set(ids)) == 50
+
+
+async def test_a_realtime_socket_is_noted_too(plane: DataPlane, lines: Any) -> None:
+    plane.answer = Engine().answer
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{plane.url}/v1/realtime?agent_type=Chat", headers={"X-Request-Id": "r1"}) as socket,
+    ):
+        await socket.receive()
+        [begin] = lines()
+    assert (begin["id"], begin["endpoint"], begin["agent_type"]) == ("r1", "/v1/realtime", "Chat")
+    await until(lambda: len(lines()) == 2)
+    assert (lines()[1]["of"], lines()[1]["outcome"], lines()[1]["status"]) == (begin["n"], "answered", 101)
