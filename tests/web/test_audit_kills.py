@@ -18,6 +18,8 @@ from proxy.adapters.audit_files import read_head, read_key, segments_in
 from proxy.core.audit_check import Whole, check, lines_of
 from tests.installation import CHECKOUT
 
+LOOK_EVERY = 10
+"""What was wrong once stays so: to look after each would take longer than the kills."""
 KILLS = int(os.environ.get("AUDIT_KILLS", "5"))
 
 
@@ -57,8 +59,9 @@ async def test_whatever_was_answered_is_in_the_audit_and_the_audit_is_whole(tmp_
     chance, answered = random.Random(7), []  # noqa: S311  # a test
     for life in range(KILLS):
         answered += await one_life(tmp_path, life, chance)
-        told = check(segments_in(tmp_path), read_head(tmp_path), read_key(tmp_path))
-        assert isinstance(told, Whole), told
+        if life % LOOK_EVERY == 0 or life == KILLS - 1:
+            told = check(segments_in(tmp_path), read_head(tmp_path), read_key(tmp_path))
+            assert isinstance(told, Whole), told
     assert len(answered) > KILLS
     noted = {line["id"] for line in lines_of(segments_in(tmp_path)) if line["kind"] == "end" and line["status"] == 200}
     assert not set(answered) - noted
