@@ -192,9 +192,11 @@ class Forwarder:
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, maker), hold)
         options = None
         caller, witness = passage.caller, passage.witness
-        if witness is not None or (caller is not None and caller.key.counts_tokens):
+        must_count = caller is not None and caller.key.counts_tokens
+        if witness is not None or must_count:
             passage.count_tokens()
-            if passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
+            # Asked for the usage, vLLM moves system_fingerprint into that event: it is not done for the audit alone.
+            if must_count and passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
                 passage.relay.take_out_usage()
         if witness is not None:
             weights = "" if self._weights is None else self._weights.of(spec.name)

@@ -111,9 +111,9 @@ async def test_of_a_stream_the_whole_text_is_hashed_before_its_client_has_the_en
         writer.write(request(json.dumps(QUESTION | {"stream": True}).encode(), version=version))
         raw = await reader.readuntil(b"[DONE]")
         _, end = lines()
-    assert b"usage" not in raw
+    assert raw.endswith(b"[DONE]")
     assert end["answer"] == hashed(plane, "planted answer")
-    assert (end["prompt_tokens"], end["answer_tokens"], end["status"]) == (7, 5, 200)
+    assert (end.get("prompt_tokens"), end["status"]) == (None, 200)
 
 
 async def test_of_several_messages_and_answers_each_has_its_hash(plane: DataPlane, lines: Any) -> None:
