@@ -66,7 +66,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     entries = Entries(all_entries.values())
     groups = Groups()
     supervisor = Supervisord(here.supervisord_socket)
-    engine_keys = EngineKeys()
+    engine_keys = EngineKeys(StateFile(here.run / "engine_keys.json", dict[str, str], {}))
     control, pulse = EngineApi(engine_keys), Pulse(engine_keys)
     stack.push_async_callback(control.close)
     stack.push_async_callback(pulse.close)

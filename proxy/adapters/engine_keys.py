@@ -6,6 +6,8 @@ Rule: a key goes to the engine in its environment, which other users cannot read
 import secrets
 from collections.abc import Mapping
 
+from proxy.adapters.state_files import StateFile
+
 VARIABLE = "VLLM_API_KEY"
 KEY_BYTES = 32
 
@@ -13,9 +15,13 @@ KEY_BYTES = 32
 class EngineKeys:
     """By model. An engine that was started without one (by an older Rota) is asked without one."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: StateFile[dict[str, str]] | None = None) -> None:
+        """`kept` is where the next proxy finds them, beside the sockets: state may be lost, and engines go on."""
+        self._kept = kept
         self._keys: dict[str, str] = {}
         self._lines: dict[str, str] = {}
+        if kept is not None:
+            self.use(kept.read())
 
     def __repr__(self) -> str:
         return f"<EngineKeys of {', '.join(self._keys) or 'nobody'}>"
@@ -23,6 +29,8 @@ class EngineKeys:
     def make(self, model: str) -> str:
         """A new key for the engine of `model` that is about to start."""
         self.use({model: secrets.token_urlsafe(KEY_BYTES)})
+        if self._kept is not None:
+            self._kept.write(dict(self._keys))
         return self._keys[model]
 
     def use(self, keys: Mapping[str, str]) -> None:
