@@ -136,6 +136,8 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         stack.callback(pool.close)
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
+        if audit is not None:
+            parts.keeper.on_stop = partial(opening.note_stop, audit)
         weights = opening.open_weights(here, parts, audit, stack)
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from proxy.adapters.audit_files import AuditError, AuditFiles
+from proxy.core.allowance import DAY_S
 from proxy.core.audit_records import Act, Hasher, moment
 from proxy.core.key_errors import AuditFailed
 
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
-DAY_S = 86_400.0
 
 
 class Audit:

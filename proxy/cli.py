@@ -12,6 +12,9 @@ import httpx
 
 from catalog.yaml_file import CatalogError
 from proxy import daemon
+from proxy.adapters.audit_files import AuditError
+from proxy.adapters.key_file import KeyFileError
+from proxy.core.key_acts import KeyActRefused
 from proxy.settings import Layout, layout
 from proxy.verbs import audit, check, download, engines, keys, plan, reload, service
 from proxy.verbs.verbs import EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_RUNNING, Verb, Verbs
@@ -29,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         # `status | head -1`. What is left in the buffer must not be tried again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except (daemon.DaemonError, CatalogError) as error:
+    except (daemon.DaemonError, CatalogError, AuditError, KeyFileError, KeyActRefused) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except httpx.TimeoutException as error:

@@ -94,7 +94,7 @@ class Keyring:
 
     def known(self, presented: bytes) -> Allowance | None:
         """Who presents this (a header's value), where that is remembered. It takes about a microsecond."""
-        digest = hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()
+        digest = self._digest(presented)
         if (id_ := self._verified.get(digest)) is None or time.time() >= self._ends[id_]:
             return None
         return self._callers[self._by_id[id_][0].name]
@@ -104,7 +104,7 @@ class Keyring:
         if not presented:
             raise KeyInvalid.of("no key was sent: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`")
         id_, secret = parse(presented.removeprefix(BEARER).strip().decode(errors="replace"))
-        digest = hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()
+        digest = self._digest(presented)
         if digest in self._refused or id_ not in self._by_id:
             raise KeyInvalid.of("this key is not known here")
         key, kept = self._by_id[id_]
@@ -120,6 +120,9 @@ class Keyring:
         if time.time() >= self._ends[id_]:
             raise KeyInvalid.of(f"the key '{key.name}' {_why_over(key, kept)}")
         return self._callers[key.name]
+
+    def _digest(self, presented: bytes) -> bytes:
+        return hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()
 
     def _refuse(self, digest: bytes) -> None:
         self._refused[digest] = None

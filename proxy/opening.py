@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from ipaddress import ip_address
 
 from proxy.adapters.audit_files import AuditFiles, read_key
@@ -78,7 +77,6 @@ def open_weights(here: Layout, parts: Assembled, audit: Audit | None, stack: Asy
     kept = StateFile(here.state / "weights.json", dict[str, Taken], {})
     weights = Weights(parts.entries.specs, here.root, kept, audit)
     parts.launching.on_launch = weights.forget
-    parts.keeper.on_stop = partial(note_stop, audit)
     stack.callback(asyncio.create_task(weights.run()).cancel)
     return weights
 

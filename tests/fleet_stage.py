@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from catalog.render import Launch, Preparation
 from catalog.spec import Gib, ModelSpec
+from proxy.adapters.engine_keys import EngineKeys
+from proxy.adapters.state_files import StateFile
 from proxy.core import messages
 from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Device, DeviceKind
@@ -29,6 +32,11 @@ def spec(name: str) -> ModelSpec:
     return ModelSpec(
         name=name, weights="w", port=8100, memory_bytes=Gib(30), kv_cache_bytes=Gib(1), max_model_len=8, max_num_seqs=1
     )
+
+
+def engine_keys(path: Path = Path("there is none")) -> EngineKeys:
+    """Those that are kept in the file `path`."""
+    return EngineKeys(StateFile(path, dict[str, str], {}))
 
 
 class FakeLifecycle:

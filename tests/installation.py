@@ -183,8 +183,8 @@ class Installation:
 
     def direct(self, model: str) -> dict[str, Any]:
         """For an httpx.Client that asks `model`'s engine past the proxy: its address, and its key."""
-        launched = json.loads((self.root / "var" / "state" / "launched.json").read_text())[model]
-        headers = {"Authorization": f"Bearer {launched['key']}"}
+        key = json.loads((self.root / "var" / "run" / "engine_keys.json").read_text())[model]
+        headers = {"Authorization": f"Bearer {key}"}
         return {"base_url": f"http://127.0.0.1:{self.port_of(model)}", "headers": headers, "trust_env": False}
 
     def state(self, model: str) -> str:

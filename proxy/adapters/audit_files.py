@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.adapters import whole_files
 from proxy.core.audit_check import Kind, Segment
 from proxy.core.chain import Chain, Head, digest, sign
 
@@ -29,21 +30,17 @@ class AuditError(Exception):
 
 def segments_in(folder: Path) -> Iterator[Segment]:
     """All segments, the oldest first. Raises: AuditError."""
-    for path in sorted(folder.glob("audit-*.jsonl")):
-        try:
-            yield Segment(path.name, path.read_bytes())
-        except OSError as error:
-            raise AuditError(f"{path} cannot be read: {error.strerror}") from error
+    yield from map(_segment, _paths(folder))
 
 
 def read_head(folder: Path) -> Head | None:
     """The newest head; None where there is none. Raises: AuditError."""
-    return _read(folder / "head.json", Head)
+    return _read(folder / "head.json")
 
 
 def read_deleted(folder: Path) -> Head | None:
     """The signed end of the segments that retention has deleted; None where it has none. Raises: AuditError."""
-    return _read(folder / "deleted.json", Head)
+    return _read(folder / "deleted.json")
 
 
 def read_key(folder: Path) -> bytes:
@@ -52,9 +49,9 @@ def read_key(folder: Path) -> bytes:
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         if not path.exists():
-            if any(folder.glob("audit-*.jsonl")):
+            if _paths(folder):
                 raise AuditError(f"{path} is missing, and there is an audit that was signed with it: put it back")
-            _replace(path, secrets.token_hex(KEY_BYTES).encode())
+            whole_files.replace(path, secrets.token_hex(KEY_BYTES).encode())
         key = bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as error:
         raise AuditError(f"{path} cannot be used: {error}") from error
@@ -73,8 +70,8 @@ class AuditFiles:
         self._syncing = threading.Lock()
         self._fd = -1
         self.size = 0
-        *_, last = [None, *segments_in(folder)]
-        self._chain, torn, self._segment = _end_of(last)
+        paths = _paths(folder)
+        self._chain, torn, self._segment = _end_of(_segment(paths[-1]) if paths else None)
         self._open(torn)
 
     def __repr__(self) -> str:
@@ -114,7 +111,7 @@ class AuditFiles:
                 return n  # its segment was closed meanwhile, and all of it is there
             try:
                 os.fdatasync(fd)
-                _replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
+                whole_files.replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
             except OSError as error:
                 raise AuditError(f"the audit cannot be written: {error.strerror}") from error
             return n
@@ -131,13 +128,15 @@ class AuditFiles:
         Their end is signed first, so that what is left is still known to be whole.
         """
         deleted = []
-        for path in sorted(self._folder.glob("audit-*.jsonl"))[:-1]:
+        for path in _paths(self._folder)[:-1]:
             try:
                 if path.stat().st_mtime >= wall:
                     break  # what is younger stays, and all behind it: a gap would be a fault
                 last = path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
                 n = int(msgspec.json.decode(last, type=dict[str, Any])["n"])
-                _replace(self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last))))
+                whole_files.replace(
+                    self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last)))
+                )
                 path.unlink()
             except (OSError, KeyError, ValueError) as error:
                 raise AuditError(f"{path} cannot be deleted: {error}") from error
@@ -167,6 +166,18 @@ class AuditFiles:
         self.sync(self.standing)
 
 
+def _paths(folder: Path) -> list[Path]:
+    """Of all segments, the oldest first."""
+    return sorted(folder.glob("audit-*.jsonl"))
+
+
+def _segment(path: Path) -> Segment:
+    try:
+        return Segment(path.name, path.read_bytes())
+    except OSError as error:
+        raise AuditError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def _end_of(last: Segment | None) -> tuple[Chain, int, int]:
     """Where the chain stands after `last`, how many bytes of a torn line are behind it, the number of the next segment.
 
@@ -183,22 +194,10 @@ def _end_of(last: Segment | None) -> tuple[Chain, int, int]:
         raise AuditError(f"{what}: see `manage_vllm.sh audit verify`, and move the folder away") from error
 
 
-def _read(path: Path, kind: type[Head]) -> Head | None:
+def _read(path: Path) -> Head | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=Head)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise AuditError(f"{path} cannot be read: {error}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.unlink(missing_ok=True)
-    fd = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
-    try:
-        os.write(fd, content)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    beside.replace(path)

@@ -15,23 +15,24 @@ KEY_BYTES = 32
 class EngineKeys:
     """By model. An engine that was started without one (by an older Rota) is asked without one."""
 
-    def __init__(self, kept: StateFile[dict[str, str]] | None = None) -> None:
-        """`kept` is where the next proxy finds them, beside the sockets: state may be lost, and engines go on."""
-        self._kept = kept
+    def __init__(self, file: StateFile[dict[str, str]]) -> None:
+        """`file` is where the next proxy finds them, beside the sockets: state may be lost, and engines go on."""
+        self._file = file
         self._keys: dict[str, str] = {}
         self._lines: dict[str, str] = {}
-        if kept is not None:
-            self.use(kept.read())
+        self.use(file.read())
 
     def __repr__(self) -> str:
         return f"<EngineKeys of {', '.join(self._keys) or 'nobody'}>"
 
     def make(self, model: str) -> str:
-        """A new key for the engine of `model` that is about to start."""
+        """A new key for the engine of `model` that is about to start; `keep` is to follow before it does."""
         self.use({model: secrets.token_urlsafe(KEY_BYTES)})
-        if self._kept is not None:
-            self._kept.write(dict(self._keys))
         return self._keys[model]
+
+    def keep(self) -> None:
+        """Have the next proxy know them. Blocks."""
+        self._file.write(dict(self._keys))
 
     def use(self, keys: Mapping[str, str]) -> None:
         """Engines that run already have these."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.adapters import whole_files
 from proxy.core.keys import Key
 
 
@@ -68,13 +69,7 @@ class KeyFile:
 
     def _write(self, keys: Mapping[str, Key]) -> None:
         text = msgspec.json.format(msgspec.json.encode(_Content(list(keys.values()))), indent=2) + b"\n"
-        beside = self.path.with_suffix(".tmp")
-        beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        whole_files.replace(self.path, text)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -4,15 +4,15 @@ Rule: trouble with the disk never stops the proxy. A file that cannot be read gi
 written is tried again with the next write. Nothing here awaits.
 """
 
-import contextlib
 import copy
 import logging
-import os
 import threading
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
+
+from proxy.adapters import whole_files
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +55,10 @@ class StateFile(Generic[T]):
 
     def _write(self, value: T) -> bool:
         content = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
-        # In the same folder, since a rename across file systems is no rename.
-        tmp = self._path.with_name(self._path.name + ".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(tmp, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            tmp.replace(self._path)
+            whole_files.replace(self._path, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                tmp.unlink(missing_ok=True)
             if not self._is_failing:
                 log.warning(
                     "%s cannot be written (%s): what it should hold is lost if the proxy ends now",

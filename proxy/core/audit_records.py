@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -69,6 +69,42 @@ class Act(msgspec.Struct, tag_field="kind", tag=Kind.ACT.value, omit_defaults=Tr
     who: str
     what: str
     model: str = ""
+
+
+class Asked(Protocol):
+    """A request, or a socket, as both of its lines name it."""
+
+    @property
+    def request_id(self) -> str:
+        """The client's, or made here."""
+
+    @property
+    def key_name(self) -> str:
+        """By which key it is asked."""
+
+    @property
+    def path(self) -> str:
+        """The endpoint's."""
+
+    @property
+    def agent_type(self) -> str:
+        """Empty where none was named."""
+
+    @property
+    def model(self) -> str:
+        """Who answers."""
+
+
+def named(asked: Asked, wall: float) -> dict[str, Any]:
+    """The fields that `Begin` and `End` have in common."""
+    return {
+        "at": moment(wall),
+        "id": asked.request_id,
+        "key": asked.key_name,
+        "endpoint": asked.path,
+        "agent_type": asked.agent_type,
+        "model": asked.model,
+    }
 
 
 def moment(wall: float) -> str:

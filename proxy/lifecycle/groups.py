@@ -14,7 +14,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What is kept of a launch for the next proxy: leader, creation, devices, entry, and the engine's key.
+    """What is kept of a launch for the next proxy: the leader, its devices, when it was created, and by which entry.
 
     The time is in clock ticks since the boot; the entry is named by `launch_identity`, and empty where nobody knows.
     """
@@ -23,7 +23,6 @@ class Launched:
     created_at: int
     devices: tuple[str, ...]
     entry: str = ""
-    key: str = ""
 
 
 class Groups:

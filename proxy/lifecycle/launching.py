@@ -69,7 +69,6 @@ class Launching:
         self.on_launch: Callable[[str], None] | None = None
         """Told the model whose engine starts."""
         self._engine_keys = keys
-        keys.use({model: one.key for model, one in self.launched.items()})
 
     def __repr__(self) -> str:
         return f"<Launching {self._groups!r}>"
@@ -103,7 +102,8 @@ class Launching:
         if self.on_launch is not None:
             self.on_launch(model)
         key = self._engine_keys.make(model)
-        self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry, key)
+        self.launched[model] = Launched(pid, processes.created_at(pid), devices, entry)
+        await asyncio.to_thread(self._engine_keys.keep)
         await asyncio.to_thread(self._launched_file.write, dict(self.launched))
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._specs[model]

@@ -36,12 +36,9 @@ def add_to(verbs: Verbs) -> None:
 
 def verify(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status, like all of them: 1 where it is not whole."""
-    try:
-        head = read_head(here.audit)  # before the lines: the proxy may be writing
-        key = _key(here)
-        segments, before = list(segments_in(here.audit)), read_deleted(here.audit)
-    except AuditError as error:
-        raise daemon.DaemonError(str(error)) from error
+    head = read_head(here.audit)  # before the lines: the proxy may be writing
+    key = _key(here)
+    segments, before = list(segments_in(here.audit)), read_deleted(here.audit)
     told = check(segments, head, key, before)
     if isinstance(told, Fault):
         print(f"NOT WHOLE: {told}")
@@ -63,19 +60,16 @@ def verify(here: Layout, arguments: argparse.Namespace) -> int:
 
 def find(here: Layout, arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 where nothing was."""
-    try:
-        wanted = Wanted(
-            hashes=_hashes(here, arguments),
-            key=arguments.key,
-            agent_type=arguments.agent_type,
-            model=arguments.model,
-            request_id=arguments.id,
-            since=arguments.since,
-            until=arguments.until,
-        )
-        found = [row for row in _rows(here) if wanted.has(row)]
-    except (AuditError, OSError) as error:
-        raise daemon.DaemonError(str(error)) from error
+    wanted = Wanted(
+        hashes=_hashes(here, arguments),
+        key=arguments.key,
+        agent_type=arguments.agent_type,
+        model=arguments.model,
+        request_id=arguments.id,
+        since=arguments.since,
+        until=arguments.until,
+    )
+    found = [row for row in _rows(here) if wanted.has(row)]
     for row in found:
         print(json.dumps(row))
     return EXIT_DONE if found else EXIT_FAILED
@@ -84,11 +78,8 @@ def find(here: Layout, arguments: argparse.Namespace) -> int:
 def export(here: Layout, arguments: argparse.Namespace) -> int:
     """All of a time, or simply all."""
     wanted = Wanted(since=arguments.since, until=arguments.until)
-    try:
-        for line in as_csv(row for row in _rows(here) if wanted.has(row)):
-            sys.stdout.write(line)
-    except AuditError as error:
-        raise daemon.DaemonError(str(error)) from error
+    for line in as_csv(row for row in _rows(here) if wanted.has(row)):
+        sys.stdout.write(line)
     return EXIT_DONE
 
 
@@ -102,7 +93,10 @@ def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | Non
     if arguments.text is not None:
         text = arguments.text
     elif arguments.text_file is not None:
-        text = sys.stdin.read() if str(arguments.text_file) == "-" else arguments.text_file.read_text()
+        try:
+            text = sys.stdin.read() if str(arguments.text_file) == "-" else arguments.text_file.read_text()
+        except OSError as error:
+            raise daemon.DaemonError(str(error)) from error
     else:
         return None
     hasher = Hasher(_key(here))

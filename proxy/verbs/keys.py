@@ -15,10 +15,9 @@ import msgspec
 
 from catalog.yaml_file import CatalogError
 from proxy import daemon
-from proxy.adapters.key_file import KeyFile, KeyFileError
+from proxy.adapters.key_file import KeyFile
 from proxy.adapters.scrypt import hashed
 from proxy.core import key_acts
-from proxy.core.key_acts import KeyActRefused
 from proxy.core.keys import NAME_PATTERN, NAME_RULE, PREFIX, Key, Role, Secret
 from proxy.key_text import key_lines
 from proxy.settings import Layout
@@ -86,10 +85,7 @@ def revoke(here: Layout, arguments: argparse.Namespace) -> int:
 
 def list_keys(here: Layout, arguments: argparse.Namespace) -> int:
     """Names, what they may, what has ended."""
-    try:
-        keys = KeyFile(here.keys).read()
-    except KeyFileError as error:
-        raise daemon.DaemonError(str(error)) from error
+    keys = KeyFile(here.keys).read()
     if arguments.json:
         print(json.dumps([_without_hashes(key) for key in keys.values()], indent=2))
         return EXIT_DONE
@@ -105,11 +101,8 @@ def _new() -> tuple[Secret, str]:
 
 
 def _change(here: Layout, by: Callable[[dict[str, Key]], Mapping[str, Key]]) -> None:
-    """Raises: DaemonError."""
-    try:
-        KeyFile(here.keys).change(by)
-    except (KeyFileError, KeyActRefused) as error:
-        raise daemon.DaemonError(str(error)) from error
+    """Raises: KeyFileError, KeyActRefused, DaemonError."""
+    KeyFile(here.keys).change(by)
     if daemon.running_proxy(here) is not None:
         with daemon.client(here) as proxy:
             answer(proxy.post("/keys/load"))

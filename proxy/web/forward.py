@@ -105,7 +105,7 @@ class Forwarder:
         body: Body | None = None
         try:
             if (guard := self._guard).is_closed:
-                passage.caller = guard.known(passage.incoming) or await guard.verify(passage.incoming)
+                passage.caller = await guard.caller(passage.incoming)
             if self._audit is not None:
                 passage.witness = Witness(self._audit, passage)
             body = bodies.at_hand(asked, self._max_body_bytes)
@@ -188,8 +188,7 @@ class Forwarder:
         spec = lease.spec
         if passage.endpoint.form is _RESPONSES:
             hold = self._responses.hold if body.is_background else None
-            maker = "" if passage.caller is None else passage.caller.key.name
-            passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, maker), hold)
+            passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
         options = None
         caller, witness = passage.caller, passage.witness
         must_count = caller is not None and caller.key.counts_tokens

@@ -38,13 +38,10 @@ class Guard:
         """Whether a key is needed."""
         return not self._keyring.is_open
 
-    def known(self, incoming: Incoming) -> Allowance | None:
-        """Who asks, where that is remembered."""
-        return self._keyring.known(_presented(incoming))
-
-    async def verify(self, incoming: Incoming) -> Allowance:
+    async def caller(self, incoming: Incoming) -> Allowance:
         """Who asks. Raises: KeyInvalid."""
-        return await self._keyring.verify(_presented(incoming))
+        presented = _presented(incoming)
+        return self._keyring.known(presented) or await self._keyring.verify(presented)
 
     def middleware(self) -> Middleware:
         """For the public application."""
@@ -52,8 +49,7 @@ class Guard:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self.is_closed and request.path not in OPEN_PATHS and not request.path.startswith(_ASK_THEMSELVES):
-                incoming = Incoming.of_pairs(request.raw_headers)
-                caller = self.known(incoming) or await self.verify(incoming)
+                caller = await self.caller(Incoming.of_pairs(request.raw_headers))
                 caller.key.check_role(NEEDS.get(request.path, Role.CLIENT))
                 request[CALLER] = caller
             return await handler(request)
@@ -74,6 +70,11 @@ def check(caller: Allowance, endpoint: Endpoint, route: Route, maker: str | None
     if endpoint.key is SaidIn.NONE and RANKS[key.role] >= RANKS[Role.MONITOR]:
         return
     key.check(route)
+
+
+def name_of(caller: Allowance | None) -> str:
+    """Of the caller's key; empty where there are no keys."""
+    return "" if caller is None else caller.key.name
 
 
 def _presented(incoming: Incoming) -> bytes:

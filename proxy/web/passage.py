@@ -15,7 +15,8 @@ from proxy.core.errors import RotaError
 from proxy.core.usage import Tokens, UsageFinder
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
-from proxy.web.asked import Asked
+from proxy.web.asked import Asked, address_of
+from proxy.web.guard import name_of
 from proxy.web.passing import both
 from proxy.web.relay import Relay
 
@@ -85,13 +86,17 @@ class Passage:
     @property
     def key_name(self) -> str:
         """By which key it is asked; empty where there are none."""
-        return "" if self.caller is None else self.caller.key.name
+        return name_of(self.caller)
+
+    @property
+    def path(self) -> str:
+        """The endpoint's."""
+        return self.endpoint.path
 
     @property
     def client(self) -> str:
         """The address that it came from."""
-        peer = self.asked.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        return address_of(self.asked.transport.get_extra_info("peername"))
 
     @property
     def told_status(self) -> int:
@@ -154,7 +159,7 @@ class Passage:
             self.caller.end(self.tokens, self._now(), time.time())
         relay = self.relay
         traffic.passed(
-            self.endpoint.path,
+            self.path,
             self.model,
             self.agent_type,
             self.told_status,

@@ -20,12 +20,11 @@ class Mode(Enum):
 
 
 def both(one: Tap, other: Tap | None) -> Tap:
-    """Has each look at an answer for as long as it wants to; `one` does so to the end."""
-    others = [] if other is None else [other]
+    """Has each look at an answer for as long as it wants to."""
+    taps = [one] if other is None else [one, other]
 
     def tap(data: bytes) -> bool:
-        if others and not others[0](data):
-            others.clear()
-        return one(data)
+        taps[:] = [each for each in taps if each(data)]
+        return bool(taps)
 
     return tap

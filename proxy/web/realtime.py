@@ -82,7 +82,7 @@ class Realtime:
         visit = Visit(request)
         try:
             if self._guard.is_closed:
-                visit.caller = self._guard.known(visit.incoming) or await self._guard.verify(visit.incoming)
+                visit.caller = await self._guard.caller(visit.incoming)
             if not web.WebSocketResponse().can_prepare(request).ok:
                 raise InvalidRequest(f"{ENDPOINT.path} is a websocket: ask for an upgrade")
             query = request.query

@@ -66,7 +66,6 @@ class Relay:
         self.tap: Tap | None = None
         self.on_last: Callable[[], None] | None = None
         """Called once, when the end of the answer has come and the client has not got it yet."""
-        """Who looks at the body as it passes, until it returns False."""
         self.news = loop.create_future()
         """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
         self.is_over = False

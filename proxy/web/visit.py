@@ -9,14 +9,15 @@ from aiohttp import web
 from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.allowance import Allowance
-from proxy.core.audit_records import Begin, End, moment
+from proxy.core.audit_records import Begin, End, named
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import RotaError
 from proxy.core.headers import Incoming
 from proxy.core.routing import Route
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
-from proxy.web.guard import check
+from proxy.web.asked import address_of
+from proxy.web.guard import check, name_of
 from proxy.web.middleware import REQUEST_ID
 from proxy.web.sockets import Passed
 
@@ -25,6 +26,8 @@ ENDPOINT = Endpoint("GET", "/v1/realtime", Key.SOCKET)
 
 class Visit:
     """One client of the socket: what it has said in its headers, and what is counted of it."""
+
+    path = ENDPOINT.path
 
     def __init__(self, request: web.Request) -> None:
         self.incoming = Incoming.of_pairs(request.raw_headers)
@@ -35,7 +38,7 @@ class Visit:
         self.lease: Lease | None = None
         self.passed = Passed()
         self.began_at = asyncio.get_running_loop().time()
-        self._peer = request.get_extra_info("peername")
+        self._client = address_of(request.get_extra_info("peername"))
         self._audit: Audit | None = None
         self.caller: Allowance | None = None
         self._is_counted = False
@@ -44,17 +47,11 @@ class Visit:
 
     def note(self, audit: Audit, engine: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
-        peer = self._peer
         self._audit = audit
         self._noted = audit.begin(
             Begin(
-                at=moment(time.time()),
-                id=self.request_id,
-                key=self.key_name,
-                client=str(peer[0]) if isinstance(peer, tuple) else "",
-                endpoint=ENDPOINT.path,
-                agent_type=self.agent_type,
-                model=self.model,
+                **named(self, time.time()),
+                client=self._client,
                 engine=engine,
             )
         )
@@ -62,7 +59,7 @@ class Visit:
     @property
     def key_name(self) -> str:
         """By which key it is asked; empty where there are none."""
-        return "" if self.caller is None else self.caller.key.name
+        return name_of(self.caller)
 
     def let_in(self, caller: Allowance, route: Route) -> None:
         """Whether the caller may have this. Raises: Forbidden, RateLimited."""
@@ -93,20 +90,15 @@ class Visit:
         if self._audit is not None and self._noted is not None:
             self._audit.note(
                 End(
-                    at=moment(time.time()),
+                    **named(self, time.time()),
                     of=self._noted,
-                    id=self.request_id,
-                    key=self.key_name,
-                    endpoint=ENDPOINT.path,
-                    agent_type=self.agent_type,
-                    model=self.model,
                     outcome=outcome,
                     status=self.status,
                     total_s=round(now - self.began_at, 6),
                 )
             )
         traffic.passed(
-            ENDPOINT.path,
+            self.path,
             self.model,
             self.agent_type,
             self.status,

@@ -6,7 +6,7 @@ Rule: texts are hashed here and kept nowhere.
 import time
 
 from proxy.audit import Audit
-from proxy.core.audit_records import Begin, End, moment
+from proxy.core.audit_records import Begin, End, named
 from proxy.core.texts import Said, of_answer, of_stream
 from proxy.web.passage import Passage
 from proxy.web.passing import both
@@ -38,13 +38,8 @@ class Witness:
         prompt, messages = self._audit.hasher.of_all(said.texts)
         self._began = self._audit.begin(
             Begin(
-                at=moment(time.time()),
-                id=passage.request_id,
-                key=passage.key_name,
+                **named(passage, time.time()),
                 client=passage.client,
-                endpoint=passage.endpoint.path,
-                agent_type=passage.agent_type,
-                model=passage.model,
                 engine=engine,
                 weights=weights,
                 sampling=said.sampling,
@@ -66,13 +61,8 @@ class Witness:
         answer, answers = self._audit.hasher.of_all(self._said())
         self._audit.note(
             End(
-                at=moment(time.time()),
+                **named(passage, time.time()),
                 of=self._began,
-                id=passage.request_id,
-                key=passage.key_name,
-                endpoint=passage.endpoint.path,
-                agent_type=passage.agent_type,
-                model=passage.model,
                 outcome=passage.outcome,
                 status=passage.told_status,
                 error=passage.error_code,

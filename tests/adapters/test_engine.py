@@ -6,9 +6,8 @@ import pytest
 import respx
 
 from proxy.adapters.engine import EngineApi, EngineError, NotReady
-from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.probe import PROBE_TEXT, Answer
-from tests.fleet_stage import spec
+from tests.fleet_stage import engine_keys, spec
 
 BASE = "http://127.0.0.1:8100"
 EMBEDDER = msgspec.structs.replace(spec("a"), embedder=True)
@@ -16,7 +15,7 @@ EMBEDDER = msgspec.structs.replace(spec("a"), embedder=True)
 
 @pytest.fixture
 async def api() -> EngineApi:
-    keys = EngineKeys()
+    keys = engine_keys()
     keys.use({"a": "of the engine"})
     return EngineApi(keys)
 

@@ -7,9 +7,8 @@ import pytest
 import respx
 
 from proxy.adapters import pulse as module
-from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.pulse import Pulse
-from tests.fleet_stage import spec
+from tests.fleet_stage import engine_keys, spec
 
 BASE = "http://127.0.0.1:8100"
 A = spec("a")
@@ -22,7 +21,7 @@ def metrics(running: int, tokens: int) -> httpx.Response:
 
 @pytest.fixture
 async def pulse() -> AsyncIterator[Pulse]:
-    one = Pulse(EngineKeys())
+    one = Pulse(engine_keys())
     yield one
     await one.close()
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from catalog.render import Launch, Preparation
 from catalog.spec import ModelSpec
 from proxy.adapters.engine import EngineError, NotReady
-from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
 from proxy.core.devices import Amounts, Device, DeviceError, DeviceKind, DeviceUse, Process
@@ -24,7 +23,7 @@ from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
-from tests.fleet_stage import spec
+from tests.fleet_stage import engine_keys, spec
 
 GIB = 2**30
 CARD = "card"
@@ -181,7 +180,7 @@ class Stage:
             hang_timeout_s=5.0,
         )
         self.watch.notice = self.note
-        self.engine_keys = EngineKeys()
+        self.engine_keys = engine_keys(folder / "engine_keys.json")
         self.launching = Launching(
             specs=models,
             programs=self.supervisor,

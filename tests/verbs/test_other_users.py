@@ -92,7 +92,15 @@ def test_the_proxy_and_the_engine_tell_him_that_he_has_no_key(box: Installation)
 
 @pytest.mark.parametrize(
     "path",
-    ["keys/keys.json", "state/launched.json", "audit/audit.key", "audit/head.json", "log/a.log", "log/proxy.log"],
+    [
+        "keys/keys.json",
+        "run/engine_keys.json",
+        "state/launched.json",
+        "audit/audit.key",
+        "audit/head.json",
+        "log/a.log",
+        "log/proxy.log",
+    ],
 )
 def test_he_reads_neither_keys_nor_state_nor_audit_nor_logs(box: Installation, path: str) -> None:
     assert (box.root / "var" / path).read_bytes() is not None

@@ -13,7 +13,6 @@ import pytest
 from aiohttp import web
 
 from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
-from proxy.adapters.engine_keys import EngineKeys
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.state_files import StateFile
 from proxy.audit import Audit
@@ -32,7 +31,7 @@ from proxy.web.guard import Guard
 from proxy.web.named import Named
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.responses import Responses
-from tests.fleet_stage import spec
+from tests.fleet_stage import engine_keys, spec
 from tests.installation import free_port
 from tests.web.realtime_engine import Engine
 
@@ -146,7 +145,7 @@ class DataPlane:
         self.keyring: Keyring | None = None
         self.tls: ssl.SSLContext | None = None
         self.audit: Audit | None = None
-        self.engine_keys = EngineKeys()
+        self.engine_keys = engine_keys()
 
     @property
     def router(self) -> Router:

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from catalog.spec import AgentRoute, Agents, Catalog
-from proxy.adapters.engine_keys import EngineKeys
 from proxy.assembly import Assembled
 from proxy.core import messages
 from proxy.core.devices import Amounts, Process, Strangers
@@ -20,7 +19,7 @@ from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.gate import Gate
 from proxy.web.reloading import Reloading
-from tests.fleet_stage import Stage
+from tests.fleet_stage import Stage, engine_keys
 
 WANTED = "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0"
 
@@ -41,7 +40,7 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
     known = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries)
-    given = (*known, stage.programs, stage.keeper, EngineKeys(), None)
+    given = (*known, stage.programs, stage.keeper, engine_keys(), None)
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]

@@ -1,0 +1,21 @@
+"""Files that are replaced: written whole or not at all, for this user only."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace `path`; blocks until `content` is on the disk. Raises: OSError, and then what was there stays."""
+    # In the same folder, since a rename across file systems is no rename.
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        with os.fdopen(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
