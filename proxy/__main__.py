@@ -32,6 +32,7 @@ from proxy.core.allowance import Used
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
+from proxy.identity import Identity
 from proxy.kept_catalog import KeptCatalog
 from proxy.keyring import Keyring
 from proxy.reload import Reloader
@@ -42,7 +43,6 @@ from proxy.web import app as web_app
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
-from proxy.web.guard import Guard
 from proxy.web.keys import Keys
 from proxy.web.metrics import Metrics
 from proxy.web.named import Named
@@ -129,7 +129,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         keyring = Keyring(KeyFile(here.keys), StateFile(here.state / "used_today.json", dict[str, Used], {}))
         stack.callback(keyring.keep_now)
         stack.callback(asyncio.create_task(keyring.keep()).cancel)
-        guard = Guard(keyring)
+        guard = opening.open_guard(keyring, settings)
         opening.check_open(keyring, settings)
         audit = opening.open_audit(here, settings, stack)
         pool = Pool()
@@ -138,7 +138,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         fleet = parts.fleet
         if audit is not None:
             parts.keeper.on_stop = partial(opening.note_stop, audit)
-        weights = opening.open_weights(here, parts, audit, stack)
+        identity = Identity(parts.entries.keys, opening.open_weights(here, parts, audit, stack))
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         traffic = Traffic()
@@ -155,8 +155,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             guard,
             parts.engine_keys,
             audit=audit,
-            engine_of=parts.entries.keys,
-            weights=weights,
+            identity=identity,
             max_body_bytes=settings.max_body_mib * 2**20,
             max_waiting_bytes=settings.max_waiting_mib * 2**20,
             wait_comment_s=settings.wait_comment_s,
@@ -171,7 +170,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             guard,
             parts.engine_keys,
             audit=audit,
-            engine_of=parts.entries.keys,
+            identity=identity,
             idle_s=settings.realtime_idle_s,
         )
         public = web_app.runner(

@@ -2,7 +2,8 @@
 
 Rule: a request is noted before it is forwarded, and what became of it before its answer ends. A line is the kernel's
 when it is noted, so that no kill of the proxy loses it, and on the disk within `SYNC_EVERY_S`, so that a loss of power
-costs no more than that. Where a line cannot be written, nothing is forwarded.
+costs no more than that; in the strict mode it is on the disk before anything else is done. Where a line cannot be
+written, nothing is forwarded.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from proxy.adapters.audit_files import AuditError, AuditFiles
+from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
 from proxy.core.audit_records import Act, Hasher, moment
 from proxy.core.key_errors import AuditFailed
@@ -27,7 +29,7 @@ class Audit:
     """Writes into `files`; a segment is closed when it is `segment_bytes` long, and when the day (of UTC) ends.
 
     Closed ones are deleted after `keep_days`; None is never. Where it `is_required`, nothing is forwarded that cannot
-    be noted.
+    be noted. Where it `is_strict`, who notes something waits for `on_disk` or `until_on_disk`.
     """
 
     def __init__(
@@ -38,11 +40,14 @@ class Audit:
         *,
         keep_days: int | None = None,
         is_required: bool = True,
+        is_strict: bool = False,
     ) -> None:
         self.hasher = hasher
+        self.is_strict = is_strict
         self.lost = 0
         """Lines that could not be written."""
         self._files = files
+        self._commits = Commits(files, self._failed)
         self._segment_bytes = segment_bytes
         self._keep_days = keep_days
         self._is_required = is_required
@@ -58,10 +63,17 @@ class Audit:
             return self._files.write(record)
         except AuditError as error:
             self._failed(error)
-            if not self._is_required:
-                return 0
-            what = "the audit cannot be written, and nothing is answered without it"
-            raise AuditFailed(what, retry_after_s=TRY_AGAIN_S) from error
+            self._check_required(error)
+            return 0
+
+    async def on_disk(self) -> None:
+        """All that is noted by now is on the disk. Raises: AuditFailed: what was begun must not be forwarded."""
+        if (error := await self._commits.commit()) is not None:
+            self._check_required(error)
+
+    def until_on_disk(self) -> asyncio.Future[AuditError | None]:
+        """Done when all is that is noted by now, or cannot be, which is counted and logged."""
+        return self._commits.commit()
 
     def note(self, record: msgspec.Struct) -> None:
         """What has happened anyway. Where it cannot be written it is counted and logged."""
@@ -84,22 +96,29 @@ class Audit:
                 if self._files.size > self._segment_bytes or _today() != self._day:
                     self._day = _today()
                     self._files.rotate()
-                    self._delete_old()
+                    await self._delete_old()
             except AuditError as error:
                 self._failed(error)
 
     def close(self) -> None:
         """Sign the end."""
+        self._commits.close()
         try:
             self._files.close()
         except AuditError as error:
             self._failed(error)
 
-    def _delete_old(self) -> None:
+    async def _delete_old(self) -> None:
         if self._keep_days is None:
             return
-        for name in self._files.delete_before(time.time() - self._keep_days * DAY_S):
+        before = time.time() - self._keep_days * DAY_S
+        for name in await asyncio.to_thread(self._files.delete_before, before):
             self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
+
+    def _check_required(self, error: AuditError) -> None:
+        if self._is_required:
+            what = "the audit cannot be written, and nothing is answered without it"
+            raise AuditFailed(what, retry_after_s=TRY_AGAIN_S) from error
 
     def _failed(self, error: AuditError) -> None:
         self.lost += 1

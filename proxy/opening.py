@@ -12,10 +12,12 @@ from proxy.adapters.audit_files import AuditFiles, read_key
 from proxy.adapters.state_files import StateFile
 from proxy.assembly import Assembled
 from proxy.audit import Audit
+from proxy.core.addresses import Trusted
 from proxy.core.audit_records import Hasher
 from proxy.keyring import Keyring
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError
+from proxy.web.guard import Guard
 from proxy.web.tls import Tls, TlsError
 from proxy.weights import Taken, Weights
 
@@ -41,6 +43,15 @@ def check_open(keyring: Keyring, settings: Settings) -> None:
     log.warning("there are no keys, and open_to_all is set: whoever reaches %s may ask everything", host)
 
 
+def open_guard(keyring: Keyring, settings: Settings) -> Guard:
+    """Raises: ListenError."""
+    try:
+        return Guard(keyring, Trusted(settings.trusted_proxies))
+    except ValueError as error:
+        what = f"{error}. Give addresses or networks, as 10.0.0.7 or 10.0.0.0/8 (setting trusted_proxies)"
+        raise ListenError(what) from error
+
+
 def open_tls(here: Layout, settings: Settings) -> Tls | None:
     """None where it is not wanted. Raises: TlsError."""
     certificate, key = settings.tls_certificate, settings.tls_key
@@ -62,6 +73,7 @@ def open_audit(here: Layout, settings: Settings, stack: AsyncExitStack) -> Audit
         settings.audit_segment_mib * 2**20,
         keep_days=settings.audit_keep_days,
         is_required=settings.audit_required,
+        is_strict=settings.audit_strict,
     )
     stack.callback(audit.close)
     stack.callback(asyncio.create_task(audit.run()).cancel)

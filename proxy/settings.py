@@ -39,8 +39,10 @@ class Settings(
     open_to_all: bool = False
     audit: bool = True
     audit_required: bool = True
+    audit_strict: bool = False
     audit_segment_mib: Annotated[int, Meta(ge=1, le=4096)] = 64
     audit_keep_days: Annotated[int, Meta(ge=1)] | None = None
+    trusted_proxies: tuple[str, ...] = ()
     tls_certificate: str | None = None
     tls_key: str | None = None
     listen_port: Annotated[int, Meta(ge=1, le=65535)] = 8000
@@ -173,6 +175,8 @@ def _with(settings: Settings, key: str, text: str, variable: str) -> Settings:
     field = next(field for field in msgspec.structs.fields(Settings) if field.encode_name == key)
     try:
         value: object = float(text) if key.endswith("_gib") else text
+        if isinstance(field.default, tuple):
+            value = [one.strip() for one in text.split(",")]
         converted = msgspec.convert(value, field.type, strict=False, dec_hook=decode_gib)
     except (msgspec.ValidationError, ValueError) as error:
         raise CatalogError(Path(variable), None, None, f"{error}; it is '{text}'") from error

@@ -34,6 +34,12 @@ async def test_without_keys_nothing_else_may_be_unless_told_twice(tmp_path: Path
     opening.check_open(ring(tmp_path, key()), Settings(listen_host=host))
 
 
+async def test_a_trusted_proxy_that_is_no_address_is_told(tmp_path: Path) -> None:
+    opening.open_guard(of(tmp_path), Settings(trusted_proxies=("10.0.0.0/8", "::1")))
+    with pytest.raises(ListenError, match=r"'nginx' is no address .*setting trusted_proxies"):
+        opening.open_guard(of(tmp_path), Settings(trusted_proxies=("nginx",)))
+
+
 def test_a_certificate_without_its_key_is_told(tmp_path: Path) -> None:
     assert opening.open_tls(Layout(tmp_path), Settings()) is None
     with pytest.raises(TlsError, match="set both, or neither"):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from catalog.spec import GIB, AgentRoute, Agents, Catalog, Gib, ModelSpec
@@ -47,16 +48,15 @@ def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {"ROTA_LISTEN_PORT": "", "ROTA_LISTEN_HOST": ""}) == Settings(listen_port=9000)
 
 
+def test_a_list_has_commas_in_a_variable(tmp_path: Path) -> None:
+    loaded = load_settings(tmp_path, {"ROTA_TRUSTED_PROXIES": "10.0.0.7, 10.1.0.0/16"})
+    assert loaded.trusted_proxies == ("10.0.0.7", "10.1.0.0/16")
+
+
 def test_every_setting_can_be_given_by_variable(tmp_path: Path) -> None:
-    for key in fields_of(Settings):
-        yes_or_no = {
-            "start_after_stop_by_hand": "true",
-            "open_to_all": "true",
-            "overlap": "false",
-            "audit": "false",
-            "audit_required": "false",
-        }
-        text = ({"max_queue": "3"} | yes_or_no).get(key, "2")
+    for field in msgspec.structs.fields(Settings):
+        key = field.encode_name
+        text = str(not field.default).lower() if field.type is bool else {"max_queue": "3"}.get(key, "2")
         assert load_settings(tmp_path, {f"ROTA_{key.upper()}": text}) != Settings(), key
 
 

@@ -1,7 +1,7 @@
 """The audit on the disk: segments of lines, the newest head, and the key that signs and hashes.
 
-Rule: `write` returns when the line is the kernel's, so that no kill of this process loses it; `sync` when it is on the
-disk, so that no loss of power does. All is for this user only.
+Rule: `write` returns when the line is the kernel's, so that no kill of this process loses it; `commit` when it is on
+the disk, so that no loss of power does; `sync` when it is signed there too. All is for this user only.
 """
 
 import os
@@ -18,10 +18,12 @@ from proxy.core.audit_check import Kind, Segment
 from proxy.core.chain import Chain, Head, digest, sign
 
 KEY_BYTES = 32
+LONGEST_CLOSE_BYTES = 1024
+"""Of the line that closes a segment."""
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
 Standing = tuple[int, str, int]
-"""The number and the hash of a line, and the open file that it is in."""
+"""The number and the hash of a line, and the open file that it is in. What is done until there may be in a thread."""
 
 
 class AuditError(Exception):
@@ -61,13 +63,16 @@ def read_key(folder: Path) -> bytes:
 
 
 class AuditFiles:
-    """The segment that is written now. Only the loop writes; `sync` may be called in a thread."""
+    """The segment that is written now. Only the loop writes; what takes a `Standing` may be called in threads."""
 
     def __init__(self, folder: Path, key: bytes) -> None:
         """Begin a new segment behind those there are. Raises: AuditError."""
         self._folder = folder
         self._key = key
-        self._syncing = threading.Lock()
+        self._opening = threading.Lock()
+        """Held while the file is used by a thread, or closed."""
+        self._signing = threading.Lock()
+        self._signed = 0
         self._fd = -1
         self.size = 0
         paths = _paths(folder)
@@ -100,21 +105,32 @@ class AuditFiles:
 
     @property
     def standing(self) -> Standing:
-        """Where the chain stands now, for `sync` in a thread, while the loop writes on."""
+        """Where the chain stands now."""
         return self._chain.n, self._chain.last, self._fd
+
+    def commit(self, standing: Standing) -> None:
+        """Have all on the disk until there. Blocks. Raises: AuditError."""
+        _, _, fd = standing
+        with self._opening:
+            if fd != self._fd:
+                return  # its segment was closed meanwhile, and all of it is there
+            try:
+                os.fdatasync(fd)
+            except OSError as error:
+                raise AuditError(f"the audit cannot be written: {error.strerror}") from error
 
     def sync(self, standing: Standing) -> int:
         """Have all on the disk until there, and sign it; returns its number. Blocks. Raises: AuditError."""
-        n, last, fd = standing
-        with self._syncing:
-            if fd != self._fd:
-                return n  # its segment was closed meanwhile, and all of it is there
-            try:
-                os.fdatasync(fd)
-                whole_files.replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
-            except OSError as error:
-                raise AuditError(f"the audit cannot be written: {error.strerror}") from error
-            return n
+        self.commit(standing)
+        n, last, _ = standing
+        with self._signing:
+            if n > self._signed:
+                self._signed = n
+                try:
+                    whole_files.replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
+                except OSError as error:
+                    raise AuditError(f"the audit cannot be signed: {error.strerror}") from error
+        return n
 
     def rotate(self) -> None:
         """Close this segment and begin the next. Raises: AuditError."""
@@ -132,7 +148,7 @@ class AuditFiles:
             try:
                 if path.stat().st_mtime >= wall:
                     break  # what is younger stays, and all behind it: a gap would be a fault
-                last = path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
+                last = _last_line(path)
                 n = int(msgspec.json.decode(last, type=dict[str, Any])["n"])
                 whole_files.replace(
                     self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last)))
@@ -151,7 +167,7 @@ class AuditFiles:
         mac = sign(self._key, self._chain.n, self._chain.last).mac
         self.write({"kind": Kind.CLOSE, "segment": self._segment, "mac": mac})
         self.sync(self.standing)
-        with self._syncing:
+        with self._opening:
             os.close(self._fd)
             self._fd = -1
 
@@ -169,6 +185,13 @@ class AuditFiles:
 def _paths(folder: Path) -> list[Path]:
     """Of all segments, the oldest first."""
     return sorted(folder.glob("audit-*.jsonl"))
+
+
+def _last_line(path: Path) -> bytes:
+    """Of a closed segment: the one that signs it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_CLOSE_BYTES))
+        return file.read().rpartition(b"\n")[0].rpartition(b"\n")[2]
 
 
 def _segment(path: Path) -> Segment:

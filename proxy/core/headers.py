@@ -52,7 +52,9 @@ _HOP_BY_HOP = _lower(
 _OF_THE_OLD_BODY = _lower("Host", "Content-Length", "Content-Encoding", "Expect")
 _KEYS = _lower("Authorization", "X-Api-Key")
 """The client's are known here and nowhere else: an engine has a key of its own."""
-_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _KEYS | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
+_FORWARDED = _lower("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+"""Who has asked is known here, if the one who says so is trusted; an engine must not believe a client."""
+_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _KEYS | _FORWARDED | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
 _LOOKED_AT = _ENDS_HERE | _lower("Content-Type", *CLIENT_TIMEOUTS)
 
 # What ends here, in an engine's head; `transfer-encoding` stays, since the chunks stay.

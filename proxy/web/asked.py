@@ -88,8 +88,3 @@ class Asked:
         one.has_chunks = request.version >= _HTTP_1_1
         one.keeps_alive = one.has_chunks and request.keep_alive
         return one
-
-
-def address_of(peername: object) -> str:
-    """The host of a socket's other end, as transports tell it; empty where it has none."""
-    return str(peername[0]) if isinstance(peername, tuple) else ""

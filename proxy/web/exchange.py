@@ -75,7 +75,7 @@ class Exchanges:
             if not (relay.why_lost.was_never_read and body.is_at_hand):
                 break
             log.info("%s had dropped an idle connection: another try, request id %s", spec.name, passage.request_id)
-        return self._lost(passage, spec)
+        return await self._lost(passage, spec)
 
     async def _open(self, spec: ModelSpec) -> Connection:
         """Raises: EngineRefused where nobody listens, EngineUnreachable."""
@@ -94,7 +94,7 @@ class Exchanges:
         if relay.is_sse:
             self._keep_alive.watch(relay)
 
-    def _lost(self, passage: Passage, spec: ModelSpec) -> web.StreamResponse:
+    async def _lost(self, passage: Passage, spec: ModelSpec) -> web.StreamResponse:
         """The engine is gone. Raises: EngineUnreachable where the client can still be told so by a status."""
         self._fleet.look_now()
         passage.outcome = Outcome.ENGINE_FAILED
@@ -106,6 +106,7 @@ class Exchanges:
             raise error
         log.warning("%s, request id %s", error.message, passage.request_id)
         passage.error_code = error.code
+        await passage.noted()
         return relay.break_off(error)
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 
 from aiohttp import web
 
+from catalog.spec import ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
 from proxy.audit import Audit
 from proxy.core import headers
@@ -20,8 +21,10 @@ from proxy.core.headers import Incoming
 from proxy.core.routing import Route, Router
 from proxy.core.wishes import Wishes, wishes_of
 from proxy.fleet import Fleet
+from proxy.identity import Identity
 from proxy.leases import Lease, going_away, not_up
 from proxy.traffic import Outcome, Traffic
+from proxy.upstream.outgoing import Outgoing
 from proxy.upstream.pool import Pool
 from proxy.web import bodies
 from proxy.web.asked import Asked
@@ -37,7 +40,6 @@ from proxy.web.responses import Responses
 from proxy.web.sent import CLOSED
 from proxy.web.waiting import Announcer, KeepAlive
 from proxy.web.witness import Witness
-from proxy.weights import Weights
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +63,13 @@ class Forwarder:
         engine_keys: EngineKeys,
         *,
         audit: Audit | None,
-        engine_of: Mapping[str, str],
-        weights: Weights | None = None,
+        identity: Identity,
         max_body_bytes: int,
         max_waiting_bytes: int,
         wait_comment_s: float,
         stream_keep_alive_s: float,
     ) -> None:
-        """`engine_of` says, for the audit, by which engine a model is served.
+        """`identity` is for the audit.
 
         Who waits is told so every `wait_comment_s`; a stream silent for `stream_keep_alive_s` gets a comment.
         """
@@ -81,8 +82,7 @@ class Forwarder:
         self._responses = responses
         self._guard = guard
         self._audit = audit
-        self._engine_of = engine_of
-        self._weights = weights
+        self._identity = identity
         self._waiting_bytes = Budget(max_waiting_bytes)
         self._max_body_bytes = max_body_bytes
         self._wait_comment_s = wait_comment_s
@@ -139,12 +139,12 @@ class Forwarder:
             with self._waiting_bytes.hold(body.held_bytes):
                 return await self._wait(passage, route, wishes, body, tries)
         except RotaError as error:
-            return passage.refuse(error)
+            return await passage.refuse(error)
         except asyncio.CancelledError:
             passage.outcome = Outcome.CLIENT_LEFT
             if self._leases.is_closing and not asked.transport.is_closing():
                 passage.outcome = Outcome.PROXY_LEFT
-                passage.refuse(going_away())
+                passage.refuse_at_once(going_away())
                 asked.transport.close()
             raise
         except ConnectionError:
@@ -153,7 +153,7 @@ class Forwarder:
             return CLOSED
         except Exception:
             log.exception("%s %s, request id %s", asked.method, endpoint.path, passage.request_id)
-            return passage.refuse(own_bug())
+            return await passage.refuse(own_bug())
         finally:
             if body is not None:
                 body.close()
@@ -198,10 +198,18 @@ class Forwarder:
             if must_count and passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
                 passage.relay.take_out_usage()
         if witness is not None:
-            weights = "" if self._weights is None else self._weights.of(spec.name)
-            witness.begin(body.whole, self._engine_of.get(spec.name, ""), weights)
+            address = self._guard.address(passage.incoming, passage.asked.transport)
+            witness.begin(body.whole, address, *self._identity.of(spec.name))
         outgoing = body.outgoing(spec.name, spec.request_defaults, options)
+        if self._audit is not None and self._audit.is_strict:
+            return self._exchange_noted(self._audit, passage, spec, outgoing)
         return self._exchanges.exchange(passage, spec, outgoing)
+
+    async def _exchange_noted(
+        self, audit: Audit, passage: Passage, spec: ModelSpec, outgoing: Outgoing
+    ) -> web.StreamResponse:
+        await audit.on_disk()
+        return await self._exchanges.exchange(passage, spec, outgoing)
 
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""

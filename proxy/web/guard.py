@@ -4,9 +4,12 @@ Rule: where there are keys, who has none is told that and nothing else, but for 
 `forward` and `realtime`, which know what the request is for; all else by the middleware, before it is looked at.
 """
 
+from typing import Any, Protocol
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from proxy.core.addresses import Trusted
 from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint, Key as SaidIn
 from proxy.core.errors import NotFound
@@ -24,11 +27,19 @@ NEEDS = {"/status": Role.MONITOR, "/plan": Role.MONITOR, "/metrics": Role.MONITO
 _ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
 
 
-class Guard:
-    """Asks `keyring`. `is_closed` where there are keys."""
+class HasPeer(Protocol):
+    """A client's connection."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def get_extra_info(self, name: str) -> Any:
+        """As asyncio's transports do."""
+
+
+class Guard:
+    """Asks `keyring`. `is_closed` where there are keys. Of who asks, it believes what `trusted` proxies say."""
+
+    def __init__(self, keyring: Keyring, trusted: Trusted) -> None:
         self._keyring = keyring
+        self._trusted = trusted
 
     def __repr__(self) -> str:
         return f"<Guard {self._keyring!r}>"
@@ -42,6 +53,11 @@ class Guard:
         """Who asks. Raises: KeyInvalid."""
         presented = _presented(incoming)
         return self._keyring.known(presented) or await self._keyring.verify(presented)
+
+    def address(self, incoming: Incoming, connection: HasPeer) -> str:
+        """The address that a request comes from; empty where it has none."""
+        peer = connection.get_extra_info("peername")
+        return self._trusted.client(str(peer[0]) if isinstance(peer, tuple) else "", incoming.text(b"x-forwarded-for"))
 
     def middleware(self) -> Middleware:
         """For the public application."""

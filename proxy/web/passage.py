@@ -15,7 +15,7 @@ from proxy.core.errors import RotaError
 from proxy.core.usage import Tokens, UsageFinder
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
-from proxy.web.asked import Asked, address_of
+from proxy.web.asked import Asked
 from proxy.web.guard import name_of
 from proxy.web.passing import both
 from proxy.web.relay import Relay
@@ -94,11 +94,6 @@ class Passage:
         return self.endpoint.path
 
     @property
-    def client(self) -> str:
-        """The address that it came from."""
-        return address_of(self.asked.transport.get_extra_info("peername"))
-
-    @property
     def told_status(self) -> int:
         """What its client has been told, or is about to be."""
         nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
@@ -130,18 +125,35 @@ class Passage:
         """It waits for `model`: so much of who answers can be told if the wait is said before it is over."""
         self.relay.own = f"{headers.REQUEST_ID}: {self.request_id}\r\n{headers.MODEL}: {model}".encode()
 
-    def refuse(self, error: RotaError) -> web.StreamResponse:
+    async def refuse(self, error: RotaError) -> web.StreamResponse:
         """Answer with the proxy's own error, in the endpoint's form; as an event where only a wait has been told.
 
         Where the engine's answer has begun, it is broken off: a second head, or a clean end, would be a lie.
         """
+        self._ends_with(error)
+        await self.noted()
+        return self._tell(error)
+
+    def refuse_at_once(self, error: RotaError) -> web.StreamResponse:
+        """The same where there is no time to wait for the audit's disk."""
+        self._ends_with(error)
+        if self.witness is not None:
+            self.witness.end()
+        return self._tell(error)
+
+    async def noted(self) -> None:
+        """Its end is in the audit, if there is one. To be awaited before its client sees it."""
+        if self.witness is not None and (until := self.witness.end()) is not None:
+            await until
+
+    def _ends_with(self, error: RotaError) -> None:
         self.error_code = error.code
         if self.outcome is Outcome.ANSWERED:
             self.outcome = Outcome.ERROR_AFTER_WAIT if self.relay.has_begun else Outcome.REFUSED
         if not self.relay.has_begun:
             self.status = error.status
-        if self.witness is not None:
-            self.witness.end()
+
+    def _tell(self, error: RotaError) -> web.StreamResponse:
         if self.relay.has_answer:
             return self.relay.break_off(error)
         if self.relay.has_begun:

@@ -6,7 +6,7 @@ last for ever.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -18,9 +18,11 @@ from proxy.adapters.engine_keys import EngineKeys
 from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.errors import EngineUnreachable, InvalidRequest, RotaError, WrongModelForPath
+from proxy.core.headers import Incoming
 from proxy.core.routing import Router
 from proxy.core.wishes import wishes_of
 from proxy.fleet import Fleet
+from proxy.identity import Identity
 from proxy.traffic import Outcome, Traffic
 from proxy.web import first_words
 from proxy.web.first_words import UPDATE, encoded, text_of
@@ -57,7 +59,7 @@ class Realtime:
         engine_keys: EngineKeys,
         *,
         audit: Audit | None,
-        engine_of: Mapping[str, str],
+        identity: Identity,
         idle_s: float,
     ) -> None:
         self._leases = fleet.leases
@@ -67,7 +69,7 @@ class Realtime:
         self._guard = guard
         self._engine_keys = engine_keys
         self._audit = audit
-        self._engine_of = engine_of
+        self._identity = identity
         self._idle_s = idle_s
 
     def __repr__(self) -> str:
@@ -79,7 +81,8 @@ class Realtime:
 
     async def realtime(self, request: web.Request) -> web.StreamResponse:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
-        visit = Visit(request)
+        incoming = Incoming.of_pairs(request.raw_headers)
+        visit = Visit(request, incoming, self._guard.address(incoming, request))
         try:
             if self._guard.is_closed:
                 visit.caller = await self._guard.caller(visit.incoming)
@@ -134,7 +137,7 @@ class Realtime:
         async with self._leases.take(route.model, wishes=wishes_of(visit.incoming, route.priority, None)) as lease:
             visit.lease, spec = lease, lease.spec
             if self._audit is not None:
-                visit.note(self._audit, self._engine_of.get(spec.name, ""))
+                await visit.note(self._audit, *self._identity.of(spec.name))
             try:
                 async with _soon(spec):
                     engine = await self._session.ws_connect(

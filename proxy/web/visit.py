@@ -16,7 +16,6 @@ from proxy.core.headers import Incoming
 from proxy.core.routing import Route
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
-from proxy.web.asked import address_of
 from proxy.web.guard import check, name_of
 from proxy.web.middleware import REQUEST_ID
 from proxy.web.sockets import Passed
@@ -29,8 +28,9 @@ class Visit:
 
     path = ENDPOINT.path
 
-    def __init__(self, request: web.Request) -> None:
-        self.incoming = Incoming.of_pairs(request.raw_headers)
+    def __init__(self, request: web.Request, incoming: Incoming, client: str = "") -> None:
+        """`client` is the address that it comes from."""
+        self.incoming = incoming
         self.request_id = request[REQUEST_ID]
         self.model = self.agent_type = ""
         self.status = 0
@@ -38,14 +38,14 @@ class Visit:
         self.lease: Lease | None = None
         self.passed = Passed()
         self.began_at = asyncio.get_running_loop().time()
-        self._client = address_of(request.get_extra_info("peername"))
+        self._client = client
         self._audit: Audit | None = None
         self.caller: Allowance | None = None
         self._is_counted = False
         self._noted: int | None = None
         """The number of its line in the audit."""
 
-    def note(self, audit: Audit, engine: str) -> None:
+    async def note(self, audit: Audit, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
         self._audit = audit
         self._noted = audit.begin(
@@ -53,8 +53,11 @@ class Visit:
                 **named(self, time.time()),
                 client=self._client,
                 engine=engine,
+                weights=weights,
             )
         )
+        if audit.is_strict:
+            await audit.on_disk()
 
     @property
     def key_name(self) -> str:

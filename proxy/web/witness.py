@@ -4,6 +4,7 @@ Rule: texts are hashed here and kept nowhere.
 """
 
 import time
+from collections.abc import Awaitable
 
 from proxy.audit import Audit
 from proxy.core.audit_records import Begin, End, named
@@ -29,17 +30,17 @@ class Witness:
     def __repr__(self) -> str:
         return f"<Witness of {self._passage!r}>"
 
-    def begin(self, body: bytes | None, engine: str, weights: str) -> None:
+    def begin(self, body: bytes | None, client: str, engine: str, weights: str) -> None:
         """It is about to be forwarded; `body` is None where it is not read. Raises: AuditFailed.
 
-        `engine` is its model, vLLM's version and the hash of its flags, `weights` that of its files, if known.
+        `client` is the address that it comes from; what `engine` and `weights` are says `Identity`.
         """
         passage, said = self._passage, Said(body or b"")
         prompt, messages = self._audit.hasher.of_all(said.texts)
         self._began = self._audit.begin(
             Begin(
                 **named(passage, time.time()),
-                client=passage.client,
+                client=client,
                 engine=engine,
                 weights=weights,
                 sampling=said.sampling,
@@ -51,10 +52,10 @@ class Witness:
         passage.relay.tap = both(self._look, passage.relay.tap)
         passage.relay.on_last = self.end
 
-    def end(self) -> None:
-        """Its end is known, and its client has not seen it yet. Once."""
+    def end(self) -> Awaitable[object] | None:
+        """Its end is known, and its client has not seen it yet; what has to be awaited before it does. Once."""
         if self._has_ended:
-            return
+            return None
         self._has_ended = True
         passage = self._passage
         tokens = passage.usage
@@ -76,13 +77,14 @@ class Witness:
                 answers=answers,
             )
         )
+        return self._audit.until_on_disk() if self._audit.is_strict else None
 
     def _look(self, data: bytes) -> bool:
         self._size += len(data)
         if self._size > LONGEST_ANSWER_BYTES:
             self._pieces.clear()
-            return False
-        self._pieces.append(data)
+        else:
+            self._pieces.append(data)
         return True
 
     def _said(self) -> list[str]:

@@ -1,4 +1,7 @@
-"""A data plane with an audit, to be killed: `python -m tests.web.audit_box FOLDER` prints its address and serves."""
+"""A data plane with an audit, to be killed: `python -m tests.web.audit_box FOLDER MODE` prints its address and serves.
+
+MODE is default or strict.
+"""
 
 import asyncio
 import sys
@@ -27,15 +30,15 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, mode: str) -> None:
     key = read_key(folder)
     plane = DataPlane()
     plane.answer = answer
-    plane.audit = Audit(AuditFiles(folder, key), Hasher(key), segment_bytes=20_000)
+    plane.audit = Audit(AuditFiles(folder, key), Hasher(key), segment_bytes=20_000, is_strict=mode == "strict")
     async with staged(plane):
         print(plane.url, flush=True)
         await plane.audit.run()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1])))
+    uvloop.run(serve(Path(sys.argv[1]), sys.argv[2]))

@@ -16,10 +16,12 @@ from catalog.spec import AgentRoute, Agents, Catalog, ModelSpec
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.state_files import StateFile
 from proxy.audit import Audit
+from proxy.core.addresses import Trusted
 from proxy.core.allowance import Used
 from proxy.core.routing import Router
 from proxy.core.states import Swap
 from proxy.core.wishes import NO_WISHES, Wishes
+from proxy.identity import Identity
 from proxy.keyring import Keyring
 from proxy.leases import Lease, not_up
 from proxy.traffic import Traffic
@@ -145,6 +147,7 @@ class DataPlane:
         self.keyring: Keyring | None = None
         self.tls: ssl.SSLContext | None = None
         self.audit: Audit | None = None
+        self.trusted = Trusted()
         self.engine_keys = engine_keys()
 
     @property
@@ -185,7 +188,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     plane.engine_runner = web.AppRunner(engine, handler_cancellation=True, shutdown_timeout=0.1)
     await plane.engine_runner.setup()
     await web.TCPSite(plane.engine_runner, "127.0.0.1", plane.model.port).start()
-    guard = Guard(plane.keyring or keyring_of(Path("there are no keys")))
+    guard = Guard(plane.keyring or keyring_of(Path("there are no keys")), plane.trusted)
     pool = Pool()
     local = httpx.AsyncClient(trust_env=False)
     responses = Responses(plane.fleet.leases, local, plane.engine_keys)  # type: ignore[arg-type]
@@ -198,7 +201,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         guard,
         plane.engine_keys,
         audit=plane.audit,
-        engine_of={"a": "a|0.32.0|flags"},
+        identity=Identity({"a": "a|0.32.0|flags"}),
         max_body_bytes=2**23,
         max_waiting_bytes=plane.max_waiting_bytes,
         wait_comment_s=plane.wait_comment_s,
@@ -213,7 +216,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         guard,
         plane.engine_keys,
         audit=plane.audit,
-        engine_of={"a": "a|0.32.0|flags"},
+        identity=Identity({"a": "a|0.32.0|flags"}),
         idle_s=plane.realtime_idle_s,
     )
     app = web_app.public_app(guard, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]

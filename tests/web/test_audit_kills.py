@@ -20,6 +20,8 @@ from tests.installation import CHECKOUT
 
 LOOK_EVERY = 10
 """What was wrong once stays so: to look after each would take longer than the kills."""
+MODES = ("default", "strict")
+"""In turn."""
 KILLS = int(os.environ.get("AUDIT_KILLS", "5"))
 
 
@@ -42,7 +44,7 @@ async def load(url: str, life: int, answered: list[str]) -> None:
 
 
 async def one_life(folder: Path, life: int, chance: random.Random) -> list[str]:
-    argv = [sys.executable, "-m", "tests.web.audit_box", str(folder)]
+    argv = [sys.executable, "-m", "tests.web.audit_box", str(folder), MODES[life % 2]]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as box:  # noqa: ASYNC220  # a test
         assert box.stdout is not None
         url = (await asyncio.to_thread(box.stdout.readline)).strip()

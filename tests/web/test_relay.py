@@ -95,40 +95,6 @@ async def _until_last_chunk(reader: asyncio.StreamReader) -> bytes:
     return bytes(raw)
 
 
-async def test_a_client_of_http_1_0_gets_the_body_without_chunks_and_a_close(plane: DataPlane) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        for _ in range(3):
-            await response.write(EVENT)
-        return response
-
-    plane.answer = answer
-    async with connected(plane) as (reader, writer):
-        writer.write(request(BODY, version="1.0"))
-        head, _, body = (await whole(reader)).partition(b"\r\n\r\n")
-    assert body == EVENT * 3
-    assert b"transfer-encoding" not in head.lower()
-
-
-async def test_a_client_that_wants_its_connection_closed_is_told_so(plane: DataPlane) -> None:
-    plane.answer = quick
-    async with connected(plane) as (reader, writer):
-        writer.write(request(BODY, "Connection: close"))
-        head, _, body = (await whole(reader)).partition(b"\r\n\r\n")
-    assert body == b"{}"
-    assert b"\r\nConnection: close" in head
-
-
-async def test_requests_follow_each_other_on_one_connection(plane: DataPlane) -> None:
-    plane.answer = quick
-    async with connected(plane) as (reader, writer):
-        for _ in range(3):
-            writer.write(request(BODY))
-            assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 OK")
-
-
 @pytest.mark.parametrize("is_between", [True, False])
 async def test_an_engine_that_ends_in_a_stream_is_told_of_between_events_and_never_ends_it_cleanly(
     plane: DataPlane, is_between: bool

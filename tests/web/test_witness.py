@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import httpx
 import pytest
 from aiohttp import web
 
+from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditFiles, read_head, read_key, segments_in
 from proxy.audit import Audit
+from proxy.core.addresses import Trusted
 from proxy.core.audit_check import Whole, check, lines_of
 from proxy.core.audit_records import Hasher
 from proxy.core.errors import EngineStartFailed
@@ -25,12 +28,12 @@ QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "plan
 USAGE = {"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}
 
 
-@pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[DataPlane]:
+@pytest.fixture(params=[False, True], ids=["default", "strict"])
+async def plane(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DataPlane]:
     """With an audit."""
     plane = DataPlane()
     key = read_key(tmp_path)
-    plane.audit = Audit(AuditFiles(tmp_path, key), Hasher(key), 2**20)
+    plane.audit = Audit(AuditFiles(tmp_path, key), Hasher(key), 2**20, is_strict=request.param)
     async with staged(plane):
         yield plane
     plane.audit.close()
@@ -116,6 +119,25 @@ async def test_of_a_stream_the_whole_text_is_hashed_before_its_client_has_the_en
     assert (end.get("prompt_tokens"), end["status"]) == (None, 200)
 
 
+async def test_a_client_is_who_a_trusted_proxy_says_it_is(plane: DataPlane, lines: Any, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def looking(request: web.Request) -> web.Response:
+        seen.extend(name.lower() for name in request.headers)
+        return await answer(request)
+
+    plane.answer = looking
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for peers in ((), ("127.0.0.0/8",)):
+            plane.trusted = Trusted(peers)
+            assert plane.front is not None
+            plane.front._forwarder._guard._trusted = plane.trusted
+            headers = {"X-Forwarded-For": "6.6.6.6, 1.2.3.4", "X-Forwarded-Proto": "https", "X-Real-IP": "6.6.6.6"}
+            await client.post(f"{plane.url}/v1/chat/completions", json=QUESTION, headers=headers)
+    assert [line["client"] for line in lines() if line["kind"] == "begin"] == ["127.0.0.1", "1.2.3.4"]
+    assert not [name for name in seen if name.startswith("x-forwarded") or name == "x-real-ip"]
+
+
 async def test_of_several_messages_and_answers_each_has_its_hash(plane: DataPlane, lines: Any) -> None:
     async def two(request: web.Request) -> web.Response:
         return web.json_response({"choices": [{"text": "planted one"}, {"text": "planted two"}]})
@@ -159,8 +181,6 @@ async def test_an_engine_that_fails_and_a_client_that_leaves_are_told_apart(plan
 async def test_where_the_audit_cannot_be_written_nothing_is_forwarded(
     plane: DataPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from proxy.adapters import audit_files
-
     reached: list[str] = []
 
     async def noted(request: web.Request) -> web.Response:
@@ -204,3 +224,87 @@ async def test_a_realtime_socket_is_noted_too(plane: DataPlane, lines: Any) -> N
     assert (begin["id"], begin["endpoint"], begin["agent_type"]) == ("r1", "/v1/realtime", "Chat")
     await until(lambda: len(lines()) == 2)
     assert (lines()[1]["of"], lines()[1]["outcome"], lines()[1]["status"]) == (begin["n"], "answered", 101)
+
+
+class Disk:
+    """Lets no fdatasync end until it may; knows how many lines are there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.may = threading.Event()
+        self.lines = 0
+        self.error: OSError | None = None
+        self._folder = folder
+        monkeypatch.setattr(audit_files.os, "fdatasync", self.fdatasync)
+
+    def fdatasync(self, fd: int) -> None:
+        there = sum(segment.content.count(b"\n") for segment in segments_in(self._folder))
+        assert self.may.wait(10)
+        if self.error is not None:
+            raise self.error
+        self.lines = there
+
+
+@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_in_the_strict_mode_nothing_is_forwarded_or_ended_before_it_is_on_the_disk(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: bool
+) -> None:
+    disk, reached = Disk(monkeypatch, tmp_path), asyncio.Event()
+
+    async def streams(request: web.Request) -> web.StreamResponse:
+        assert lines()[-1]["n"] <= disk.lines
+        reached.set()
+        disk.may.clear()
+        if not stream:
+            return await answer(request)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b'data: {"choices":[{"index":0,"text":"planted answer"}]}\n\n')
+        await asyncio.sleep(0.05)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    plane.answer = streams
+    async with connected(plane) as (reader, writer):
+        writer.write(request(json.dumps(QUESTION | {"stream": stream}).encode()))
+        await asyncio.sleep(0.05)
+        assert not reached.is_set()
+        assert plane.fleet.leases.held == 1
+        disk.may.set()
+        await reached.wait()
+        await until(lambda: len(lines()) == 2)
+        if stream:
+            assert (await reader.readuntil(b"answer")).startswith(b"HTTP/1.1 200")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.readuntil(b"0\r\n\r\n" if stream else b"}}")
+        disk.may.set()
+        await reader.readuntil(b"0\r\n\r\n" if stream else b"}}")
+    assert lines()[-1]["n"] <= disk.lines
+    assert lines()[-1]["answer"] == hashed(plane, "planted answer")
+
+
+@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
+async def test_in_the_strict_mode_a_disk_that_fails_refuses_what_has_not_been_forwarded(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reached: list[str] = []
+
+    async def noted(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        disk.error = OSError(5, "Input/output error")
+        return await answer(request)
+
+    plane.answer = noted
+    disk = Disk(monkeypatch, tmp_path)
+    disk.may.set()
+    assert (await ask(plane, QUESTION)).status_code == 200, "it has been asked and answered"
+    assert plane.audit is not None
+    assert plane.audit.lost == 1
+    got = await ask(plane, QUESTION)
+    assert (got.status_code, got.headers["X-Rota-Error"]) == (503, "audit_failed")
+    assert len(reached) == 1
+    assert [line["kind"] for line in lines()] == ["begin", "end"] * 2
+    disk.error = None
+    assert (await ask(plane, QUESTION)).status_code == 200
