@@ -201,6 +201,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.event(json.dumps(base | {"object": kind + ".chunk", "choices": [choice]}))
                 time.sleep(pause_s)
             self.event("[DONE]")
+            if self.headers.get("X-Rota-Usage") == "tell":  # as Rota's middleware in a real one does it
+                self.chunk(f": rota-usage 1 {count}\n\n")
             self.wfile.write(b"0\r\n\r\n")
         except EngineDead:
             error = {"message": "EngineCore encountered an issue.", "type": "InternalServerError", "code": 500}
@@ -213,8 +215,10 @@ class Handler(BaseHTTPRequestHandler):
         return note(f"finished {engine.name}")
 
     def event(self, text: str) -> None:
-        chunk = f"data: {text}\n\n".encode()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        self.chunk(f"data: {text}\n\n")
+
+    def chunk(self, text: str) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(text.encode()), text.encode()))
 
     def fail(self, status: int, kind: str, message: str, param: str | None = None) -> None:
         self.answer(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})

@@ -49,7 +49,7 @@ class Purpose(StrEnum):
 class Endpoint:
     """`streams`: with `"stream": true` it is answered with server-sent events.
 
-    `tells_usage_if_asked`: those say how many tokens they took only if `stream_options` ask for it.
+    `tells_usage_aside`: those events say how many tokens they took only where a client has asked for that.
     """
 
     method: str
@@ -58,7 +58,7 @@ class Endpoint:
     purpose: Purpose = Purpose.TEXT
     form: Form = Form.OPENAI
     streams: bool = False
-    tells_usage_if_asked: bool = False
+    tells_usage_aside: bool = False
 
 
 def _pooling(path: str) -> Endpoint:
@@ -66,9 +66,9 @@ def _pooling(path: str) -> Endpoint:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("POST", "/v1/chat/completions", streams=True, tells_usage_if_asked=True),
+    Endpoint("POST", "/v1/chat/completions", streams=True, tells_usage_aside=True),
     Endpoint("POST", "/v1/chat/completions/batch"),
-    Endpoint("POST", "/v1/completions", streams=True, tells_usage_if_asked=True),
+    Endpoint("POST", "/v1/completions", streams=True, tells_usage_aside=True),
     Endpoint("POST", "/v1/responses", form=Form.RESPONSES, streams=True),
     Endpoint("GET", "/v1/responses/{response_id}", Key.REMEMBERED, form=Form.RESPONSES),
     Endpoint("POST", "/v1/responses/{response_id}/cancel", Key.REMEMBERED, form=Form.RESPONSES),

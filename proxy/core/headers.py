@@ -23,6 +23,9 @@ WAITED = "X-Rota-Waited-S"
 """How long the request waited for a lease, in s."""
 SWAP = "X-Rota-Swap"
 """What the engine had to do for it: none, wake or start."""
+USAGE = "X-Rota-Usage"
+"""To an engine: `tell` asks it to say at the end of a stream how many tokens it took (see `strip`)."""
+TELL_USAGE = f"{USAGE}: tell\r\n"
 FALLBACK = "X-Rota-Fallback"
 """On an answer that another model gave: which one, for which, and the code of the reason."""
 
@@ -54,7 +57,7 @@ _KEYS = _lower("Authorization", "X-Api-Key")
 """The client's are known here and nowhere else: an engine has a key of its own."""
 _FORWARDED = _lower("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 """Who has asked is known here, if the one who says so is trusted; an engine must not believe a client."""
-_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _KEYS | _FORWARDED | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT)
+_ENDS_HERE = _HOP_BY_HOP | _OF_THE_OLD_BODY | _KEYS | _FORWARDED | _lower(REQUEST_ID, AGENT_TYPE, DEADLINE, WAIT, USAGE)
 _LOOKED_AT = _ENDS_HERE | _lower("Content-Type", *CLIENT_TIMEOUTS)
 
 # What ends here, in an engine's head; `transfer-encoding` stays, since the chunks stay.

@@ -1,14 +1,22 @@
-"""Takes the event out of a stream that tells the usage, where its client has not asked for it. Pure.
+"""Takes the comment out of a stream in which an engine tells the proxy how many tokens it took. Pure.
 
-vLLM sends it as the last one before `[DONE]`, in a chunk of its own, with no choices in it (vLLM 0.32, e.g.
-`entrypoints/openai/chat_completion/serving.py`). Rule: what is passed on ends where an event does.
+vLLM tells a stream's usage only where `stream_options` ask for it, which changes the stream (an event more, and
+`system_fingerprint` is in another; vLLM 0.32, `entrypoints/openai/chat_completion/serving.py`). So Rota's middleware in
+the engine says it in a comment of its own, `: rota-usage PROMPT ANSWER`, before the end, where the proxy asks for that
+(`bin/asgi/rota_engine_usage.py`). A line of a stream begins with a colon only where it is a comment: in a string of
+JSON there is no end of a line.
 """
 
-from proxy.core.chunks import LAST_CHUNK
+import re
 
-_MARK = b'"choices":[]'
-"""In a string of JSON its quotes would be escaped."""
-_USAGE = b'"usage":{'
+from proxy.core.chunks import LAST_CHUNK
+from proxy.core.usage import Tokens
+
+_MARK = b": rota-usage "
+_LONGEST_BYTES = 128
+"""Of that comment, with its chunk."""
+_IN_CHUNKS = re.compile(rb"[0-9a-fA-F]+\r\n: rota-usage (\d+) (\d+)\n\n\r\n")
+_PLAIN = re.compile(rb"(?<![^\n]): rota-usage (\d+) (\d+)\n\n")
 
 
 class Strip:
@@ -17,7 +25,9 @@ class Strip:
     def __init__(self, *, in_chunks: bool) -> None:
         """`in_chunks` is whether what is fed is, too."""
         self._end = b"\n\n\r\n" if in_chunks else b"\n\n"
+        self._comment = _IN_CHUNKS if in_chunks else _PLAIN
         self._held = b""
+        self.usage: Tokens | None = None
 
     def __repr__(self) -> str:
         return f"<Strip, {len(self._held)} bytes held>"
@@ -27,11 +37,11 @@ class Strip:
         if self._held:
             data, self._held = self._held + data, b""
         if not data.endswith(self._end) and not data.endswith(LAST_CHUNK):
-            whole = data.rfind(self._end)
-            whole = 0 if whole < 0 else whole + len(self._end)
-            data, self._held = data[:whole], data[whole:]
-        if _MARK not in data:
-            return data
-        events = data.split(self._end)
-        kept = [event for event in events if not (_MARK in event and _USAGE in event and event.count(b"\n\n") == 0)]
-        return self._end.join(kept)
+            begun = data.rfind(self._end)
+            begun = 0 if begun < 0 else begun + len(self._end)
+            if len(data) - begun < _LONGEST_BYTES:  # what is longer is no such comment
+                data, self._held = data[:begun], data[begun:]
+        if _MARK in data and (found := self._comment.search(data)) is not None:
+            self.usage = Tokens(int(found[1]), int(found[2]))
+            return data[: found.start()] + data[found.end() :]
+        return data

@@ -26,7 +26,6 @@ _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _NEXT = re.compile(rb"[ \t\r\n]*,")
 _SPACES, _COMMA = frozenset(b" \t\r\n"), ord(",")
 _MODEL = b'"model"'
-_USAGE = b'{"include_usage":true}'
 _OWN = {name: b'"%b"' % name.encode() for name in OWN_FIELDS}
 
 
@@ -38,7 +37,6 @@ class _Fields(msgspec.Struct):
     keep_alive: Raw | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
     background: Raw | UnsetType = UNSET
-    stream_options: Raw | UnsetType = UNSET
 
 
 _FIELDS = msgspec.json.Decoder(_Fields)
@@ -96,55 +94,30 @@ class JsonBody:
             None if fields.keep_alive is UNSET else _anything("keep_alive", fields.keep_alive),
         )
 
-    def asks_usage(self) -> bytes | None:
-        """`stream_options` by which an engine tells a stream's usage; None where the client has asked for that itself.
-
-        None also where it is no stream, which tells it in any case.
-        """
-        if not self.is_stream:
-            return None
-        if (raw := self._fields.stream_options) is UNSET or bytes(raw) == b"null":
-            return _USAGE
-        try:
-            options = _ALL.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None  # the engine says what is wrong with it
-        if bytes(options.get("include_usage", b"")) == b"true":
-            return None
-        return _encode(options | {"include_usage": True})
-
-    def for_engine(
-        self,
-        served_name: str,
-        defaults: Mapping[str, Any] = NO_DEFAULTS,
-        stream_options: bytes | None = None,
-    ) -> list[bytes | memoryview]:
+    def for_engine(self, served_name: str, defaults: Mapping[str, Any] = NO_DEFAULTS) -> list[bytes | memoryview]:
         """The body as the engine gets it, in pieces: `model` is its served name, and what is said to Rota is gone.
 
-        `defaults` are fields that are put in where the client left them out; `stream_options` are set, where given.
+        `defaults` are fields that are put in where the client left them out.
         """
         fields, name = self._fields, _encode(served_name)
-        has_own = fields.agent_type is not UNSET or fields.keep_alive is not UNSET or stream_options is not None
+        has_own = fields.agent_type is not UNSET or fields.keep_alive is not UNSET
         # Where a name stands twice, engines take the last one, as the decoder does; but it is said once in any case.
         if not has_own and not defaults and fields.model is not UNSET and bytes(fields.model) == name:
             return [self._body]
-        is_new = fields.stream_options is UNSET
-        if not defaults and (stream_options is None or is_new):
-            added = b"" if stream_options is None else b'"stream_options":%b,' % stream_options
-            if (edits := self._edits(name, added)) is not None:
-                return applied(self._body, edits)
+        if not defaults and (edits := self._edits(name)) is not None:
+            return applied(self._body, edits)
         values = _ALL.decode(self._body)
-        set_now = {"model": name} if stream_options is None else {"model": name, "stream_options": stream_options}
+        set_now = {"model": name}
         missing = {each: value for each, value in defaults.items() if each not in values and each not in set_now}
         if (found := members(self._body, values)) is None:
             return [anew(values, set_now, missing)]
         return edited(self._body, found, set_now, missing)
 
-    def _edits(self, name: bytes, added: bytes) -> list[tuple[int, int, bytes]] | None:
+    def _edits(self, name: bytes) -> list[tuple[int, int, bytes]] | None:
         """What to put in place of which bytes, where each name stands once in the whole body: then it is the field's.
 
-        `added` are members, each with its comma. None where a name stands more than once, may be spelled with escapes,
-        or where nothing else would be left: then all is looked at.
+        None where a name stands more than once, may be spelled with escapes, or where nothing else would be left: then
+        all is looked at.
         """
         body, fields, edits = self._body, self._fields, []
         if b"\\u" in body or (start := START.match(body)) is None:
@@ -169,11 +142,9 @@ class JsonBody:
             else:
                 return None
         if fields.model is UNSET:
-            added += b'"model":%b,' % name
-        if added:
             if END.match(body, start.end()) is not None:
                 return None
-            edits.append((start.end(), start.end(), added))
+            edits.append((start.end(), start.end(), b'"model":%b,' % name))
         edits.sort()
         if any(one[1] > other[0] for one, other in pairwise(edits)):
             return None

@@ -50,13 +50,10 @@ class Body(Protocol):
     def whole(self) -> bytes | None:
         """All of it; None where it is not held in memory."""
 
-    def asks_usage(self) -> bytes | None:
-        """`stream_options` by which its engine tells the usage, where it does not do so anyway."""
-
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """The body for the engine that serves `served_name`.
 
-        `defaults` are put in where they are absent; `stream_options` are set, where given.
+        `defaults` are put in where they are absent.
         """
 
     def close(self) -> None:
@@ -70,15 +67,11 @@ class Nothing:
     held_bytes = 0
     whole = None
 
-    def asks_usage(self) -> bytes | None:
-        """Body."""
-        return None
-
     def told(self) -> Told:
         """Body."""
         return None, None, None
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
         return Outgoing(None)
 
@@ -94,7 +87,7 @@ class Unread(Nothing):
         self._length = length
         self._pieces = pieces
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
         return Outgoing(self._length, rest=self._pieces)
 
@@ -102,9 +95,9 @@ class Unread(Nothing):
 class Json(JsonBody):
     """A JSON object."""
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """Body."""
-        return Outgoing.of(self.for_engine(served_name, defaults, stream_options))
+        return Outgoing.of(self.for_engine(served_name, defaults))
 
     def close(self) -> None:
         """Body."""

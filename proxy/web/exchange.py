@@ -45,7 +45,7 @@ class Exchanges:
         """
         relay = passage.relay
         asked = passage.asked
-        request_line, said = f"{asked.method} {asked.target}", body.framing + self._key_line(spec.name)
+        request_line, said = f"{asked.method} {asked.target}", body.framing + self._key_line(spec.name) + passage.asks
         sent = [passage.incoming.for_engine(request_line, spec.port, passage.request_id, said), *body.pieces]
         size = sum(map(len, sent))
         passage.bytes_in = size - len(sent[0])

@@ -42,10 +42,6 @@ class Form:
     held_bytes = 0
     whole = None
 
-    def asks_usage(self) -> bytes | None:
-        """Body; no form has a way to ask for it."""
-        return None
-
     def __init__(self, file: IO[bytes], size: int, boundary: bytes, parts: list[Part]) -> None:
         """Raises: InvalidRequest where a field is said twice and differs."""
         self._file = file
@@ -72,7 +68,7 @@ class Form:
         said = self._values
         return said.get("model") or None, said.get("agent_type") or None, said.get("keep_alive") or None
 
-    def outgoing(self, served_name: str, defaults: Mapping[str, Any], stream_options: bytes | None = None) -> Outgoing:
+    def outgoing(self, served_name: str, defaults: Mapping[str, Any]) -> Outgoing:
         """The form for the engine that serves `served_name`. `defaults` are of JSON bodies, and not put in."""
         has_own = any(part.name in OWN_FIELDS for part in self._parts)
         if self._values.get("model") == served_name and not has_own:

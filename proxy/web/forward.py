@@ -189,18 +189,13 @@ class Forwarder:
         if passage.endpoint.form is _RESPONSES:
             hold = self._responses.hold if body.is_background else None
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
-        options = None
         caller, witness = passage.caller, passage.witness
-        must_count = caller is not None and caller.key.counts_tokens
-        if witness is not None or must_count:
-            passage.count_tokens()
-            # Asked for the usage, vLLM moves system_fingerprint into that event: it is not done for the audit alone.
-            if must_count and passage.endpoint.tells_usage_if_asked and (options := body.asks_usage()) is not None:
-                passage.relay.take_out_usage()
+        if witness is not None or (caller is not None and caller.key.counts_tokens):
+            passage.count_tokens(is_stream=body.is_stream)
         if witness is not None:
             address = self._guard.address(passage.incoming, passage.asked.transport)
             witness.begin(body.whole, address, *self._identity.of(spec.name))
-        outgoing = body.outgoing(spec.name, spec.request_defaults, options)
+        outgoing = body.outgoing(spec.name, spec.request_defaults)
         if self._audit is not None and self._audit.is_strict:
             return self._exchange_noted(self._audit, passage, spec, outgoing)
         return self._exchanges.exchange(passage, spec, outgoing)

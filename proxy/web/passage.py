@@ -46,6 +46,8 @@ class Passage:
     """Whether the caller's limits were asked, and its end is to be told."""
     witness: "Witness | None" = None
     """Tells the audit; None where there is none."""
+    asks = ""
+    """Header lines of ours for the engine, each with its CRLF."""
     _usage: UsageFinder | None = None
 
     def __init__(self, asked: Asked, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
@@ -66,21 +68,23 @@ class Passage:
             caller.begin(self._now(), time.time())
             self.is_counted = True
 
-    def count_tokens(self) -> None:
+    def count_tokens(self, *, is_stream: bool) -> None:
         """Find out how many it takes."""
-        self._usage = UsageFinder()
-        self.relay.tap = both(self._usage, self.relay.tap)
+        if is_stream and self.endpoint.tells_usage_aside:
+            self.relay.take_out_usage()
+            self.asks = headers.TELL_USAGE
+        else:
+            self._usage = UsageFinder()
+            self.relay.tap = both(self._usage, self.relay.tap)
 
     @property
     def usage(self) -> Tokens | None:
         """How many tokens it took, as its engine says; None where that is not known."""
-        return None if self._usage is None else self._usage.tokens()
+        return self.relay.usage if self._usage is None else self._usage.tokens()
 
     @property
     def tokens(self) -> int:
         """How many it took; of a stream that was left before its end at least one for each event."""
-        if self._usage is None:
-            return 0
         return self.relay.events if (said := self.usage) is None else said.prompt + said.answer
 
     @property

@@ -13,6 +13,7 @@ from proxy.core import headers, sse
 from proxy.core.chunks import framed
 from proxy.core.endpoints import Form
 from proxy.core.strip import Strip
+from proxy.core.usage import Tokens
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.unchunked import Unchunked
@@ -63,8 +64,13 @@ class Relay(Outlet):
             super().comment(text)
 
     def take_out_usage(self) -> None:
-        """Its client has not asked for the event that tells the usage, and does not get it."""
+        """Its engine is asked to tell the usage, and its client does not get that."""
         self._strip = Strip(in_chunks=self._in_chunks)
+
+    @property
+    def usage(self) -> Tokens | None:
+        """What the engine has told so."""
+        return None if self._strip is None else self._strip.usage
 
     # --- the engine's answer: Sink --------------------------------------------------------------------------------
 
@@ -179,9 +185,11 @@ class Relay(Outlet):
             self.lost(Lost(f"its chunks are wrong: {error}"))
             return
         if self._mode is not _KEPT:
+            if self._strip is not None:
+                plain = self._strip.feed(plain)
             if self.tap is not None:
                 self._look(plain)
-            self._write(self._counted(plain if self._strip is None else self._strip.feed(plain)))
+            self._write(self._counted(plain))
             if self._protocol.writing_paused:
                 self._hold()
         elif len(self._kept) < MOST_OF_AN_ERROR_BYTES:

@@ -21,8 +21,8 @@ styles = st.fixed_dictionaries(
 )
 
 
-def sent(body: bytes, served: str, defaults: dict[str, Any] | None = None, options: bytes | None = None) -> bytes:
-    return b"".join(JsonBody(body).for_engine(served, defaults or {}, options))
+def sent(body: bytes, served: str, defaults: dict[str, Any] | None = None) -> bytes:
+    return b"".join(JsonBody(body).for_engine(served, defaults or {}))
 
 
 @given(bodies, styles, texts, st.dictionaries(st.sampled_from(["stop", "messages", "n"]), values, max_size=2))
@@ -32,33 +32,6 @@ def test_whatever_the_body_only_the_model_is_set_and_what_is_said_to_rota_is_gon
     made = json.loads(sent(json.dumps(body, **style).encode(), served, defaults))
     rest = {name: value for name, value in body.items() if name not in OWN_FIELDS}
     assert made == {**defaults, **rest, "model": served}
-
-
-@given(bodies, styles, st.dictionaries(st.sampled_from(["stop", "n"]), values, max_size=1))
-def test_what_is_to_be_set_is_set_and_all_else_stays(
-    body: dict[str, Any], style: dict[str, Any], defaults: dict[str, Any]
-) -> None:
-    made = json.loads(sent(json.dumps(body, **style).encode(), "served", defaults, b'{"include_usage":true}'))
-    rest = {name: value for name, value in body.items() if name not in OWN_FIELDS}
-    assert made == {**defaults, **rest, "model": "served", "stream_options": {"include_usage": True}}
-
-
-@pytest.mark.parametrize(
-    ("body", "asked"),
-    [
-        (b'{"stream":true}', {"include_usage": True}),
-        (b'{"stream":true,"stream_options":null}', {"include_usage": True}),
-        (b'{"stream":true,"stream_options":{"x":[1]}}', {"x": [1], "include_usage": True}),
-        (b'{"stream":true,"stream_options":{"include_usage":false}}', {"include_usage": True}),
-        (b'{"stream":true,"stream_options":{"include_usage":true}}', None),
-        (b'{"stream":true,"stream_options":3}', None),
-        (b'{"stream":false}', None),
-        (b"{}", None),
-    ],
-)
-def test_a_stream_tells_its_usage_where_that_is_asked_for(body: bytes, asked: dict[str, Any] | None) -> None:
-    options = JsonBody(body).asks_usage()
-    assert (None if options is None else json.loads(options)) == asked
 
 
 spaces = st.text(" \t\r\n", max_size=2).map(str.encode)

@@ -179,7 +179,7 @@ USAGE = b'"usage":{"prompt_tokens":7,"total_tokens":12,"completion_tokens":5}'
 
 
 async def telling(request: web.Request) -> web.StreamResponse:
-    """As vLLM tells the usage: in a stream only to who asks for it."""
+    """As vLLM tells the usage: in a stream only to who asks for it; and as Rota's middleware in it tells the proxy."""
     asked = await request.json()
     if not asked.get("stream"):
         return web.Response(body=b'{"choices":[],%b}' % USAGE, content_type="application/json")
@@ -191,6 +191,8 @@ async def telling(request: web.Request) -> web.StreamResponse:
     if (asked.get("stream_options") or {}).get("include_usage"):
         await response.write(b'data: {"choices":[],%b}\n\n' % USAGE)
     await response.write(b"data: [DONE]\n\n")
+    if request.headers.get("X-Rota-Usage") == "tell":
+        await response.write(b": rota-usage 7 5\n\n")
     return response
 
 
@@ -206,6 +208,7 @@ async def test_the_tokens_of_a_stream_are_counted_and_its_client_gets_what_it_as
     body = CHAT | {"stream": True} | ({} if options is None else {"stream_options": options})
     got = await ask(plane, "tokens", body=body)
     lines = [line for line in got.text.splitlines() if line.startswith("data: ")]
+    assert "rota-usage" not in got.text
     assert ('"usage"' in got.text) is bool(options and options["include_usage"])
     assert lines[:2] == ['data: {"choices":[{"delta":{"content":"x"}}]}'] * 2
     assert lines[-1] == "data: [DONE]"
@@ -233,5 +236,8 @@ async def test_of_a_stream_that_was_left_each_event_counts(plane: DataPlane) -> 
 
 async def test_who_has_no_token_limits_has_its_stream_as_it_is(plane: DataPlane) -> None:
     plane.answer = telling
-    got = await ask(plane, "all", body=CHAT | {"stream": True})
+    headers = {"Authorization": f"Bearer {SENT['all']}", "X-Rota-Usage": "tell"}  # which no client may ask for
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/chat/completions", json=CHAT | {"stream": True}, headers=headers)
     assert got.text.count("data: ") == 3
+    assert "rota-usage" not in got.text

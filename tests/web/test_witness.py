@@ -21,7 +21,7 @@ from proxy.core.audit_records import Hasher
 from proxy.core.errors import EngineStartFailed
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane, staged
-from tests.web.raw import connected, request
+from tests.web.raw import connected, request, whole
 from tests.web.realtime_engine import Engine
 
 QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "planted question"}], "temperature": 0.5}
@@ -102,21 +102,19 @@ async def test_of_a_stream_the_whole_text_is_hashed_before_its_client_has_the_en
         for piece in ("planted ", "ans", "wer"):
             told = json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]})
             await response.write(f"data: {told}\n\n".encode())
-        if (await request.json()).get("stream_options", {}).get("include_usage"):
-            await response.write(
-                f"data: {json.dumps({'choices': [], 'usage': USAGE}, separators=(',', ':'))}\n\n".encode()
-            )
         await response.write(b"data: [DONE]\n\n")
+        assert request.headers["X-Rota-Usage"] == "tell"
+        await response.write(b": rota-usage 7 5\n\n")
         return response
 
     plane.answer = stream
     async with connected(plane) as (reader, writer):
         writer.write(request(json.dumps(QUESTION | {"stream": True}).encode(), version=version))
-        raw = await reader.readuntil(b"[DONE]")
+        raw = await whole(reader) if version == "1.0" else await reader.readuntil(b"0\r\n\r\n")
         _, end = lines()
-    assert raw.endswith(b"[DONE]")
+    assert raw.endswith(b"[DONE]\n\n" if version == "1.0" else b"[DONE]\n\n\r\n0\r\n\r\n")
     assert end["answer"] == hashed(plane, "planted answer")
-    assert (end.get("prompt_tokens"), end["status"]) == (None, 200)
+    assert (end["prompt_tokens"], end["answer_tokens"], end["status"]) == (7, 5, 200)
 
 
 async def test_a_client_is_who_a_trusted_proxy_says_it_is(plane: DataPlane, lines: Any, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ from vllm.model_executor.model_loader.utils import initialize_model
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.core import kv_cache_utils
 
+# vLLM makes some quantised layers only where the CPU has AMX; here nothing is computed, and shapes are the same on any.
+torch.cpu._is_amx_tile_supported = lambda: True
+
 
 def ask(case: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """What vLLM says of one case: its config, its flags."""
