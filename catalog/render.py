@@ -22,6 +22,8 @@ STOP_WAIT_S = 10
 GUARD = "rota_engine_guard.Guard"
 """vLLM's middleware that asks for the engine's key, in `bin/asgi`."""
 
+UNWRITTEN = "it would write what people say into the engine's log, and that is kept nowhere"
+
 OWN_FLAGS = {
     "host": "engines listen on the loopback only",
     "port": "use the key 'port'",
@@ -45,6 +47,9 @@ OWN_FLAGS = {
     "api-key": "engines are reached through the proxy only",
     "ssl-keyfile": "engines are reached through the proxy only",
     "ssl-certfile": "engines are reached through the proxy only",
+    "enable-log-requests": UNWRITTEN,
+    "enable-log-outputs": UNWRITTEN,
+    "log-error-stack": UNWRITTEN,
     "config": "a second file of flags could undo the ledger's; use the key 'vllm_args'",
 }
 """Flags that `vllm_args` may not hold, because Rota sets them, and what to use instead."""
@@ -53,6 +58,7 @@ OWN_VARIABLES = {
     "CUDA_VISIBLE_DEVICES": "use the key 'devices'",
     "HIP_VISIBLE_DEVICES": "use the key 'devices'",
     "VLLM_SERVER_DEV_MODE": "use the key 'sleep_levels'",
+    "VLLM_DEBUG_LOG_API_SERVER_RESPONSE": UNWRITTEN,
     "VLLM_API_KEY": "engines are reached through the proxy only, which makes them a key at each start",
 }
 """Variables that `env` may not hold, because Rota sets them, and what to use instead."""
@@ -148,6 +154,7 @@ def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
     argv += ["--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"]
     # Before what the catalog gives: the last one that is named is the first that is asked.
     argv += ["--middleware", GUARD]
+    argv += ["--no-log-error-stack"]  # the default where there is sleep, and its stacks hold what a client has sent
     for flag, value in spec.vllm_args.items():
         argv += _flag(flag, value)
     return Launch(argv, {**static_env(spec, on.can_sleep), **on.env})

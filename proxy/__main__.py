@@ -121,6 +121,7 @@ def _lock(path: Path) -> TextIO:
 
 async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptCatalog, problem: str | None) -> None:
     """Raises: ListenError, DeviceError, SupervisorError, KeyFileError, TlsError, SupervisordGone."""
+    opening.dump_nothing()
     router = Router(catalog)
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
     tls = opening.open_tls(here, settings)

@@ -98,6 +98,15 @@ def note_stop(audit: Audit, model: str, who: str) -> None:
     audit.act(who, "stopped", model)
 
 
+def dump_nothing() -> None:
+    """No core of this process is written, which would hold what is said. 1 is for systems that pipe it (core(5)): those
+    write it whatever the limit, but for this one; less than a page is never written to a file.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    least = 1 if most == resource.RLIM_INFINITY else min(1, most)
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+
+
 def open_many_files() -> None:
     """Each client and each exchange is an open file; most systems give 1024 by default, and far more to who asks."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

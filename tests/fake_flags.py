@@ -26,5 +26,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--enable-request-id-headers", action="store_true")
     parser.add_argument("--disable-access-log-for-endpoints")
     parser.add_argument("--middleware", action="append")
+    parser.add_argument("--no-log-error-stack", action="store_true")
     parser.add_argument("--enforce-eager", action="store_true")
     return parser.parse_args(argv)

@@ -1,6 +1,11 @@
-"""Clients as people have them, unchanged, before the proxy and real vLLM; and each byte of it beside vLLM's own."""
+"""Clients as people have them, unchanged, before the proxy and real vLLM; and each byte of it beside vLLM's own.
 
+At the end: what the audit knows of them, and that nothing of what they said is written anywhere.
+"""
+
+import contextlib
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +14,7 @@ from typing import Any
 import anthropic
 import httpx
 import openai
+import psutil
 import pytest
 from langchain_openai import ChatOpenAI
 
@@ -236,3 +242,105 @@ def test_what_is_asked_of_a_named_engine_is_answered_by_it(
 
 
 CHANGES_BY_ITSELF = ("/metrics", "/load")
+
+
+def ends(box: Installation) -> dict[str, dict[str, Any]]:
+    """What became of requests, by id, as the audit tells it."""
+    lines = [json.loads(row) for row in box.manage("audit", "find", "--since", "2026").stdout.splitlines()]
+    return {line["id"]: line for line in lines}
+
+
+def test_the_audit_knows_the_tokens_of_a_stream_that_does_not_tell_them(
+    box: Installation, client: openai.OpenAI
+) -> None:
+    body = {"model": "Chat", "messages": HELLO, "max_tokens": 7, "temperature": 0}
+    with httpx.Client(base_url=box.url, trust_env=False, timeout=STARTS_WITHIN_S) as http:
+        usage = http.post("/v1/chat/completions", json=body).json()["usage"]
+        for path, more in (
+            ("/v1/chat/completions", {}),
+            ("/v1/completions", {"prompt": "Say hello.", "n": 2, "temperature": 1}),
+        ):
+            streamed = http.post(path, json=body | more | {"stream": True}, headers={"X-Request-Id": path})
+            assert (streamed.status_code, "usage" in streamed.text) == (200, False)
+    told = ends(box)
+    asked, completed = told["/v1/chat/completions"], told["/v1/completions"]
+    assert (asked["prompt_tokens"], asked["answer_tokens"]) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert (completed["prompt_tokens"] > 0, completed["answer_tokens"]) == (True, 14)
+
+
+PLANT = "bed 14 has Quastenbein fever, since it was in Samarkand"
+"""Planted wherever a client can say something."""
+SAID: Any = [{"role": "user", "content": PLANT}]
+PLANTED: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", {"messages": SAID, "max_tokens": 24}),
+    ("/v1/chat/completions", {"messages": SAID, "max_tokens": 24, "stream": True}),
+    ("/v1/chat/completions", {"messages": PLANT}),
+    ("/v1/chat/completions", {"messages": [{"role": PLANT, "content": 3}]}),
+    ("/v1/chat/completions", {"messages": SAID * 200}),
+    ("/v1/chat/completions", {"messages": SAID, "temperature": PLANT}),
+    ("/v1/chat/completions", {"messages": SAID, "response_format": {"type": "json_schema", "json_schema": PLANT}}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": PLANT}]}]}),
+    ("/v1/chat/completions", {"messages": SAID, "keep_alive": PLANT}),
+    ("/v1/chat/completions", {"messages": SAID, "stop": [PLANT], "user": PLANT, "metadata": {"x": PLANT}}),
+    ("/v1/completions", {"prompt": PLANT, "max_tokens": 24, "echo": True, "logprobs": 1}),
+    ("/v1/responses", {"input": PLANT, "instructions": PLANT, "max_output_tokens": 24}),
+    ("/v1/messages", {"messages": SAID, "system": PLANT, "max_tokens": 24}),
+    ("/v1/messages", {"messages": SAID, "max_tokens": PLANT}),
+    ("/v1/embeddings", {"model": "evidence", "input": PLANT}),
+    ("/rerank", {"model": "evidence", "query": PLANT, "documents": [PLANT]}),
+    ("/tokenize", {"prompt": PLANT}),
+    ("/v1/chat/completions", f'{{"messages": "{PLANT}'),
+    ("/v1/chat/completions", f'["{PLANT}"]'),
+]
+
+
+def all_that_was_written(box: Installation) -> dict[str, bytes]:
+    """Every file of the installation that is its own, and what it tells of itself."""
+    files = [path for path in box.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    told = {path: httpx.get(box.url + path, trust_env=False).content for path in ("/metrics", "/status", "/plan")}
+    engines = httpx.get(f"{box.url}/metrics/engines", trust_env=False).content
+    return {**{str(path): path.read_bytes() for path in files}, **told, "/metrics/engines": engines}
+
+
+def test_nothing_of_what_was_said_is_written_anywhere(box: Installation, client: openai.OpenAI) -> None:
+    """Not even when its engine dies over it. The answers are what a random model says: long enough to be known."""
+    answers, statuses = [], set()
+    with httpx.Client(base_url=box.url, trust_env=False, timeout=STARTS_WITHIN_S) as http:
+        for path, body in PLANTED:
+            content = body if isinstance(body, str) else json.dumps({"model": "medical", "temperature": 0, **body})
+            got = http.post(path, content=content, headers={"Content-Type": "application/json"})
+            statuses.add(got.status_code)
+            if path == "/v1/chat/completions" and got.status_code == 200 and "stream" not in body:
+                answers.append(got.json()["choices"][0]["message"]["content"])
+        core = next(
+            process
+            for process in psutil.Process(int(box.supervisorctl("pid", "medical"))).children(recursive=True)
+            if "EngineCore" in " ".join(process.cmdline())
+        )
+        body = {"model": "medical", "messages": SAID, "max_tokens": 400, "ignore_eos": True, "stream": True}
+        with http.stream("POST", "/v1/chat/completions", json=body) as streaming:
+            pieces = streaming.iter_bytes()
+            next(pieces)
+            core.send_signal(signal.SIGABRT)
+            with contextlib.suppress(httpx.HTTPError):
+                list(pieces)
+    assert {200, 400} <= statuses
+    assert min(map(len, answers)) > 20
+    written = all_that_was_written(box)
+    assert any("medical.log" in name and b"EngineDead" in content for name, content in written.items())
+    texts = {PLANT, "Quastenbein", *answers, *(json.dumps(answer)[1:-1] for answer in answers)}
+    assert [(name, text) for name, content in written.items() for text in texts if text.encode() in content] == []
+
+
+def test_no_key_is_written_anywhere(box: Installation, client: openai.OpenAI) -> None:
+    """The last one: from now on a key is needed."""
+    key = box.manage("keys", "make", "desk").stdout.strip()
+    wrong = f"{key[:-4]}{key[-4:][::-1]}"
+    body = {"model": "evidence", "input": "x"}
+    with httpx.Client(base_url=box.url, trust_env=False, timeout=STARTS_WITHIN_S) as http:
+        for sent, status in ((key, 200), (wrong, 401), ("planted-nonsense", 401)):
+            headers = {"Authorization": f"Bearer {sent}"}
+            assert http.post("/v1/embeddings", json=body, headers=headers).status_code == status
+    files = [path for path in box.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    sent = [text.encode() for text in (key, key.rpartition("-")[2], wrong, "planted-nonsense")]
+    assert [path for path in files if any(text in path.read_bytes() for text in sent)] == []

@@ -37,6 +37,14 @@ def as_nobody(act: Callable[[], str]) -> str:
     return said
 
 
+def test_no_core_of_what_holds_texts_is_written(box: Installation) -> None:
+    """A limit of 1: see core(5)."""
+    for name in ("proxy", "a"):
+        pid = box.supervisorctl("pid", name).strip()
+        [line] = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "core file" in line]
+        assert line.split()[4:6] == ["1", "1"]
+
+
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """With a key, an engine that runs, and a folder that everybody may look into."""

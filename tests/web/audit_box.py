@@ -1,9 +1,11 @@
-"""A data plane with an audit, to be killed: `python -m tests.web.audit_box FOLDER MODE` prints its address and serves.
+"""Data planes with an audit, to be killed: `python -m tests.web.audit_box FOLDER`.
 
-MODE is default or strict.
+For each line that it reads, which is a mode, default or strict, it forks one, which prints its pid and its address and
+serves until it is killed. So that a life costs no imports.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -36,9 +38,12 @@ async def serve(folder: Path, mode: str) -> None:
     plane.answer = answer
     plane.audit = Audit(AuditFiles(folder, key), Hasher(key), segment_bytes=20_000, is_strict=mode == "strict")
     async with staged(plane):
-        print(plane.url, flush=True)
+        print(os.getpid(), plane.url, flush=True)
         await plane.audit.run()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), sys.argv[2]))
+    for line in sys.stdin:
+        if (pid := os.fork()) == 0:
+            uvloop.run(serve(Path(sys.argv[1]), line.strip()))
+        os.waitpid(pid, 0)

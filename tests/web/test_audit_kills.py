@@ -4,11 +4,12 @@ AUDIT_KILLS says how often; `make test` asks for 200.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
-import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -43,27 +44,41 @@ async def load(url: str, life: int, answered: list[str]) -> None:
     await asyncio.gather(*(client(number) for number in range(6)))
 
 
-async def one_life(folder: Path, life: int, chance: random.Random) -> list[str]:
-    argv = [sys.executable, "-m", "tests.web.audit_box", str(folder), MODES[life % 2]]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as box:  # noqa: ASYNC220  # a test
-        assert box.stdout is not None
-        url = (await asyncio.to_thread(box.stdout.readline)).strip()
-        answered: list[str] = []
-        loading = asyncio.create_task(load(url, life, answered))
-        await asyncio.sleep(chance.uniform(0.02, 0.3))
-        box.send_signal(signal.SIGKILL)
-        await loading
+@contextlib.asynccontextmanager
+async def boxes(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    argv = (sys.executable, "-m", "tests.web.audit_box", str(folder))
+    pipe = asyncio.subprocess.PIPE
+    made = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, cwd=CHECKOUT)
+    try:
+        yield made
+    finally:
+        assert made.stdin is not None
+        made.stdin.close()
+        await made.wait()
+
+
+async def one_life(made: asyncio.subprocess.Process, life: int, chance: random.Random) -> list[str]:
+    assert made.stdin is not None
+    assert made.stdout is not None
+    made.stdin.write(f"{MODES[life % 2]}\n".encode())
+    pid, url = (await made.stdout.readline()).decode().split()
+    answered: list[str] = []
+    loading = asyncio.create_task(load(url, life, answered))
+    await asyncio.sleep(chance.uniform(0.02, 0.3))
+    os.kill(int(pid), signal.SIGKILL)
+    await loading
     return answered
 
 
 @pytest.mark.timeout(900)
 async def test_whatever_was_answered_is_in_the_audit_and_the_audit_is_whole(tmp_path: Path) -> None:
     chance, answered = random.Random(7), []  # noqa: S311  # a test
-    for life in range(KILLS):
-        answered += await one_life(tmp_path, life, chance)
-        if life % LOOK_EVERY == 0 or life == KILLS - 1:
-            told = check(segments_in(tmp_path), read_head(tmp_path), read_key(tmp_path))
-            assert isinstance(told, Whole), told
+    async with boxes(tmp_path) as made:
+        for life in range(KILLS):
+            answered += await one_life(made, life, chance)
+            if life % LOOK_EVERY == 0 or life == KILLS - 1:
+                told = check(segments_in(tmp_path), read_head(tmp_path), read_key(tmp_path))
+                assert isinstance(told, Whole), told
     assert len(answered) > KILLS
     noted = {line["id"] for line in lines_of(segments_in(tmp_path)) if line["kind"] == "end" and line["status"] == 200}
     assert not set(answered) - noted
