@@ -6,69 +6,19 @@ whether a text was sent, and nobody can guess texts from hashes. Times are UTC, 
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import time
 from typing import Any, Protocol
 
 import msgspec
 
 from proxy.core.audit_check import Kind
+from proxy.core.usage import Tokens
 
 BLOCK_BYTES = 64
 """Of SHA-256."""
-
-
-class Begin(msgspec.Struct, tag_field="kind", tag=Kind.BEGIN.value, omit_defaults=True, kw_only=True):
-    """A request is about to be forwarded. `engine` is its model, vLLM's version and the hash of its flags.
-
-    `prompt` is the hash of all texts, one after the other, `messages` those of each, where there are several.
-    """
-
-    at: str
-    id: str
-    key: str = ""
-    client: str = ""
-    endpoint: str
-    agent_type: str = ""
-    model: str
-    engine: str = ""
-    weights: str = ""
-    sampling: dict[str, Any] = {}
-    prompt: str = ""
-    messages: list[str] = []
-
-
-class End(msgspec.Struct, tag_field="kind", tag=Kind.END.value, omit_defaults=True, kw_only=True):
-    """What became of a request. `of` is the number of its line `begin`; one that was never forwarded has none."""
-
-    at: str
-    of: int = 0
-    id: str
-    key: str = ""
-    endpoint: str
-    agent_type: str = ""
-    model: str = ""
-    outcome: str
-    status: int
-    error: str = ""
-    fallback: str = ""
-    waited_s: float | None = None
-    first_byte_s: float | None = None
-    total_s: float
-    prompt_tokens: int | None = None
-    answer_tokens: int | None = None
-    answer: str = ""
-    answers: list[str] = []
-
-
-class Act(msgspec.Struct, tag_field="kind", tag=Kind.ACT.value, omit_defaults=True, kw_only=True):
-    """Something was done: by whom, what, and to which model."""
-
-    at: str
-    who: str
-    what: str
-    model: str = ""
 
 
 class Asked(Protocol):
@@ -95,22 +45,129 @@ class Asked(Protocol):
         """Who answers."""
 
 
-def named(asked: Asked, wall: float) -> dict[str, Any]:
-    """The fields that `Begin` and `End` have in common."""
-    return {
-        "at": moment(wall),
-        "id": asked.request_id,
-        "key": asked.key_name,
-        "endpoint": asked.path,
-        "agent_type": asked.agent_type,
-        "model": asked.model,
-    }
+class Begin(msgspec.Struct, tag_field="kind", tag=Kind.BEGIN.value, omit_defaults=True, kw_only=True):
+    """A request is about to be forwarded. `engine` is its model, vLLM's version and the hash of its flags.
+
+    `prompt` is the hash of all texts, one after the other, `messages` those of each, where there are several.
+    """
+
+    at: str
+    id: str
+    key: str = ""
+    client: str = ""
+    endpoint: str
+    agent_type: str = ""
+    model: str
+    engine: str = ""
+    weights: str = ""
+    sampling: dict[str, Any] = {}
+    prompt: str = ""
+    messages: list[str] = []
+
+    @classmethod
+    def of(
+        cls,
+        asked: Asked,
+        client: str,
+        engine: str,
+        weights: str,
+        *,
+        sampling: dict[str, Any] | None = None,
+        prompt: str = "",
+        messages: list[str] | None = None,
+    ) -> "Begin":
+        """Of a request, now."""
+        return cls(
+            at=moment(time()),
+            id=asked.request_id,
+            key=asked.key_name,
+            client=client,
+            endpoint=asked.path,
+            agent_type=asked.agent_type,
+            model=asked.model,
+            engine=engine,
+            weights=weights,
+            sampling=sampling or {},
+            prompt=prompt,
+            messages=messages or [],
+        )
+
+
+class End(msgspec.Struct, tag_field="kind", tag=Kind.END.value, omit_defaults=True, kw_only=True):
+    """What became of a request. `of` is the number of its line `begin`; one that was never forwarded has none."""
+
+    at: str
+    of: int = 0
+    id: str
+    key: str = ""
+    endpoint: str
+    agent_type: str = ""
+    model: str = ""
+    outcome: str
+    status: int
+    error: str = ""
+    fallback: str = ""
+    waited_s: float | None = None
+    first_byte_s: float | None = None
+    total_s: float
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    answer: str = ""
+    answers: list[str] = []
+
+    @classmethod
+    def after(
+        cls,
+        begun: int,
+        asked: Asked,
+        outcome: str,
+        status: int,
+        total_s: float,
+        *,
+        error: str = "",
+        fallback: str = "",
+        waited_s: float | None = None,
+        first_byte_s: float | None = None,
+        tokens: Tokens | None = None,
+        answer: str = "",
+        answers: list[str] | None = None,
+    ) -> "End":
+        """Of a request, now; `begun` is what `of` is."""
+        return cls(
+            at=moment(time()),
+            of=begun,
+            id=asked.request_id,
+            key=asked.key_name,
+            endpoint=asked.path,
+            agent_type=asked.agent_type,
+            model=asked.model,
+            outcome=outcome,
+            status=status,
+            error=error,
+            fallback=fallback,
+            waited_s=None if waited_s is None else round(waited_s, 6),
+            first_byte_s=None if first_byte_s is None else round(first_byte_s, 6),
+            total_s=round(total_s, 6),
+            prompt_tokens=None if tokens is None else tokens.prompt,
+            answer_tokens=None if tokens is None else tokens.answer,
+            answer=answer,
+            answers=answers or [],
+        )
+
+
+class Act(msgspec.Struct, tag_field="kind", tag=Kind.ACT.value, omit_defaults=True, kw_only=True):
+    """Something was done: by whom, what, and to which model."""
+
+    at: str
+    who: str
+    what: str
+    model: str = ""
 
 
 def moment(wall: float) -> str:
     """ISO 8601, UTC, with microseconds."""
     second = int(wall)
-    return f"{_second(second)}.{int((wall - second) * 1_000_000):06}Z"
+    return f"{_second(second)}.{str(1_000_000 + int((wall - second) * 1_000_000))[1:]}Z"
 
 
 @lru_cache(maxsize=4)
@@ -140,9 +197,10 @@ class Hasher:
         outer.update(inner.digest())
         return outer.hexdigest()
 
-    def of_all(self, texts: Iterable[str]) -> tuple[str, list[str]]:
+    def of_all(self, texts: Sequence[str]) -> tuple[str, list[str]]:
         """Of all, one after the other, and of each, where there are several."""
-        texts = list(texts)
         if not texts:
             return "", []
-        return self.of("".join(texts)), [self.of(text) for text in texts] if len(texts) > 1 else []
+        if len(texts) == 1:
+            return self.of(texts[0]), []
+        return self.of("".join(texts)), [self.of(text) for text in texts]

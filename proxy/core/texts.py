@@ -1,14 +1,14 @@
-"""The texts of a request and of an answer, for the audit to hash: what a person said, and what was said to him. Pure.
+"""The texts of a request and of a whole answer, for the audit to hash: what is said by a person, and to one. Pure.
 
 A text is what stands in the field, without its JSON spelling, so that the same words have the same hash however a
 client writes them. Of what is no text (an image, the arguments of a tool) the bytes of its JSON stand for it.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+
+from proxy.core.usage import Tokens
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -31,15 +31,17 @@ SAMPLING = (
 )
 """What decides how an answer is drawn."""
 
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_FIELDS = msgspec.json.Decoder(dict[str, Any])
 _SAID_IN, _SAMPLING = frozenset(SAID_IN), frozenset(SAMPLING)
-_ANY = msgspec.json.Decoder()
 _TEXT_KEYS = ("content", "text", "output", "documents", "input")
+_NUMBER = (int, float)
 _encode = msgspec.json.encode
 
 
 class Said:
     """What a request says: its texts, one for each message, prompt or document, and how its answer is to be drawn."""
+
+    __slots__ = ("sampling", "texts")
 
     def __init__(self, body: bytes) -> None:
         """Of what is no JSON object nothing is said."""
@@ -49,46 +51,88 @@ class Said:
             fields = _FIELDS.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
-        said = _SAID_IN & fields.keys()
-        for name in said if len(said) == 1 else (name for name in SAID_IN if name in said):
-            self.texts += _each(_ANY.decode(fields[name]))
-        for name in _SAMPLING & fields.keys():
-            if isinstance(value := _ANY.decode(fields[name]), int | float):
+        said = []
+        for name, value in fields.items():
+            if name in _SAID_IN:
+                said.append(name)
+            elif name in _SAMPLING and isinstance(value, _NUMBER):
                 self.sampling[name] = value
+        if len(said) > 1:
+            said.sort(key=SAID_IN.index)
+        for name in said:
+            self.texts += _each(fields[name])
 
     def __repr__(self) -> str:
         return f"<Said, {len(self.texts)} texts>"
 
 
-def of_answer(body: bytes) -> list[str]:
-    """One text for each choice or output of a whole answer; none where it holds no text, as an embedding."""
-    try:
-        told = _ANY.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
-    if not isinstance(told, dict):
-        return []
-    said = [_of_choice(one) for one in _dicts(told.get("choices"))]
-    said += [text_of(one) for one in _dicts(told.get("output"))]  # of the Responses API
-    if isinstance(told.get("content"), list):  # Anthropic's
-        said.append(text_of(told["content"]))
-    return said
+class Message(msgspec.Struct):
+    """One of an answer, or the piece of one."""
+
+    content: Any = None
+    tool_calls: Any = None
 
 
-def of_stream(raw: bytes) -> list[str]:
-    """The same of server-sent events, in chunks or not: the pieces of each choice or output, joined."""
-    said: dict[object, str] = {}
-    for event in raw.split(b"\n\n"):
-        at = event.find(b"data: {")
-        if at < 0:
-            continue
+class _Choice(msgspec.Struct):
+    message: Message | None = None
+    text: Any = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] = []
+    output: Any = None
+    content: Any = None
+    usage: _Usage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class Answered:
+    """What a whole answer says: one text for each choice or output, none where it holds none, as an embedding; and
+    how many tokens it took, where it says so.
+    """
+
+    __slots__ = ("texts", "tokens")
+
+    def __init__(self, body: bytes) -> None:
+        """Of what is no answer nothing is said."""
+        self.texts: list[str] = []
+        self.tokens: Tokens | None = None
         try:
-            told = _ANY.decode(event[at + 6 :])
+            told = _ANSWER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        for where, piece in _pieces(told):
-            said[where] = said.get(where, "") + piece
-    return list(said.values())
+            return
+        for choice in told.choices:
+            self.texts.append(text_of(choice.text) if choice.message is None else of_message(choice.message))
+        if isinstance(told.output, list):  # of the Responses API
+            self.texts += [text_of(one) for one in told.output if isinstance(one, dict)]
+        if isinstance(told.content, list):  # Anthropic's
+            self.texts.append(text_of(told.content))
+        if (usage := told.usage) is not None:
+            prompt = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+            answer = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
+            if prompt is not None or answer is not None:
+                self.tokens = Tokens(prompt or 0, answer or 0)
+
+    def __repr__(self) -> str:
+        return f"<Answered, {len(self.texts)} texts>"
+
+
+def of_message(message: Message) -> str:
+    """What is said in it, with the tools that it calls."""
+    content = message.content
+    said = content if type(content) is str else text_of(content)
+    if isinstance(message.tool_calls, list):
+        said += "".join(_encode(call).decode() for call in message.tool_calls if isinstance(call, dict))
+    return said
 
 
 def text_of(value: Any) -> str:
@@ -104,33 +148,11 @@ def text_of(value: Any) -> str:
     return "" if value is None else _encode(value).decode()
 
 
-def _each(value: Any) -> Iterator[str]:
+def _each(value: Any) -> list[str]:
     """A list is several, unless it is one of tokens; all else is one."""
-    if isinstance(value, list) and not all(isinstance(one, int) for one in value):
-        yield from map(text_of, value)
-    elif value is not None:
-        yield text_of(value)
-
-
-def _of_choice(choice: dict[str, Any]) -> str:
-    if not isinstance(message := choice.get("message"), dict):
-        return text_of(choice.get("text"))
-    calls = (_encode(call).decode() for call in _dicts(message.get("tool_calls")))
-    return text_of(message.get("content")) + "".join(calls)
-
-
-def _pieces(told: dict[str, Any]) -> Iterator[tuple[object, str]]:
-    for choice in _dicts(told.get("choices")):
-        delta = choice.get("delta")
-        yield choice.get("index"), _of_choice({"message": delta} if isinstance(delta, dict) else choice)
-    match told:
-        case {"type": "response.output_text.delta", "delta": str(piece)}:
-            yield told.get("output_index"), piece
-        case {"type": "content_block_delta", "delta": dict(delta)}:
-            yield told.get("index"), text_of(delta.get("text") or delta.get("partial_json"))
-        case _:
-            pass
-
-
-def _dicts(value: Any) -> Iterable[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list) or (value and isinstance(value[0], int)):
+        return [] if value is None else [text_of(value)]
+    return [
+        one["content"] if isinstance(one, dict) and isinstance(one.get("content"), str) else text_of(one)
+        for one in value
+    ]

@@ -190,8 +190,10 @@ class Forwarder:
             hold = self._responses.hold if body.is_background else None
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
         caller, witness = passage.caller, passage.witness
-        if witness is not None or (caller is not None and caller.key.counts_tokens):
+        if caller is not None and caller.key.counts_tokens:
             passage.count_tokens(is_stream=body.is_stream)
+        elif witness is not None and body.is_stream:  # of a whole answer it sees for itself
+            passage.count_tokens(is_stream=True)
         if witness is not None:
             address = self._guard.address(passage.incoming, passage.asked.transport)
             witness.begin(body.whole, address, *self._identity.of(spec.name))

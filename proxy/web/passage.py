@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CLIENT_CLOSED_REQUEST = 499
 """What is counted as the status where the client left before it was told one; as nginx does."""
+_CLIENT_LEFT = Outcome.CLIENT_LEFT  # as in proxy.upstream.answer
 _request_ids = random.Random()  # noqa: S311  # an id need not be a secret
 
 
@@ -100,8 +101,7 @@ class Passage:
     @property
     def told_status(self) -> int:
         """What its client has been told, or is about to be."""
-        nothing_told = CLIENT_CLOSED_REQUEST if self.outcome is Outcome.CLIENT_LEFT else 0
-        return self.status or self.relay.status or nothing_told
+        return self.status or self.relay.status or (CLIENT_CLOSED_REQUEST if self.outcome is _CLIENT_LEFT else 0)
 
     @property
     def first_byte_s(self) -> float | None:

@@ -21,7 +21,9 @@ class Mode(Enum):
 
 def both(one: Tap, other: Tap | None) -> Tap:
     """Has each look at an answer for as long as it wants to."""
-    taps = [one] if other is None else [one, other]
+    if other is None:
+        return one
+    taps = [one, other]
 
     def tap(data: bytes) -> bool:
         taps[:] = [each for each in taps if each(data)]

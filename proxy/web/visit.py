@@ -9,7 +9,7 @@ from aiohttp import web
 from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.allowance import Allowance
-from proxy.core.audit_records import Begin, End, named
+from proxy.core.audit_records import Begin, End
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import RotaError
 from proxy.core.headers import Incoming
@@ -48,14 +48,7 @@ class Visit:
     async def note(self, audit: Audit, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
         self._audit = audit
-        self._noted = audit.begin(
-            Begin(
-                **named(self, time.time()),
-                client=self._client,
-                engine=engine,
-                weights=weights,
-            )
-        )
+        self._noted = audit.begin(Begin.of(self, self._client, engine, weights))
         if audit.is_strict:
             await audit.on_disk()
 
@@ -91,15 +84,7 @@ class Visit:
             self.caller.end(0, now, time.time())
         outcome = self.passed.end or self.outcome
         if self._audit is not None and self._noted is not None:
-            self._audit.note(
-                End(
-                    **named(self, time.time()),
-                    of=self._noted,
-                    outcome=outcome,
-                    status=self.status,
-                    total_s=round(now - self.began_at, 6),
-                )
-            )
+            self._audit.note(End.after(self._noted, self, outcome, self.status, now - self.began_at))
         traffic.passed(
             self.path,
             self.model,

@@ -3,17 +3,20 @@
 Rule: texts are hashed here and kept nowhere.
 """
 
-import time
 from collections.abc import Awaitable
 
 from proxy.audit import Audit
-from proxy.core.audit_records import Begin, End, named
-from proxy.core.texts import Said, of_answer, of_stream
+from proxy.core.audit_records import Begin, End
+from proxy.core.stream_texts import StreamTexts
+from proxy.core.texts import Answered, Said
 from proxy.web.passage import Passage
 from proxy.web.passing import both
 
 LONGEST_ANSWER_BYTES = 2**24
 """Of a longer one no hash is taken: it would have to be kept until its end."""
+
+
+NOTHING: list[str] = []
 
 
 class Witness:
@@ -22,7 +25,8 @@ class Witness:
     def __init__(self, audit: Audit, passage: Passage) -> None:
         self._audit = audit
         self._passage = passage
-        self._pieces: list[bytes] = []
+        self._stream: StreamTexts | None = None
+        self._whole = b""
         self._size = 0
         self._has_ended = False
         self._began = 0
@@ -37,18 +41,9 @@ class Witness:
         """
         passage, said = self._passage, Said(body or b"")
         prompt, messages = self._audit.hasher.of_all(said.texts)
-        self._began = self._audit.begin(
-            Begin(
-                **named(passage, time.time()),
-                client=client,
-                engine=engine,
-                weights=weights,
-                sampling=said.sampling,
-                prompt=prompt,
-                messages=messages,
-            )
-        )
-        self._pieces, self._size = [], 0
+        record = Begin.of(passage, client, engine, weights, sampling=said.sampling, prompt=prompt, messages=messages)
+        self._began = self._audit.begin(record)
+        self._stream, self._whole, self._size = None, b"", 0
         passage.relay.tap = both(self._look, passage.relay.tap)
         passage.relay.on_last = self.end
 
@@ -57,22 +52,25 @@ class Witness:
         if self._has_ended:
             return None
         self._has_ended = True
-        passage = self._passage
-        tokens = passage.usage
-        answer, answers = self._audit.hasher.of_all(self._said())
+        passage, tokens, said = self._passage, self._passage.usage, NOTHING
+        if self._stream is not None:
+            said = self._stream.texts()
+        elif self._whole:
+            answered = Answered(self._whole)
+            said, tokens = answered.texts, tokens or answered.tokens
+        answer, answers = self._audit.hasher.of_all(said)
         self._audit.note(
-            End(
-                **named(passage, time.time()),
-                of=self._began,
-                outcome=passage.outcome,
-                status=passage.told_status,
+            End.after(
+                self._began,
+                passage,
+                passage.outcome,
+                passage.told_status,
+                passage.total_s,
                 error=passage.error_code,
                 fallback=passage.fallback or "",
-                waited_s=_rounded(passage.waited_s),
-                first_byte_s=_rounded(passage.first_byte_s),
-                total_s=round(passage.total_s, 6),
-                prompt_tokens=None if tokens is None else tokens.prompt,
-                answer_tokens=None if tokens is None else tokens.answer,
+                waited_s=passage.waited_s,
+                first_byte_s=passage.first_byte_s,
+                tokens=tokens,
                 answer=answer,
                 answers=answers,
             )
@@ -80,17 +78,14 @@ class Witness:
         return self._audit.until_on_disk() if self._audit.is_strict else None
 
     def _look(self, data: bytes) -> bool:
+        if self._passage.relay.is_sse:
+            if self._stream is None:
+                self._stream = StreamTexts()
+            self._stream.feed(data)
+            return True
         self._size += len(data)
         if self._size > LONGEST_ANSWER_BYTES:
-            self._pieces.clear()
+            self._whole = b""
         else:
-            self._pieces.append(data)
+            self._whole = self._whole + data if self._whole else data
         return True
-
-    def _said(self) -> list[str]:
-        raw, self._pieces = b"".join(self._pieces), []
-        return of_stream(raw) if self._passage.relay.is_sse else of_answer(raw)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

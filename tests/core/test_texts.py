@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.texts import Said, of_answer, of_stream
+from proxy.core.texts import Answered, Said
+from proxy.core.usage import Tokens
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
 PARTS = [{"type": "text", "text": "a"}, IMAGE]
@@ -42,7 +43,7 @@ def test_what_decides_how_an_answer_is_drawn_is_kept_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"no json", b"\xff", b'"a"'])
 def test_of_what_is_no_object_nothing_is_said(body: bytes) -> None:
-    assert (Said(body).texts, Said(body).sampling, of_answer(body)) == ([], {}, [])
+    assert (Said(body).texts, Said(body).sampling, Answered(body).texts) == ([], {}, [])
 
 
 @pytest.mark.parametrize(
@@ -58,30 +59,19 @@ def test_of_what_is_no_object_nothing_is_said(body: bytes) -> None:
     ],
 )
 def test_each_choice_or_output_is_a_text(answer: dict[str, Any], texts: list[str]) -> None:
-    assert of_answer(json.dumps(answer).encode()) == texts
+    assert Answered(json.dumps(answer).encode()).texts == texts
 
 
-def event(told: dict[str, Any], kind: str = "") -> bytes:
-    return (f"event: {kind}\n" if kind else "").encode() + b"data: " + json.dumps(told).encode() + b"\n\n"
-
-
-@pytest.mark.parametrize("in_chunks", [True, False])
-def test_the_pieces_of_a_stream_are_joined_by_choice(in_chunks: bool) -> None:
-    events = [
-        b": a comment\n\n",
-        event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}),
-        event({"choices": [{"index": 1, "delta": {"content": "x"}}]}),
-        event({"choices": [{"index": 0, "delta": {"content": "a"}}]}),
-        event({"choices": [{"index": 0, "text": "b"}]}),
-        event({"choices": [], "usage": {}}),
-        b"data: [DONE]\n\n",
-    ]
-    framed = (b"%x\r\n%b\r\n" % (len(one), one) if in_chunks else one for one in events)
-    assert of_stream(b"".join(framed)) == ["ab", "x"]
-
-
-def test_the_streams_of_other_apis_are_read_too() -> None:
-    responses = [{"type": "response.output_text.delta", "output_index": 0, "delta": piece} for piece in ("a", "b")]
-    anthropic = [{"type": "content_block_delta", "index": 0, "delta": {"text": piece}} for piece in ("c", "d")]
-    assert of_stream(b"".join(map(event, responses))) == ["ab"]
-    assert of_stream(b"".join(map(event, anthropic))) == ["cd"]
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}, Tokens(7, 5)),
+        ({"input_tokens": 7, "output_tokens": 5}, Tokens(7, 5)),
+        ({"prompt_tokens": 7, "total_tokens": 7}, Tokens(7, 0)),
+        ({"total_tokens": 7}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_what_it_took_is_what_it_says(usage: dict[str, int] | None, tokens: Tokens | None) -> None:
+    assert Answered(json.dumps({"choices": [{"text": "a"}], "usage": usage}).encode()).tokens == tokens
