@@ -9,6 +9,7 @@ written, nothing is forwarded.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,12 +25,16 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
 
+Record = Callable[[float], msgspec.Struct]
+"""Makes a record, at a time."""
+Then = Callable[[int, AuditFailed | None], None]
+
 
 class Audit:
     """Writes into `files`; a segment is closed when it is `segment_bytes` long, and when the day (of UTC) ends.
 
     Closed ones are deleted after `keep_days`; None is never. Where it `is_required`, nothing is forwarded that cannot
-    be noted. Where it `is_strict`, who notes something waits for `on_disk` or `until_on_disk`.
+    be noted. Where it `is_strict`, a line counts as noted when it is on the disk.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class Audit:
         self.lost = 0
         """Lines that could not be written."""
         self._files = files
+        self._loop = asyncio.get_running_loop()
+        self._entries: list[tuple[Record, Then]] = []
         self._commits = Commits(files, self._failed)
         self._segment_bytes = segment_bytes
         self._keep_days = keep_days
@@ -57,23 +64,30 @@ class Audit:
     def __repr__(self) -> str:
         return f"<Audit {self._files!r}>"
 
-    def begin(self, record: msgspec.Struct) -> int:
+    def soon(self, record: Record, then: Then) -> None:
+        """Note what `record` makes, with all else that comes in this step of the loop, and tell `then` of it.
+
+        That is: the number of its line, or why nothing may be done that depends on it. Many at once cost far less than
+        as many one by one: what makes and writes a line is in the processor's caches for all but the first.
+        """
+        if not self._entries:
+            self._loop.call_soon(self._write)
+        self._entries.append((record, then))
+
+    async def begin(self, record: msgspec.Struct) -> int:
         """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
-        try:
-            return self._files.write(record)
-        except AuditError as error:
-            self._failed(error)
-            self._check_required(error)
-            return 0
+        done: asyncio.Future[int] = self._loop.create_future()
 
-    async def on_disk(self) -> None:
-        """All that is noted by now is on the disk. Raises: AuditFailed: what was begun must not be forwarded."""
-        if (error := await self._commits.commit()) is not None:
-            self._check_required(error)
+        def then(n: int, error: AuditFailed | None) -> None:
+            if done.done():  # who waited has left
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(n)
 
-    def until_on_disk(self) -> asyncio.Future[AuditError | None]:
-        """Done when all is that is noted by now, or cannot be, which is counted and logged."""
-        return self._commits.commit()
+        self.soon(lambda _: record, then)
+        return await done
 
     def note(self, record: msgspec.Struct) -> None:
         """What has happened anyway. Where it cannot be written it is counted and logged."""
@@ -102,6 +116,7 @@ class Audit:
 
     def close(self) -> None:
         """Sign the end."""
+        self._write()
         self._commits.close()
         try:
             self._files.close()
@@ -115,14 +130,43 @@ class Audit:
         for name in await asyncio.to_thread(self._files.delete_before, before):
             self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
 
-    def _check_required(self, error: AuditError) -> None:
-        if self._is_required:
-            what = "the audit cannot be written, and nothing is answered without it"
-            raise AuditFailed(what, retry_after_s=TRY_AGAIN_S) from error
+    def _write(self) -> None:
+        entries, self._entries = self._entries, []
+        records, noted, wall = [], [], time.time()
+        for record, then in entries:
+            try:
+                records.append(record(wall))
+                noted.append(then)
+            except Exception:
+                log.exception("a line could not be made")
+                _tell([then], 0, self._refusal())
+        try:
+            last = self._files.write(*records)
+        except AuditError as error:
+            self._failed(error, len(noted))
+            _tell(noted, 0, self._refusal())
+            return
+        first = last - len(noted) + 1
+        if not self.is_strict:
+            _tell(noted, first, None)
+            return
+        self._commits.commit(lambda error: _tell(noted, first, None if error is None else self._refusal()))
 
-    def _failed(self, error: AuditError) -> None:
-        self.lost += 1
+    def _refusal(self) -> AuditFailed | None:
+        what = "the audit cannot be written, and nothing is answered without it"
+        return AuditFailed(what, retry_after_s=TRY_AGAIN_S) if self._is_required else None
+
+    def _failed(self, error: AuditError, lines: int = 1) -> None:
+        self.lost += lines
         log.warning("%s (%d lines are lost since the proxy began)", error, self.lost)
+
+
+def _tell(noted: list[Then], first: int, refusal: AuditFailed | None) -> None:
+    for n, then in enumerate(noted, first):
+        try:
+            then(n, refusal)
+        except Exception:
+            log.exception("a line was written, and nothing followed")
 
 
 def _today() -> int:

@@ -31,7 +31,7 @@ async def test_lines_are_signed_in_the_background(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
     one = audit(tmp_path)
     running = asyncio.create_task(one.run())
-    assert one.begin(RECORD) == 2
+    assert await one.begin(RECORD) == 2
     one.note(RECORD)
     assert checked(tmp_path) == Whole(3, 2, 0)
     await until(lambda: checked(tmp_path) == Whole(3, 0, 0))
@@ -80,12 +80,12 @@ async def test_what_cannot_be_written_is_an_error_before_and_counted_after(
 ) -> None:
     one = audit(tmp_path)
 
-    def fails(_: object) -> int:
+    def fails(*_: object) -> int:
         raise AuditError("the audit cannot be written: No space left on device")
 
     monkeypatch.setattr(one._files, "write", fails)
     with pytest.raises(AuditFailed, match="nothing is answered without it"):
-        one.begin(RECORD)
+        await one.begin(RECORD)
     one.note(RECORD)
     assert one.lost == 2
     assert "No space left on device (2 lines are lost" in caplog.text
@@ -96,11 +96,11 @@ async def test_where_it_is_not_required_a_request_goes_on_and_is_counted(
 ) -> None:
     one = audit(tmp_path, is_required=False)
 
-    def fails(_: object) -> int:
+    def fails(*_: object) -> int:
         raise AuditError("full")
 
     monkeypatch.setattr(one._files, "write", fails)
-    assert one.begin(RECORD) == 0
+    assert await one.begin(RECORD) == 0
     assert one.lost == 1
 
 
@@ -119,3 +119,34 @@ async def test_old_segments_go_when_a_new_one_begins_and_that_is_noted(
     running.cancel()
     one.close()
     assert isinstance(checked(tmp_path), Whole)
+
+
+async def test_lines_of_one_step_of_the_loop_are_written_together_and_a_bad_one_hinders_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = audit(tmp_path)
+    writes, told = [], []
+    write = one._files.write
+
+    def counted(*records: object) -> int:
+        writes.append(len(records))
+        return write(*records)
+
+    def fails(_: float) -> Act:
+        raise RuntimeError("planted")
+
+    def then_fails(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(one._files, "write", counted)
+    for record in (lambda _: RECORD, fails, lambda _: RECORD):
+        one.soon(record, lambda n, refusal: told.append((n, refusal and refusal.code)))
+        one.soon(lambda _: RECORD, then_fails)
+    assert writes == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert writes == [5]
+    assert told == [(0, "audit_failed"), (2, None), (5, None)]
+    assert "a line could not be made" in caplog.text
+    one.close()
+    assert checked(tmp_path) == Whole(7, 0, 0)

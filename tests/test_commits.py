@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy.adapters.audit_files import AuditError, AuditFiles, Standing, read_key
 from proxy.commits import Commits
+from tests.upstream.conftest import until
 
 
 class Disk(AuditFiles):
@@ -29,47 +30,40 @@ class Disk(AuditFiles):
 async def test_who_comes_while_one_is_under_way_goes_with_the_next(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     commits = Commits(disk, lambda _: None)
-    disk.write({"a": 1})
-    first = [commits.commit() for _ in range(3)]
-    await asyncio.sleep(0.01)
-    second = []
-    for n in range(5):
+    told: list[tuple[int, AuditError | None]] = []
+    for n in range(8):
         disk.write({"a": n})
-        second.append(commits.commit())
+        commits.commit(lambda error, n=n: told.append((n, error)))
         await asyncio.sleep(0)
-    assert not any(done.done() for done in first + second)
+    assert told == []
     disk.may.release()
-    assert await asyncio.gather(*first) == [None] * 3
-    assert not any(done.done() for done in second)
+    await until(lambda: len(told) == 1)
+    await asyncio.sleep(0.01)
+    assert told == [(0, None)]
     disk.may.release()
-    assert await asyncio.gather(*second) == [None] * 5
-    assert disk.until == [2, 7]
-    commits.close()
-
-
-async def test_who_has_left_is_no_trouble_for_the_others(tmp_path: Path) -> None:
-    disk = Disk(tmp_path)
-    commits = Commits(disk, lambda _: None)
-    left, stays = commits.commit(), commits.commit()
-    left.cancel()
-    disk.may.release()
-    assert await stays is None
-    later = commits.commit()
-    disk.may.release()
-    assert await later is None
+    await until(lambda: len(told) == 8)
+    assert told == [(n, None) for n in range(8)]
+    assert disk.until == [2, 9]
     commits.close()
 
 
 async def test_what_cannot_be_on_the_disk_is_told_to_all_that_waited_and_logged_once(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     failed: list[AuditError] = []
+    told: list[AuditError | None] = []
     commits = Commits(disk, failed.append)
+    commits.commit(told.append)
     disk.error = AuditError("No space left on device")
-    waiting = [commits.commit() for _ in range(3)]
+    for _ in range(3):
+        commits.commit(told.append)
     disk.may.release()
-    assert await asyncio.gather(*waiting) == [disk.error] * 3
-    assert failed == [disk.error]
+    await until(lambda: len(told) == 1)
+    disk.may.release()
+    await until(lambda: len(told) == 4)
+    assert (told, failed) == ([disk.error] * 4, [disk.error] * 2)
     disk.error = None
     disk.may.release()
-    assert await commits.commit() is None
+    commits.commit(told.append)
+    await until(lambda: len(told) == 5)
+    assert told[-1] is None
     commits.close()

@@ -87,16 +87,16 @@ class AuditFiles:
         """The number of the last line."""
         return self._chain.n
 
-    def write(self, record: Any) -> int:
-        """Add a line; returns its number. Raises: AuditError, and then the line is not there."""
+    def write(self, *records: Any) -> int:
+        """Add their lines; returns the number of the last one. Raises: AuditError, and then none of them is there."""
         n, last = self._chain.n, self._chain.last
-        line = self._chain.add(record)
+        lines = b"".join(map(self._chain.add, records))
         try:
-            written = os.write(self._fd, line)
+            written = os.write(self._fd, lines)
         except OSError as error:
             self._chain = Chain(n, last)
             raise AuditError(f"the audit cannot be written: {error.strerror}") from error
-        if written != len(line):
+        if written != len(lines):
             os.ftruncate(self._fd, self.size)
             self._chain = Chain(n, last)
             raise AuditError("the audit cannot be written: the disk is full")

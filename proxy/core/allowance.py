@@ -70,6 +70,8 @@ class Allowance:
         """From now on the limits of `key` count; what has been used stays used."""
         self.key = key
         self.has_limits = key.has_limits
+        self.may_use_all = key.may_use_all
+        self.counts_tokens = key.counts_tokens
         self._requests = _bucket(self._requests, key.requests_per_minute, now)
         self._tokens = _bucket(self._tokens, key.tokens_per_minute, now)
 

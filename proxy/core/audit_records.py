@@ -9,7 +9,6 @@ import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from time import time
 from typing import Any, Protocol
 
 import msgspec
@@ -67,6 +66,7 @@ class Begin(msgspec.Struct, tag_field="kind", tag=Kind.BEGIN.value, omit_default
     @classmethod
     def of(
         cls,
+        wall: float,
         asked: Asked,
         client: str,
         engine: str,
@@ -76,9 +76,9 @@ class Begin(msgspec.Struct, tag_field="kind", tag=Kind.BEGIN.value, omit_default
         prompt: str = "",
         messages: list[str] | None = None,
     ) -> "Begin":
-        """Of a request, now."""
+        """Of a request, at the time `wall`."""
         return cls(
-            at=moment(time()),
+            at=moment(wall),
             id=asked.request_id,
             key=asked.key_name,
             client=client,
@@ -118,6 +118,7 @@ class End(msgspec.Struct, tag_field="kind", tag=Kind.END.value, omit_defaults=Tr
     @classmethod
     def after(
         cls,
+        wall: float,
         begun: int,
         asked: Asked,
         outcome: str,
@@ -132,9 +133,9 @@ class End(msgspec.Struct, tag_field="kind", tag=Kind.END.value, omit_defaults=Tr
         answer: str = "",
         answers: list[str] | None = None,
     ) -> "End":
-        """Of a request, now; `begun` is what `of` is."""
+        """Of a request, at the time `wall`; `begun` is what `of` is."""
         return cls(
-            at=moment(time()),
+            at=moment(wall),
             of=begun,
             id=asked.request_id,
             key=asked.key_name,

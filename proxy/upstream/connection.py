@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         Where that `is_whole` not, what follows goes out with `send`, and `sent_all` says that it was all.
         """
         if (transport := self.transport) is None:  # the engine has closed it as soon as it was open
-            sink.lost(Lost("it closed the connection"))
+            sink.lost(Lost("it closed the connection", was_never_read=True))
             return
         self._sink = sink
         self._head, self._in_body, self._has_head, self._is_complete = b"", False, False, False

@@ -7,6 +7,7 @@ from typing import Protocol
 from aiohttp import web
 
 from proxy.core.headers import Incoming
+from proxy.keyring import LastKey
 
 _HTTP_1_1 = (1, 1)
 
@@ -27,7 +28,7 @@ class Asked:
 
     __slots__ = (
         *("method", "target", "incoming", "protocol", "transport", "drain", "body", "request"),
-        *("has_chunks", "keeps_alive"),
+        *("has_chunks", "keeps_alive", "last_key"),
     )
 
     def __init__(
@@ -40,6 +41,7 @@ class Asked:
         transport: asyncio.Transport,
         drain: Callable[[], Awaitable[None]],
         body: bytes | None,
+        last_key: LastKey | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -49,6 +51,8 @@ class Asked:
         self.drain = drain
         """Waits until the client has taken most of what was written."""
         self.body = body
+        self.last_key = last_key
+        """What was presented last on its connection, where that is remembered."""
         self.request: web.BaseRequest | None = None
         self.has_chunks = True
         """Whether the client's HTTP knows chunks."""

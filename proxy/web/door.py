@@ -16,6 +16,7 @@ from aiohttp import web
 
 from proxy.core.endpoints import Endpoint
 from proxy.core.headers import Incoming
+from proxy.keyring import LastKey
 from proxy.web.asked import Asked
 from proxy.web.leaving import Leaving
 
@@ -60,6 +61,7 @@ class Door(asyncio.Protocol):
         self._begun = b""
         self._later = b""
         self._leaving = Leaving()
+        self._last_key = LastKey()
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[Plain | None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -184,9 +186,17 @@ class Door(asyncio.Protocol):
             return None
         self.closes_at = inf
         body = data[body_at:]
-        return Asked(
-            "POST", target, incoming, protocol=self, transport=transport, drain=self._drain, body=body
-        ), endpoint
+        one = Asked(
+            "POST",
+            target,
+            incoming,
+            protocol=self,
+            transport=transport,
+            drain=self._drain,
+            body=body,
+            last_key=self._last_key,
+        )
+        return one, endpoint
 
     def _read_head(self, data: bytes) -> Head | None:
         """The head that `data` begins with, if it is whole and plain; what httptools says of it is asked later."""

@@ -6,6 +6,7 @@ A request is sent a second time only where the first was certainly never read: v
 import asyncio
 import errno
 import logging
+from functools import partial
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from catalog.spec import ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
 from proxy.core.chunks import LAST_CHUNK, chunk
 from proxy.core.errors import EngineRefused, EngineUnreachable
+from proxy.core.key_errors import AuditFailed
 from proxy.fleet import Fleet
 from proxy.traffic import Outcome
 from proxy.upstream.connection import Connection
@@ -21,6 +23,7 @@ from proxy.upstream.pool import Pool
 from proxy.web.passage import Passage
 from proxy.web.relay import Relay
 from proxy.web.waiting import KeepAlive
+from proxy.web.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class Exchanges:
     async def exchange(self, passage: Passage, spec: ModelSpec, body: Outgoing) -> web.StreamResponse:
         """Send the request to `spec`'s engine and its answer to the client.
 
-        Raises: EngineRefused, EngineUnreachable, before anything of an answer has been passed on.
+        Raises: EngineRefused, EngineUnreachable, AuditFailed, before anything of an answer has been passed on.
         """
         relay = passage.relay
         asked = passage.asked
@@ -57,12 +60,20 @@ class Exchanges:
             if relay.is_sse:  # the client has been told that it waits
                 self._keep_alive.watch(relay)
             try:
-                connection.begin(relay, sent, size, is_whole=body.is_whole)
+                if (witness := passage.witness) is None or tries:
+                    connection.begin(relay, sent, size, is_whole=body.is_whole)
+                elif body.is_whole:
+                    witness.begin(partial(_begin, connection, relay, sent, size))
+                else:
+                    await _begun(witness)
+                    connection.begin(relay, sent, size, is_whole=False)
                 if body.is_whole:
                     await relay.wait()
                 else:
                     await _send_and_wait(connection, body, relay, passage)
             except BaseException:
+                if passage.witness is not None:
+                    passage.witness.drop()
                 connection.abort()
                 raise
             finally:
@@ -108,6 +119,24 @@ class Exchanges:
         passage.error_code = error.code
         await passage.noted()
         return relay.break_off(error)
+
+
+def _begin(
+    connection: Connection, relay: Relay, sent: list[bytes | memoryview], size: int, refusal: AuditFailed | None
+) -> None:
+    """The request is noted, or cannot be."""
+    if refusal is not None:
+        relay.refuse(refusal)
+    else:
+        connection.begin(relay, sent, size)
+
+
+async def _begun(witness: Witness) -> None:
+    """Until the request is noted. Raises: AuditFailed."""
+    done: asyncio.Future[AuditFailed | None] = asyncio.get_running_loop().create_future()
+    witness.begin(done.set_result)
+    if (refusal := await done) is not None:
+        raise refusal
 
 
 async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay, passage: Passage) -> None:

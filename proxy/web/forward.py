@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 
 from aiohttp import web
 
-from catalog.spec import ModelSpec
 from proxy.adapters.engine_keys import EngineKeys
 from proxy.audit import Audit
 from proxy.core import headers
@@ -24,7 +23,6 @@ from proxy.fleet import Fleet
 from proxy.identity import Identity
 from proxy.leases import Lease, going_away, not_up
 from proxy.traffic import Outcome, Traffic
-from proxy.upstream.outgoing import Outgoing
 from proxy.upstream.pool import Pool
 from proxy.web import bodies
 from proxy.web.asked import Asked
@@ -105,9 +103,9 @@ class Forwarder:
         body: Body | None = None
         try:
             if (guard := self._guard).is_closed:
-                passage.caller = await guard.caller(passage.incoming)
+                passage.caller = guard.known(passage.incoming, asked.last_key) or await guard.caller(passage.incoming)
             if self._audit is not None:
-                passage.witness = Witness(self._audit, passage)
+                passage.witness = Witness(self._audit, passage, self._where)
             body = bodies.at_hand(asked, self._max_body_bytes)
             if body is None:
                 body = await bodies.read(asked, endpoint, self._max_body_bytes)
@@ -190,23 +188,18 @@ class Forwarder:
             hold = self._responses.hold if body.is_background else None
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
         caller, witness = passage.caller, passage.witness
-        if caller is not None and caller.key.counts_tokens:
+        if caller is not None and caller.counts_tokens:
             passage.count_tokens(is_stream=body.is_stream)
         elif witness is not None and body.is_stream:  # of a whole answer it sees for itself
             passage.count_tokens(is_stream=True)
         if witness is not None:
-            address = self._guard.address(passage.incoming, passage.asked.transport)
-            witness.begin(body.whole, address, *self._identity.of(spec.name))
+            witness.look(body.whole)
         outgoing = body.outgoing(spec.name, spec.request_defaults)
-        if self._audit is not None and self._audit.is_strict:
-            return self._exchange_noted(self._audit, passage, spec, outgoing)
         return self._exchanges.exchange(passage, spec, outgoing)
 
-    async def _exchange_noted(
-        self, audit: Audit, passage: Passage, spec: ModelSpec, outgoing: Outgoing
-    ) -> web.StreamResponse:
-        await audit.on_disk()
-        return await self._exchanges.exchange(passage, spec, outgoing)
+    def _where(self, passage: Passage) -> tuple[str, str, str]:
+        """For the audit: where a request comes from, and what answers it."""
+        return self._guard.address(passage.incoming, passage.asked.transport), *self._identity.of(passage.model)
 
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""

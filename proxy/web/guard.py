@@ -16,7 +16,7 @@ from proxy.core.errors import NotFound
 from proxy.core.headers import Incoming
 from proxy.core.keys import RANKS, Role
 from proxy.core.routing import Route
-from proxy.keyring import Keyring
+from proxy.keyring import Keyring, LastKey
 
 CALLER = web.RequestKey("caller", Allowance)
 """Who asks; absent where there are no keys."""
@@ -24,6 +24,7 @@ CALLER = web.RequestKey("caller", Allowance)
 OPEN_PATHS = frozenset({"/health"})
 NEEDS = {"/status": Role.MONITOR, "/plan": Role.MONITOR, "/metrics": Role.MONITOR, "/metrics/engines": Role.MONITOR}
 """What shows more than a client has to know."""
+_REMEMBERED = SaidIn.REMEMBERED  # as in proxy.upstream.answer
 _ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
 
 
@@ -49,10 +50,13 @@ class Guard:
         """Whether a key is needed."""
         return not self._keyring.is_open
 
+    def known(self, incoming: Incoming, last: LastKey | None = None) -> Allowance | None:
+        """Who asks, where that is remembered; `last` is what its connection has presented."""
+        return self._keyring.known(_presented(incoming), last)
+
     async def caller(self, incoming: Incoming) -> Allowance:
         """Who asks. Raises: KeyInvalid."""
-        presented = _presented(incoming)
-        return self._keyring.known(presented) or await self._keyring.verify(presented)
+        return self.known(incoming) or await self._keyring.verify(_presented(incoming))
 
     def address(self, incoming: Incoming, connection: HasPeer) -> str:
         """The address that a request comes from; empty where it has none."""
@@ -79,9 +83,11 @@ def check(caller: Allowance, endpoint: Endpoint, route: Route, maker: str | None
     Raises: Forbidden, NotFound.
     """
     key = caller.key
-    if endpoint.key is SaidIn.REMEMBERED:
+    if endpoint.key is _REMEMBERED:
         if maker != key.name and key.role is not Role.ADMIN:  # as if it were not there: ids are not for guessing
             raise NotFound("no engine is known here that has made this response for this key", param="id")
+        return
+    if caller.may_use_all:
         return
     if endpoint.key is SaidIn.NONE and RANKS[key.role] >= RANKS[Role.MONITOR]:
         return

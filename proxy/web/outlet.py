@@ -4,7 +4,7 @@ Rule: after the first byte is out, a failure is never a clean end.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -24,7 +24,7 @@ class Outlet:
     __slots__ = (
         *("own", "status", "is_sse", "bytes_out", "events"),
         *("_asked", "_protocol", "_transport", "_form", "_loop", "_keeps_alive", "_in_chunks", "_ends_by_close"),
-        *("_last", "_until", "_held"),
+        *("_last", "_is_held", "_held"),
     )
 
     def __init__(self, asked: Asked, form: Form, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,9 +44,9 @@ class Outlet:
         self.is_sse = False
         self.bytes_out = self.events = 0
         self._last = b""
-        self._until: Awaitable[object] | None = None
+        self._is_held = False
+        """Whether what is written is kept back, in `_held`."""
         self._held = b""
-        """What goes to the client after `_until`."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status or 'before its head'} {self.bytes_out} bytes>"
@@ -108,7 +108,7 @@ class Outlet:
         return data
 
     def _write(self, data: bytes) -> None:
-        if self._until is not None:
+        if self._is_held:
             self._held += data
         elif not self._transport.is_closing():
             self._transport.write(data)
@@ -116,10 +116,3 @@ class Outlet:
     def _closing(self) -> bytes:
         """The line that tells the client that its connection is not kept, where that is so."""
         return b"" if self._keeps_alive else b"\r\nConnection: close"
-
-    async def _let_go(self) -> None:
-        """Write what was held, when it is time."""
-        if self._until is not None:
-            await self._until
-            self._until = None
-            self._write(self._held)

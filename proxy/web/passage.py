@@ -147,8 +147,10 @@ class Passage:
 
     async def noted(self) -> None:
         """Its end is in the audit, if there is one. To be awaited before its client sees it."""
-        if self.witness is not None and (until := self.witness.end()) is not None:
-            await until
+        if self.witness is not None:
+            noted = asyncio.Event()
+            if self.witness.end(lambda _: noted.set()):
+                await noted.wait()
 
     def _ends_with(self, error: RotaError) -> None:
         self.error_code = error.code

@@ -5,13 +5,14 @@ beside its transport's own buffer.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import httptools
 
 from proxy.core import headers, sse
 from proxy.core.chunks import framed
 from proxy.core.endpoints import Form
+from proxy.core.errors import RotaError
 from proxy.core.strip import Strip
 from proxy.core.usage import Tokens
 from proxy.upstream.answer import CHUNKED, CLOSE, LENGTH, Framing, Lost
@@ -33,7 +34,7 @@ class Relay(Outlet):
     """One answer to one request; a Sink."""
 
     __slots__ = (
-        *("model", "has_answer", "first_byte_at", "is_over", "why_lost", "tap", "on_last", "news"),
+        *("model", "has_answer", "first_byte_at", "is_over", "why_lost", "refusal", "tap", "on_last", "news"),
         *("_connection", "_on_head", "_mode", "_unchunked", "_kept", "_strip"),
     )
 
@@ -45,12 +46,13 @@ class Relay(Outlet):
         """The engine has begun to answer."""
         self.first_byte_at = 0.0
         self.tap: Tap | None = None
-        self.on_last: Callable[[], Awaitable[object] | None] | None = None
-        """Called once, when the end of the answer has come; what it returns is awaited before the client gets it."""
+        self.on_last: Callable[[], bool] | None = None
+        """Called once, when the end of the answer has come; where it says so, that is held until `let_go`."""
         self.news = loop.create_future()
         """Done when there is something to see to: the end (`is_over`), or a client that reads too slowly."""
         self.is_over = False
         self.why_lost: Lost | None = None
+        self.refusal: RotaError | None = None
         self._connection: Connection | None = None
         self._on_head: Callable[[Relay], None] | None = None
         self._mode = _AS_IT_COMES
@@ -135,7 +137,7 @@ class Relay(Outlet):
             return
         if self.tap is not None:
             self._look(data)
-            if self._until is not None:
+            if self._is_held:
                 self._held += before + self._counted(data)
                 return
         try:
@@ -152,23 +154,34 @@ class Relay(Outlet):
         self._tell_last()
         if self._mode is _KEPT:
             self._write(framed(sse.foreign_error(self._kept, self._form), in_chunks=self._in_chunks, is_last=True))
-        if not self.news.done():
-            self.news.set_result(None)
+        if not self._is_held:
+            self._tell()
 
     def lost(self, why: Lost) -> None:
         """Sink."""
         self.is_over, self.why_lost = True, why
-        if not self.news.done():
-            self.news.set_result(None)
+        self._tell()
+
+    def let_go(self, _: object = None) -> None:
+        """Write what was held."""
+        self._is_held = False
+        self._write(self._held)
+        self._tell()
+
+    def refuse(self, refusal: RotaError) -> None:
+        """Its request must not be forwarded."""
+        self.is_over, self.refusal = True, refusal
+        self._tell()
 
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def wait(self) -> None:
-        """Until the answer is whole, or lost: then `why_lost` says so."""
+        """Until the answer is whole, or lost: then `why_lost` says so. Raises: RotaError where it was refused."""
         while True:
             await self.news
             if self.is_over:
-                await self._let_go()
+                if self.refusal is not None:
+                    raise self.refusal
                 return
             # The client's transport is full: the engine's connection is not read until it has room again.
             self.news = self._loop.create_future()
@@ -177,6 +190,10 @@ class Relay(Outlet):
                 self._connection.resume()
 
     # --- small things ---------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        if not self.news.done():
+            self.news.set_result(None)
 
     def _body_otherwise(self, data: bytes) -> None:
         try:
@@ -205,7 +222,7 @@ class Relay(Outlet):
     def _tell_last(self) -> None:
         if (on_last := self.on_last) is not None:
             self.on_last = None
-            self._until = on_last()
+            self._is_held = on_last()
 
     def _hold(self) -> None:
         """The client's transport is full: read no more from the engine until it has room."""

@@ -48,9 +48,7 @@ class Visit:
     async def note(self, audit: Audit, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
         self._audit = audit
-        self._noted = audit.begin(Begin.of(self, self._client, engine, weights))
-        if audit.is_strict:
-            await audit.on_disk()
+        self._noted = await audit.begin(Begin.of(time.time(), self, self._client, engine, weights))
 
     @property
     def key_name(self) -> str:
@@ -84,7 +82,7 @@ class Visit:
             self.caller.end(0, now, time.time())
         outcome = self.passed.end or self.outcome
         if self._audit is not None and self._noted is not None:
-            self._audit.note(End.after(self._noted, self, outcome, self.status, now - self.began_at))
+            self._audit.note(End.after(time.time(), self._noted, self, outcome, self.status, now - self.began_at))
         traffic.passed(
             self.path,
             self.model,

@@ -3,10 +3,11 @@
 Rule: texts are hashed here and kept nowhere.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Callable
 
 from proxy.audit import Audit
 from proxy.core.audit_records import Begin, End
+from proxy.core.key_errors import AuditFailed
 from proxy.core.stream_texts import StreamTexts
 from proxy.core.texts import Answered, Said
 from proxy.web.passage import Passage
@@ -18,40 +19,70 @@ LONGEST_ANSWER_BYTES = 2**24
 
 NOTHING: list[str] = []
 
+Then = Callable[[AuditFailed | None], None]
+
+
+Where = Callable[[Passage], tuple[str, str, str]]
+"""The address that a request comes from; which engine and which weights answer it."""
+
 
 class Witness:
     """Of one passage."""
 
-    def __init__(self, audit: Audit, passage: Passage) -> None:
+    __slots__ = (
+        *("_asked", "_audit", "_began", "_has_ended", "_passage", "_size", "_stream", "_then", "_where", "_whole"),
+    )
+
+    def __init__(self, audit: Audit, passage: Passage, where: Where) -> None:
         self._audit = audit
         self._passage = passage
+        self._where = where
+        self._asked: bytes | None = None
         self._stream: StreamTexts | None = None
         self._whole = b""
         self._size = 0
         self._has_ended = False
         self._began = 0
+        self._then: Then | None = None
 
     def __repr__(self) -> str:
         return f"<Witness of {self._passage!r}>"
 
-    def begin(self, body: bytes | None, client: str, engine: str, weights: str) -> None:
-        """It is about to be forwarded; `body` is None where it is not read. Raises: AuditFailed.
-
-        `client` is the address that it comes from; what `engine` and `weights` are says `Identity`.
-        """
-        passage, said = self._passage, Said(body or b"")
-        prompt, messages = self._audit.hasher.of_all(said.texts)
-        record = Begin.of(passage, client, engine, weights, sampling=said.sampling, prompt=prompt, messages=messages)
-        self._began = self._audit.begin(record)
+    def look(self, asked: bytes | None) -> None:
+        """See what is answered to `asked`, which is None where it is not read."""
+        self._asked = asked
         self._stream, self._whole, self._size = None, b"", 0
-        passage.relay.tap = both(self._look, passage.relay.tap)
-        passage.relay.on_last = self.end
+        relay = self._passage.relay
+        relay.tap = self._look if relay.tap is None else both(self._look, relay.tap)
+        relay.on_last = self._last
 
-    def end(self) -> Awaitable[object] | None:
-        """Its end is known, and its client has not seen it yet; what has to be awaited before it does. Once."""
+    def begin(self, then: Then) -> None:
+        """It is about to be forwarded: `then` is told that it may be, or why not."""
+        self._then = then
+        self._audit.soon(self._beginning, self._noted)
+
+    def drop(self) -> None:
+        """Whoever waited for it to begin has left."""
+        self._then = None
+
+    def end(self, then: Then | None = None) -> bool:
+        """Its end is known; where it is to be noted, `then` is told when it is, and its client sees it then. Once."""
         if self._has_ended:
-            return None
-        self._has_ended = True
+            return False
+        self._has_ended, self._then = True, then
+        self._audit.soon(self._ending, self._noted)
+        return True
+
+    def _last(self) -> bool:
+        return self.end(self._passage.relay.let_go)
+
+    def _beginning(self, wall: float) -> Begin:
+        passage, said = self._passage, Said(self._asked or b"")
+        prompt, messages = self._audit.hasher.of_all(said.texts)
+        where = self._where(passage)
+        return Begin.of(wall, passage, *where, sampling=said.sampling, prompt=prompt, messages=messages)
+
+    def _ending(self, wall: float) -> End:
         passage, tokens, said = self._passage, self._passage.usage, NOTHING
         if self._stream is not None:
             said = self._stream.texts()
@@ -59,23 +90,28 @@ class Witness:
             answered = Answered(self._whole)
             said, tokens = answered.texts, tokens or answered.tokens
         answer, answers = self._audit.hasher.of_all(said)
-        self._audit.note(
-            End.after(
-                self._began,
-                passage,
-                passage.outcome,
-                passage.told_status,
-                passage.total_s,
-                error=passage.error_code,
-                fallback=passage.fallback or "",
-                waited_s=passage.waited_s,
-                first_byte_s=passage.first_byte_s,
-                tokens=tokens,
-                answer=answer,
-                answers=answers,
-            )
+        return End.after(
+            wall,
+            self._began,
+            passage,
+            passage.outcome,
+            passage.told_status,
+            passage.total_s,
+            error=passage.error_code,
+            fallback=passage.fallback or "",
+            waited_s=passage.waited_s,
+            first_byte_s=passage.first_byte_s,
+            tokens=tokens,
+            answer=answer,
+            answers=answers,
         )
-        return self._audit.until_on_disk() if self._audit.is_strict else None
+
+    def _noted(self, n: int, refusal: AuditFailed | None) -> None:
+        if not self._has_ended:
+            self._began = n
+        if (then := self._then) is not None:
+            self._then = None
+            then(refusal)
 
     def _look(self, data: bytes) -> bool:
         if self._passage.relay.is_sse:

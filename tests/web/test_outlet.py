@@ -121,13 +121,13 @@ async def test_the_end_of_an_answer_is_held_until_it_may_go(
 ) -> None:
     """And is then the same as if it had not been held."""
 
-    async def through(may_go: asyncio.Future[None] | None) -> tuple[bytes, bytes]:
+    async def through(is_held: bool) -> tuple[bytes, bytes]:
         client = Client()
         relay = relay_to(client, has_chunks=has_chunks)
         if strips:
             relay.take_out_usage()
         relay.tap = lambda _: True
-        relay.on_last = lambda: may_go
+        relay.on_last = lambda: is_held
         if told_before:
             relay.begin_events()
         connection = Complete()
@@ -143,14 +143,14 @@ async def test_the_end_of_an_answer_is_held_until_it_may_go(
         waiting = asyncio.create_task(relay.wait())
         await asyncio.sleep(0.01)
         early = undated(client.got)
-        assert waiting.done() is (may_go is None)
-        if may_go is not None:
-            may_go.set_result(None)
+        assert waiting.done() is not is_held
+        if is_held:
+            relay.let_go()
         await waiting
         return early, undated(client.got)
 
-    _, at_once = await through(None)
-    early, late = await through(asyncio.get_running_loop().create_future())
+    _, at_once = await through(False)
+    early, late = await through(True)
     assert late == at_once
     if framing is not CLOSE and has_chunks:
         assert len(early) < len(late), "the end was held"
@@ -162,15 +162,14 @@ async def test_a_comment_does_not_come_after_the_end_that_is_held() -> None:
     client = Client()
     relay = relay_to(client, has_chunks=True)
     relay.tap = lambda _: True
-    may_go = asyncio.get_running_loop().create_future()
-    relay.on_last = lambda: may_go
+    relay.on_last = lambda: True
     connection = Complete()
     relay.use(connection, "a", lambda _: None)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream"
     relay.head(200, head, CHUNKED, b"9\r\ndata: 1\n\n\r\n0\r\n\r\n")
     relay.end()
     relay.comment("keep-alive")
-    may_go.set_result(None)
+    relay.let_go()
     await relay.wait()
     assert client.got.endswith(b"data: 1\n\n\r\n0\r\n\r\n")
 

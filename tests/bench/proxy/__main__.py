@@ -3,6 +3,7 @@
 One stand-in for an engine (`stand_in`) serves all of them. Loads: wrk with 64 connections in a closed loop, requests
 and then streams of 100 events; the cost is the CPU time of the proxy's own processes. Then one connection asks one
 request at a time, in turn through the proxy and directly; the difference of the medians is what the proxy adds.
+What keys and the audit cost is measured in many short turns of Rota with and without them, by the median difference.
 """
 
 import argparse
@@ -21,6 +22,10 @@ from tests.bench.proxy.load import Cost, OneByOne, body, closed_loop, per_event
 ROTA = "rota"
 BY_AGENT_TYPE = "rota, by agent_type"
 GUARDED = "rota, keys and audit"
+STRICT = "rota, keys and strict audit"
+OWN = (ROTA, BY_AGENT_TYPE, GUARDED, STRICT)
+TURNS = 15
+TURN_S = 1
 WARM_UP_S = 1.0
 ASKED_ONE_BY_ONE = 2000
 
@@ -87,21 +92,34 @@ def measure(proxies: dict[str, Running], engine: int, rounds: int, seconds: floa
     return rows
 
 
+def more_us(proxies: dict[str, Running], name: str, folder: Path) -> float:
+    """What a request costs more in `name` than in Rota without keys and audit, in us."""
+    more = []
+    for _ in range(TURNS):
+        plain, other = (
+            closed_loop(one.port, body(MODEL), TURN_S, one.pids, folder, one.key)
+            for one in (proxies[ROTA], proxies[name])
+        )
+        more.append(other.us - plain.us)
+    return statistics.median(more)
+
+
 def show(rows: dict[str, Row]) -> None:
     """The table, then the ratios of Rota to nginx, then the line for machines."""
-    print(f"{'proxy':22}{'us/request':>12}{'us/event':>10}{'p50 added us':>14}{'requests/s':>12}{'errors':>8}")
+    print(f"{'proxy':28}{'us/request':>12}{'us/event':>10}{'p50 added us':>14}{'requests/s':>12}{'errors':>8}")
     for name, row in sorted(rows.items(), key=lambda pair: pair[1].us):
         figures = f"{row.us:12.1f}{row.event_us:10.2f}{row.p50_added_us:14.0f}{row.per_second:12.0f}"
-        print(f"{name:22}{figures}{row.errors:8}{'  NOT SOUND' if row.errors else ''}")
+        print(f"{name:28}{figures}{row.errors:8}{'  NOT SOUND' if row.errors else ''}")
     ours = rows[ROTA]
     for name, row in rows.items():
-        if name not in (ROTA, BY_AGENT_TYPE, GUARDED):
+        if name not in OWN:
             print(f"rota / {name}: request {ours.us / row.us:.2f}, event {ours.event_us / row.event_us:.2f}")
-    more = rows[GUARDED]
-    print(
-        f"keys and audit: {more.us - ours.us:+.1f} us a request, {more.event_us - ours.event_us:+.2f} us an event, "
-        f"{more.p50_added_us - ours.p50_added_us:+.0f} us at one connection"
-    )
+    for name in (GUARDED, STRICT):
+        more = rows[name]
+        print(
+            f"{name}: {more.event_us - ours.event_us:+.2f} us an event, "
+            f"{more.p50_added_us - ours.p50_added_us:+.0f} us at one connection"
+        )
     print(
         f"proxy_cpu_us_per_request: {ours.us:.1f} per_event: {ours.event_us:.2f} p50_added_us: {ours.p50_added_us:.0f}"
     )
@@ -120,10 +138,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (
-            rota(folder / "open", is_guarded=False) as (ours, engine),
+            rota(folder / "open") as (ours, engine),
             rota(folder / "guarded", is_guarded=True) as (guarded, _),
+            rota(folder / "strict", is_guarded=True, is_strict=True) as (strict, _),
         ):
-            proxies = {ROTA: ours, BY_AGENT_TYPE: ours, GUARDED: guarded}
+            proxies = {ROTA: ours, BY_AGENT_TYPE: ours, GUARDED: guarded, STRICT: strict}
             try:
                 for peer, start in PEERS_BY_NAME.items():
                     if peer not in wanted:
@@ -133,6 +152,8 @@ def main() -> None:
                         started += proxies[peer].pids
                     except (Absent, subprocess.SubprocessError) as error:
                         print(f"{peer}: not measured: {error}", file=sys.stderr)
+                for name in (GUARDED, STRICT):
+                    print(f"{name}: {more_us(proxies, name, folder):+.1f} us a request", flush=True)
                 show(measure(proxies, engine, arguments.rounds, arguments.seconds, folder))
             finally:
                 end(started)

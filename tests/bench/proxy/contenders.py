@@ -61,10 +61,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def rota(folder: Path, *, is_guarded: bool) -> Iterator[tuple[Running, int]]:
+def rota(folder: Path, *, is_guarded: bool = False, is_strict: bool = False) -> Iterator[tuple[Running, int]]:
     """Rota as it is; it starts the stand-in as its engine. Also yields that one's port.
 
-    Where it `is_guarded`, it asks for a key and keeps its audit; else it does neither, as the others.
+    Where it `is_guarded`, it asks for a key and keeps its audit, which may be strict; else it does neither, as others.
     """
     folder.mkdir()
     script = folder / "vllm"
@@ -74,7 +74,7 @@ def rota(folder: Path, *, is_guarded: bool) -> Iterator[tuple[Running, int]]:
     )
     script.chmod(0o755)
     model = fake_model(MODEL, vllm=str(script), max_num_seqs=100_000)
-    installation = Installation(folder, [model], {"Chat": MODEL}, 4.5, audit=is_guarded)
+    installation = Installation(folder, [model], {"Chat": MODEL}, 4.5, audit=is_guarded, audit_strict=is_strict)
     key = installation.manage("keys", "make", "bench").stdout.strip() if is_guarded else "none"
     with running(installation):
         headers, body = {"Authorization": f"Bearer {key}"}, {"model": MODEL, "messages": []}
