@@ -41,11 +41,13 @@ from proxy.traffic import Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
+from proxy.web.events import Events
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
 from proxy.web.keys import Keys
 from proxy.web.metrics import Metrics
 from proxy.web.named import Named
+from proxy.web.openapi import OpenApi
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.reloading import Reloading
 from proxy.web.responses import Responses
@@ -174,11 +176,12 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             identity=identity,
             idle_s=settings.realtime_idle_s,
         )
+        events = Events(fleet, router, here)
         public = web_app.runner(
-            web_app.public_app(guard, admin, Named(forwarder, router, responses), realtime, metrics)
+            web_app.public_app(guard, admin, events, Named(forwarder, router, responses), realtime, metrics, OpenApi())
         )
         private = web_app.runner(
-            web_app.private_app(audit, admin, Gate(fleet, router), Reloading(reloader), Keys(keyring))
+            web_app.private_app(audit, admin, events, Gate(fleet, router), Reloading(reloader), Keys(keyring))
         )
         for runner in (public, private):
             await runner.setup()

@@ -23,6 +23,7 @@ from proxy.core.states import AWAKE
 from proxy.core.tally import Tally
 from proxy.core.whatif import WhatIf
 from proxy.entries import Entries
+from proxy.happenings import Happenings
 from proxy.keeper import Keeper
 from proxy.leases import Leases
 from proxy.lifecycle.acts import Lifecycle
@@ -73,6 +74,7 @@ class Fleet:
         )
         self._is_closing = False
         self.tally = Tally()
+        self.happenings = Happenings()
         watch.notice = self.look_now
 
     def __repr__(self) -> str:
@@ -86,6 +88,7 @@ class Fleet:
             commands = self._scheduler.handle(event, self._now())
             moves = self._scheduler.moves()
             self.tally.note(moves)
+            self.happenings.note(event, self._scheduler)
             for move in moves:
                 log.info("%s: %s -> %s (%s)", move.model, move.old, move.new, move.why)
             self._keeper.keep(self._scheduler)
@@ -227,6 +230,7 @@ class Fleet:
     def close(self) -> None:
         """Send away all who wait and end all tasks. Engines go on: the next proxy adopts them."""
         self._is_closing = True
+        self.happenings.close()
         self.leases.close()
         self._tasks.cancel()
         self._watch.close()

@@ -78,13 +78,15 @@ class Journal:
         self._refusals: deque[Refused] = deque(maxlen=MOST_ANSWERS)
         self.new_moves: list[Move] = []
         """Those of the decision that is under way, or was made last."""
+        self.new_answers: list[Granted | Refused] = []
+        """The same of grants and refusals."""
 
     def __repr__(self) -> str:
         return f"<Journal {len(self._moves)} moves, {len(self._grants)} grants, {len(self._refusals)} refusals>"
 
     def begin(self) -> None:
         """Another decision begins."""
-        self.new_moves = []
+        self.new_moves, self.new_answers = [], []
 
     def note_move(self, move: Move) -> None:
         """An engine changes its state."""
@@ -93,6 +95,7 @@ class Journal:
 
     def note_answer(self, answer: Granted | Refused) -> None:
         """A ticket is granted or refused."""
+        self.new_answers.append(answer)
         if isinstance(answer, Granted):
             self._grants.append(answer)
         else:

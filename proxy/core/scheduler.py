@@ -26,7 +26,7 @@ from proxy.core.decide import decide
 from proxy.core.devices import Device
 from proxy.core.explain import Explanation, explain
 from proxy.core.fits import holders_of, too_large
-from proxy.core.journal import Move
+from proxy.core.journal import Granted, Move, Refused
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.may_sleep import why_not_sleep
@@ -99,6 +99,10 @@ class Scheduler:
     def moves(self) -> list[Move]:
         """The changes of state that the last event led to."""
         return self._board.journal.new_moves
+
+    def answers(self) -> list[Granted | Refused]:
+        """The grants and refusals that the last event led to."""
+        return self._board.journal.new_answers
 
     def costs(self, model: str) -> Costs:
         """What acts on `model`'s engine take, as far as it is known; to look at."""

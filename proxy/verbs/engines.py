@@ -1,7 +1,18 @@
 """The verbs that ask the running proxy about its engines, or for something to be done to one."""
 
 import argparse
+import asyncio
+import json
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import NoReturn
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from proxy import daemon
 from proxy.plan_text import why_lines
@@ -10,12 +21,16 @@ from proxy.status_text import status_lines
 from proxy.verbs.verbs import EXIT_DONE, Verbs, answer, ask
 
 STOPPED_WITHIN_S = 900.0
+WATCH_EVERY_S = 1.0
 
 
 def add_to(verbs: Verbs) -> None:
     """Add them."""
     sub = verbs.add("status", status, "Show the devices, the engines and who waits.")
     sub.add_argument("-m", "--memory", action="store_true", help="what each takes: declared, learned, present")
+    how = sub.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="as /status says it")
+    how.add_argument("-w", "--watch", action="store_true", help="look again every second, until interrupted")
     verbs.takes_model(verbs.add("start", start, "Start a model's engine and wait until it is ready."))
     verbs.takes_model(verbs.add("stop", stop, "Drain a model's engine, stop it and wait for that."))
     what = "Drain a model's engine, put it to sleep and wait for that; the next request wakes it."
@@ -24,22 +39,24 @@ def add_to(verbs: Verbs) -> None:
     sub.add_argument(
         "-l", "--level", type=int, choices=(1, 2), default=1, help="1 keeps the weights in host memory (1)"
     )
-    verbs.takes_model(
-        verbs.add("why", why, "Show why an engine is where it is, and what was decided about it of late.")
-    )
+    sub = verbs.add("why", why, "Show why an engine is where it is, and what was decided about it of late.")
+    verbs.takes_model(sub)
+    sub.add_argument("--json", action="store_true", help="as /status?explain=MODEL says it")
 
 
 def status(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status, like all of them."""
-    for line in status_lines(ask(here, "/status"), with_memory=arguments.memory):
-        print(line)
+    if arguments.watch:
+        _watch(here, with_memory=arguments.memory)
+    told = ask(here, "/status")
+    print(json.dumps(told) if arguments.json else "\n".join(status_lines(told, with_memory=arguments.memory)))
     return EXIT_DONE
 
 
 def why(here: Layout, arguments: argparse.Namespace) -> int:
     """The last decisions about one engine."""
-    for line in why_lines(ask(here, "/status", explain=arguments.model)):
-        print(line)
+    told = ask(here, "/status", explain=arguments.model)
+    print(json.dumps(told) if arguments.json else "\n".join(why_lines(told)))
     return EXIT_DONE
 
 
@@ -60,6 +77,27 @@ def stop(here: Layout, arguments: argparse.Namespace) -> int:
 def sleep(here: Layout, arguments: argparse.Namespace) -> int:
     """Drain, then sleep."""
     return _send_down(here, arguments.model, f"sleep?level={arguments.level}", ("draining", "falling_asleep"))
+
+
+def _watch(here: Layout, *, with_memory: bool) -> NoReturn:
+    """Show the status anew every second: on a terminal in its place, else one behind the other."""
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    with Live(console=console, auto_refresh=False, screen=True) if console.is_terminal else nullcontext() as live:
+        while True:
+            text = "\n".join(_now(here, with_memory=with_memory))
+            if live is None:
+                print(text, end="\n\n", flush=True)
+            else:
+                live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+            time.sleep(WATCH_EVERY_S)
+
+
+def _now(here: Layout, *, with_memory: bool) -> Iterator[str]:
+    """The status, or why there is none; it may come back."""
+    try:
+        yield from status_lines(ask(here, "/status"), with_memory=with_memory)
+    except (httpx.HTTPError, daemon.DaemonError) as error:
+        yield f"the proxy does not answer ({error}): {asyncio.run(daemon.why_silent(here))}"
 
 
 def _send_down(here: Layout, model: str, verb: str, on_the_way: tuple[str, ...]) -> int:

@@ -22,7 +22,8 @@ CALLER = web.RequestKey("caller", Allowance)
 """Who asks; absent where there are no keys."""
 
 OPEN_PATHS = frozenset({"/health"})
-NEEDS = {"/status": Role.MONITOR, "/plan": Role.MONITOR, "/metrics": Role.MONITOR, "/metrics/engines": Role.MONITOR}
+_SHOWN = ("/status", "/plan", "/metrics", "/metrics/engines", "/events", "/events/kept", "/log", "/engines/{model}/log")
+NEEDS = dict.fromkeys(_SHOWN, Role.MONITOR)
 """What shows more than a client has to know."""
 _REMEMBERED = SaidIn.REMEMBERED  # as in proxy.upstream.answer
 _ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
@@ -68,9 +69,12 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self.is_closed and request.path not in OPEN_PATHS and not request.path.startswith(_ASK_THEMSELVES):
+            resource = request.match_info.route.resource
+            path = request.path if resource is None else resource.canonical
+            asks_itself = request.path.startswith(_ASK_THEMSELVES) and path not in NEEDS
+            if self.is_closed and request.path not in OPEN_PATHS and not asks_itself:
                 caller = await self.caller(Incoming.of_pairs(request.raw_headers))
-                caller.key.check_role(NEEDS.get(request.path, Role.CLIENT))
+                caller.key.check_role(NEEDS.get(path, Role.CLIENT))
                 request[CALLER] = caller
             return await handler(request)
 

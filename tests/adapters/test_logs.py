@@ -1,6 +1,8 @@
+import asyncio
 from pathlib import Path
 
-from proxy.adapters.logs import TAIL_BYTES, last_exit, since, size, tail
+from proxy.adapters.logs import TAIL_BYTES, follow, last_exit, since, size, tail
+from tests.upstream.conftest import until
 
 
 def test_the_tail_is_the_last_lines_of_a_log_of_any_size(tmp_path: Path) -> None:
@@ -56,3 +58,32 @@ def test_how_a_program_ended_last_is_supervisords_to_tell(tmp_path: Path) -> Non
     assert last_exit(log, "a.b") == "SIGSEGV"
     log.write_text("WARN exited: a.b (exit status 2; not expected)\n")
     assert last_exit(log, "a.b") == "exit status 2"
+
+
+async def test_a_log_is_followed_through_its_rotation_and_from_before_its_begin(tmp_path: Path) -> None:
+    log, is_over = tmp_path / "x.log", False
+    got: list[bytes] = []
+
+    async def read() -> None:
+        async for piece in follow(log, 5, lambda: is_over):
+            got.append(piece)  # noqa: PERF401  # it is looked at meanwhile
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.05)
+    log.write_text("first\n")
+    await until(lambda: b"".join(got) == b"first\n")
+    log.rename(tmp_path / "x.log.1")
+    log.write_text("second\n")
+    await until(lambda: b"".join(got) == b"first\nsecond\n")
+    log.write_text("3\n")  # truncated: supervisorctl clear
+    await until(lambda: b"".join(got) == b"first\nsecond\n3\n")
+    is_over = True
+    await reading
+
+
+async def test_what_is_not_followed_ends_and_what_is_not_there_is_empty(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    assert [piece async for piece in follow(log, 5, None)] == []
+    log.write_text("1\n2\n3\n")
+    assert [piece async for piece in follow(log, 2, None)] == [b"2\n3\n"]
+    assert [piece async for piece in follow(log, 0, None)] == []

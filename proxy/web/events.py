@@ -1,0 +1,121 @@
+"""`GET /events`: what happens, as server-sent events; `GET /log` and `GET /engines/MODEL/log`: logs as they grow.
+
+Rule: looking wakes nothing, and an onlooker who does not read holds nobody up.
+"""
+
+import msgspec
+from aiohttp import web
+
+from proxy.adapters import logs
+from proxy.core.errors import InvalidRequest
+from proxy.core.routing import Router
+from proxy.core.sse import comment
+from proxy.fleet import Fleet
+from proxy.happenings import Happening
+from proxy.settings import Layout
+from proxy.web.gate import there
+
+KEEP_ALIVE_S = 15.0
+LINES = 100
+MOST_LINES = 10_000
+_MISSED = b"event: missed\ndata: {}\n\n"
+_MOST_DIGITS = 18
+_ANSWERS = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+
+class Events:
+    """What the fleet does, and what its processes write."""
+
+    def __init__(self, fleet: Fleet, router: Router, here: Layout) -> None:
+        self._fleet = fleet
+        self._router = router
+        self._here = here
+
+    def __repr__(self) -> str:
+        return f"<Events of {self._fleet!r}>"
+
+    def routes(self) -> list[web.RouteDef]:
+        """For both applications."""
+        return [
+            web.get("/events", self.events),
+            web.get("/events/kept", self.kept),
+            web.get("/log", self.log),
+            web.get("/engines/{model}/log", self.log_of_engine),
+        ]
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """What happens, as server-sent events, until the client leaves.
+
+        With `?after=N`, or `Last-Event-ID`, what has happened since then and is kept comes first; `after=0` is all that
+        is kept. An event `missed` says that something is not: look at /status again. Raises: InvalidRequest.
+        """
+        after, has_missed = self._after(request)
+        response = await _begun(request, "text/event-stream")
+        onlooker = self._fleet.happenings.look(after)
+        try:
+            if has_missed:
+                await response.write(_MISSED)
+            while not onlooker.is_over:
+                news = await onlooker.next(KEEP_ALIVE_S)
+                told = b"".join(_MISSED if one is None else self._event(one) for one in news)
+                await response.write(told or comment("nothing has happened"))
+        finally:
+            self._fleet.happenings.leave(onlooker)
+        return response
+
+    async def kept(self, request: web.Request) -> web.Response:
+        """What has happened of late, as one answer: `events`, the oldest first."""
+        told = {"events": [one.as_dict() for one in self._fleet.happenings.kept]}
+        return web.Response(body=msgspec.json.encode(told), content_type="application/json")
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """The last `?lines=100` of the proxy's log; with `follow=true` it goes on as that grows.
+
+        Raises: InvalidRequest.
+        """
+        return await self._log(request, "proxy")
+
+    async def log_of_engine(self, request: web.Request) -> web.StreamResponse:
+        """The same of an engine's log, which goes on over its lives. Raises: ModelNotFound, InvalidRequest."""
+        return await self._log(request, there(self._fleet, self._router, request.match_info["model"]))
+
+    async def _log(self, request: web.Request, program: str) -> web.StreamResponse:
+        lines = _number(request.query.get("lines", str(LINES)), "lines", MOST_LINES)
+        if (follow := request.query.get("follow", "").lower()) not in _ANSWERS:
+            raise InvalidRequest(f"follow is '{follow[:20]}': true and false are allowed", param="follow")
+        response = await _begun(request, "text/plain")
+        is_over = self._fleet.happenings.is_over
+        async for piece in logs.follow(self._here.log_of(program), lines, is_over if _ANSWERS[follow] else None):
+            await response.write(piece)
+        return response
+
+    def _after(self, request: web.Request) -> tuple[int | None, bool]:
+        """Behind which happening to begin, and whether something is missing between."""
+        happenings = self._fleet.happenings
+        if last := request.headers.get("Last-Event-ID"):
+            life, _, number = last.partition("-")
+            if life != happenings.life:
+                return 0, True  # of another proxy, which has gone since
+        elif (number := request.query.get("after", "")) == "":
+            return None, False
+        n = _number(number, "after", 10**_MOST_DIGITS)
+        return n, n > 0 and not happenings.has_all_after(n)
+
+    def _event(self, happening: Happening) -> bytes:
+        head = f"id: {self._fleet.happenings.life}-{happening.n}\nevent: {happening.kind}\ndata: "
+        return head.encode() + msgspec.json.encode(happening.as_dict()) + b"\n\n"
+
+
+async def _begun(request: web.Request, kind: str) -> web.StreamResponse:
+    """An answer that goes on; nothing between it and its client may keep it."""
+    headers = {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def _number(text: str, name: str, most: int) -> int:
+    """Raises: InvalidRequest."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) > most:
+        raise InvalidRequest(f"{name} is '{text[:20]}': a number up to {most} is allowed", param=name)
+    return int(text)

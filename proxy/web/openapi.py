@@ -1,0 +1,140 @@
+"""`GET /openapi.json`: the proxy's own endpoints, as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1).
+
+Made of the routes that there are and the first lines of what answers them, so that neither can say what the other does
+not. What is forwarded is vLLM's, whose own description every engine has; here only who answers it is said.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from proxy.core import headers
+from proxy.core.endpoints import ENDPOINTS, Endpoint
+from proxy.web.guard import NEEDS, OPEN_PATHS
+
+VERSION = "1"
+_STREAMS = {"/events": "text/event-stream", "/log": "text/plain", "/engines/{model}/log": "text/plain"}
+_PLAIN = {"/metrics": "text/plain", "/metrics/engines": "text/plain"}
+_QUERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "/status": (("explain", "string", "why this model's engine is where it is"),),
+    "/plan": (("model", "array", "the models that are to be up at once"),),
+    "/events": (("after", "integer", "begin behind the event of this number; 0: with all that are kept"),),
+    "/log": (
+        ("lines", "integer", "so many of the last lines (100)"),
+        ("follow", "boolean", "go on as it grows (false)"),
+    ),
+}
+_QUERIES["/engines/{model}/log"] = _QUERIES["/log"]
+_KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"xApiKey": []}]
+
+
+class OpenApi:
+    """Describes the application that its own route is in."""
+
+    def __repr__(self) -> str:
+        return "<OpenApi>"
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the public application."""
+        return [web.get("/openapi.json", self.openapi)]
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """This description."""
+        return web.json_response(described(request.app.router.routes()))
+
+
+def described(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
+    """The whole document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _forwarded(endpoint)
+    for route in routes:
+        if route.resource is None or route.method in ("HEAD", "*"):
+            continue
+        path = route.resource.canonical
+        paths.setdefault(path, {}).setdefault(route.method.lower(), _own(path, route))
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["responses"]["default"] = {"$ref": "#/components/responses/Error"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Rota", "version": VERSION, "description": "Several vLLM models behind one endpoint."},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "xApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+            "responses": {"Error": _ERROR},
+        },
+    }
+
+
+_ERROR = {
+    "description": f"An error; the proxy's own have the header {headers.ERROR_MARK} with their code.",
+    "headers": {headers.ERROR_MARK: {"schema": {"type": "string"}}, "Retry-After": {"schema": {"type": "integer"}}},
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["error"],
+                "properties": {
+                    "error": {
+                        "type": "object",
+                        "required": ["message", "type", "code"],
+                        "properties": {
+                            "message": {"type": "string"},
+                            "type": {"type": "string"},
+                            "code": {"type": ["string", "integer", "null"]},
+                            "param": {"type": ["string", "null"]},
+                        },
+                    }
+                },
+            }
+        }
+    },
+}
+
+
+def _own(path: str, route: web.AbstractRoute) -> dict[str, Any]:
+    """One of the proxy's own."""
+    said = inspect.getdoc(route.handler) or ""
+    kind = _STREAMS.get(path) or _PLAIN.get(path) or "application/json"
+    return {
+        "summary": said.partition("\n")[0],
+        "description": said,
+        "parameters": [*_in_path(path), *(_query(*one) for one in _QUERIES.get(path, ()))],
+        "security": [] if path in OPEN_PATHS else _KEYS,
+        "x-role": str(NEEDS.get(path, "client")) if path not in OPEN_PATHS else "none",
+        "responses": {"200": {"description": "The answer.", "content": {kind: {}}}},
+    }
+
+
+def _forwarded(endpoint: Endpoint) -> dict[str, Any]:
+    """One of vLLM's, which goes to the engine of the model, or of the agent type, that the request names."""
+    chooses = {"name": headers.AGENT_TYPE, "in": "header", "required": False, "schema": {"type": "string"}}
+    return {
+        "summary": "vLLM's own; goes to the engine of the model or agent type that is named.",
+        "externalDocs": {"url": "https://docs.vllm.ai/en/stable/serving/openai_compatible_server/"},
+        "parameters": [*_in_path(endpoint.path), chooses],
+        "security": _KEYS,
+        "x-role": "client",
+        "responses": {"200": {"description": "As the engine answers.", "headers": _TOLD}},
+    }
+
+
+_TOLD = {
+    name: {"schema": {"type": "string"}} for name in (headers.MODEL, headers.WAITED, headers.SWAP, headers.REQUEST_ID)
+}
+
+
+def _in_path(path: str) -> list[dict[str, Any]]:
+    names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query(name: str, kind: str, what: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": kind} | ({"items": {"type": "string"}} if kind == "array" else {})
+    return {"name": name, "in": "query", "required": False, "description": what, "schema": schema}

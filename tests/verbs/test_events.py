@@ -1,0 +1,83 @@
+"""What happens, in a terminal: the verb `events`, `status` that looks again, and JSON for programs. Fake engines."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.installation import Installation, fake_model, running
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with running(Installation(Path(tmp_path_factory.mktemp("v")), [fake_model("a")], {"Chat": "a"}, 4.5)) as made:
+        assert made.chat(agent_type="Chat").status_code == 200
+        yield made
+
+
+def begun(box: Installation, *arguments: str) -> "subprocess.Popen[str]":
+    argv = [str(box.root / "bin" / "manage_vllm.sh"), *arguments]
+    return subprocess.Popen(
+        argv, env=box.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=box.root
+    )
+
+
+def line_with(process: "subprocess.Popen[str]", text: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended without {text!r}")
+
+
+def test_what_has_happened_is_told_with_why(box: Installation) -> None:
+    done = box.manage("events")
+    assert (
+        "a                    stopped -> starting, holds 2.50 GiB on cpu0: its oldest request has waited" in done.stdout
+    )
+    told = [json.loads(line) for line in box.manage("events", "--json", "-n", "3").stdout.splitlines()]
+    assert len(told) == 3
+    assert {"n", "at", "kind", "model"} <= told[0].keys()
+    assert box.manage("events", "-n", "0").stdout == ""
+
+
+def test_it_is_followed_until_interrupted(box: Installation) -> None:
+    with begun(box, "events", "-f", "-n", "1") as following:
+        line_with(following, "20")
+        assert box.manage("stop", "a").returncode == 0
+        assert "stop asked (who " in line_with(following, "stop asked")
+        line_with(following, "stopping -> stopped")
+        following.send_signal(signal.SIGINT)
+        assert following.wait(10) == 130
+
+
+def test_the_status_is_looked_at_again_and_plain_where_nobody_looks(box: Installation) -> None:
+    with begun(box, "status", "--watch") as watching:
+        for _ in range(2):
+            line = line_with(watching, "proxy   http://127.0.0.1")
+            assert "\x1b" not in line
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 130
+
+
+def test_programs_get_json(box: Installation) -> None:
+    assert json.loads(box.manage("status", "--json").stdout)["engines"][0]["model"] == "a"
+    assert json.loads(box.manage("why", "a", "--json").stdout)["model"] == "a"
+    assert box.manage("status", "--json", "--watch").returncode == 2
+
+
+def test_a_proxy_that_goes_ends_what_is_followed(box: Installation) -> None:
+    """The last one."""
+    with begun(box, "events", "-f", "-n", "1") as following:
+        line_with(following, "20")
+        box.supervisorctl("stop", "proxy")
+        assert following.wait(15) == 3
+    with begun(box, "status", "--watch") as watching:
+        assert "the proxy does not answer" in line_with(watching, "proxy")
+        box.supervisorctl("start", "proxy")
+        line_with(watching, "proxy   http://127.0.0.1")
+        watching.send_signal(signal.SIGINT)
+        watching.wait(10)

@@ -1,0 +1,45 @@
+"""The description of the proxy's own endpoints is of those that there are."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.core.endpoints import ENDPOINTS
+from proxy.web.openapi import described
+from tests.installation import Installation, fake_model, running
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """As a running proxy tells it."""
+    with running(Installation(Path(tmp_path_factory.mktemp("a")), [fake_model("a")], {"Chat": "a"}, 4.5)) as box:
+        document: dict[str, Any] = httpx.get(f"{box.url}/openapi.json", trust_env=False).json()
+        served = httpx.get(f"{box.url}/nothing", trust_env=False).json()["error"]["message"].partition("Served: ")[2]
+        document["served"] = served.split(", ")
+    return document
+
+
+def test_every_route_is_described_and_nothing_else(told: dict[str, Any]) -> None:
+    there = {f"{method.upper()} {path}" for path, operations in told["paths"].items() for method in operations}
+    assert there == {one for one in told["served"] if not one.startswith("*")}
+    assert {f"{one.method} {one.path}" for one in ENDPOINTS} <= there
+    assert {"GET /events", "GET /log", "GET /engines/{model}/log", "GET /openapi.json", "GET /health"} <= there
+
+
+def test_each_says_what_it_is_and_what_it_takes(told: dict[str, Any]) -> None:
+    for path, operations in told["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"].endswith((".", ";", ":")), path
+            assert operation["responses"]["default"]["$ref"] == "#/components/responses/Error"
+            in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+            assert in_path == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+    assert told["paths"]["/health"]["get"]["security"] == []
+    assert told["paths"]["/events"]["get"]["x-role"] == "monitor"
+    assert told["openapi"] == "3.1.0"
+    assert "Error" in told["components"]["responses"]
+
+
+def test_without_routes_it_is_what_is_forwarded() -> None:
+    assert described([])["paths"].keys() == {one.path for one in ENDPOINTS}
