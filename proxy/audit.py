@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
 
-Record = Callable[[float], msgspec.Struct]
-"""Makes a record, at a time."""
+Record = Callable[[float, int], msgspec.Struct]
+"""Makes a record, at a time, for the line of that number."""
 Then = Callable[[int, AuditFailed | None], None]
 
 
@@ -86,7 +86,7 @@ class Audit:
             else:
                 done.set_result(n)
 
-        self.soon(lambda _: record, then)
+        self.soon(lambda *_: record, then)
         return await done
 
     def note(self, record: msgspec.Struct) -> None:
@@ -108,11 +108,13 @@ class Audit:
                 if self._files.n != self._synced:
                     self._synced = await asyncio.to_thread(self._files.sync, self._files.standing)
                 if self._files.size > self._segment_bytes or _today() != self._day:
-                    self._day = _today()
                     self._files.rotate()
+                    self._day = _today()
                     await self._delete_old()
             except AuditError as error:
                 self._failed(error)
+            except Exception:  # what comes next is tried all the same
+                log.exception("the audit was not looked after")
 
     def close(self) -> None:
         """Sign the end."""
@@ -132,10 +134,12 @@ class Audit:
 
     def _write(self) -> None:
         entries, self._entries = self._entries, []
-        records, noted, wall = [], [], time.time()
+        records: list[msgspec.Struct] = []
+        noted: list[Then] = []
+        wall, n = time.time(), self._files.next_n
         for record, then in entries:
             try:
-                records.append(record(wall))
+                records.append(record(wall, n + len(records)))
                 noted.append(then)
             except Exception:
                 log.exception("a line could not be made")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hashlib
 import logging
 import os
 import resource
@@ -77,9 +78,17 @@ def open_audit(here: Layout, settings: Settings, stack: AsyncExitStack) -> Audit
     )
     stack.callback(audit.close)
     stack.callback(asyncio.create_task(audit.run()).cancel)
-    audit.act("the proxy", f"began, pid {os.getpid()}")
+    audit.act("the proxy", f"began, pid {os.getpid()}, with {_keys_of(here)}")
     stack.callback(audit.act, "the proxy", "ended")
     return audit
+
+
+def _keys_of(here: Layout) -> str:
+    """The keys as they are now, by a hash: they can be changed while no proxy runs that would note it."""
+    try:
+        return f"keys whose file has the SHA-256 {hashlib.sha256(here.keys.read_bytes()).hexdigest()}"
+    except FileNotFoundError:
+        return "no keys"
 
 
 def open_weights(here: Layout, parts: Assembled, audit: Audit | None, stack: AsyncExitStack) -> Weights | None:

@@ -132,16 +132,16 @@ async def test_lines_of_one_step_of_the_loop_are_written_together_and_a_bad_one_
         writes.append(len(records))
         return write(*records)
 
-    def fails(_: float) -> Act:
+    def fails(*_: object) -> Act:
         raise RuntimeError("planted")
 
     def then_fails(*_: object) -> None:
         raise RuntimeError("planted")
 
     monkeypatch.setattr(one._files, "write", counted)
-    for record in (lambda _: RECORD, fails, lambda _: RECORD):
+    for record in (lambda *_: RECORD, fails, lambda *_: RECORD):
         one.soon(record, lambda n, refusal: told.append((n, refusal and refusal.code)))
-        one.soon(lambda _: RECORD, then_fails)
+        one.soon(lambda *_: RECORD, then_fails)
     assert writes == []
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -15,7 +15,7 @@ import msgspec
 
 from proxy.adapters import whole_files
 from proxy.core.audit_check import Kind, Segment
-from proxy.core.chain import Chain, Head, digest, sign
+from proxy.core.chain import Chain, Head, Use, digest, is_signed, sign
 
 KEY_BYTES = 32
 LONGEST_CLOSE_BYTES = 1024
@@ -75,8 +75,8 @@ class AuditFiles:
         self._signed = 0
         self._fd = -1
         self.size = 0
-        paths = _paths(folder)
-        self._chain, torn, self._segment = _end_of(_segment(paths[-1]) if paths else None)
+        self._chain, torn, self._segment = _end_of(_last_begun(folder))
+        _check_head(read_head(folder), key, self._chain)
         self._open(torn)
 
     def __repr__(self) -> str:
@@ -89,19 +89,26 @@ class AuditFiles:
 
     def write(self, *records: Any) -> int:
         """Add their lines; returns the number of the last one. Raises: AuditError, and then none of them is there."""
+        if self._fd < 0:
+            self._open(0)
         n, last = self._chain.n, self._chain.last
-        lines = b"".join(map(self._chain.add, records))
         try:
+            lines = b"".join(map(self._chain.add, records))
             written = os.write(self._fd, lines)
-        except OSError as error:
+        except Exception as error:  # also of what cannot be encoded: the chain must not go on without a line
             self._chain = Chain(n, last)
-            raise AuditError(f"the audit cannot be written: {error.strerror}") from error
+            raise AuditError(f"the audit cannot be written: {getattr(error, 'strerror', error)}") from error
         if written != len(lines):
             os.ftruncate(self._fd, self.size)
             self._chain = Chain(n, last)
             raise AuditError("the audit cannot be written: the disk is full")
         self.size += written
         return self._chain.n
+
+    @property
+    def next_n(self) -> int:
+        """The number of the line that is written next."""
+        return self._chain.n + (2 if self._fd < 0 else 1)  # a segment begins with a line of its own
 
     @property
     def standing(self) -> Standing:
@@ -112,7 +119,7 @@ class AuditFiles:
         """Have all on the disk until there. Blocks. Raises: AuditError."""
         _, _, fd = standing
         with self._opening:
-            if fd != self._fd:
+            if fd != self._fd or fd < 0:
                 return  # its segment was closed meanwhile, and all of it is there
             try:
                 os.fdatasync(fd)
@@ -125,17 +132,17 @@ class AuditFiles:
         n, last, _ = standing
         with self._signing:
             if n > self._signed:
-                self._signed = n
+                head = sign(self._key, n, last, Use.HEAD)
                 try:
-                    whole_files.replace(self._folder / "head.json", msgspec.json.encode(sign(self._key, n, last)))
+                    whole_files.replace(self._folder / "head.json", msgspec.json.encode(head))
                 except OSError as error:
                     raise AuditError(f"the audit cannot be signed: {error.strerror}") from error
+                self._signed = n
         return n
 
     def rotate(self) -> None:
-        """Close this segment and begin the next. Raises: AuditError."""
+        """Close this segment and begin the next. Raises: AuditError; then it goes on, or `write` begins the next."""
         self._close()
-        self._segment += 1
         self._open(0)
 
     def delete_before(self, wall: float) -> list[str]:
@@ -151,7 +158,7 @@ class AuditFiles:
                 last = _last_line(path)
                 n = int(msgspec.json.decode(last, type=dict[str, Any])["n"])
                 whole_files.replace(
-                    self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last)))
+                    self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last), Use.DELETED))
                 )
                 path.unlink()
             except (OSError, KeyError, ValueError) as error:
@@ -164,21 +171,33 @@ class AuditFiles:
         self._close()
 
     def _close(self) -> None:
-        mac = sign(self._key, self._chain.n, self._chain.last).mac
+        """Raises: AuditError: before the line that closes it is there, the segment goes on; afterwards it is closed."""
+        mac = sign(self._key, self._chain.n, self._chain.last, Use.CLOSE).mac
         self.write({"kind": Kind.CLOSE, "segment": self._segment, "mac": mac})
-        self.sync(self.standing)
-        with self._opening:
-            os.close(self._fd)
-            self._fd = -1
+        try:
+            self.sync(self.standing)
+        finally:
+            with self._opening:
+                os.close(self._fd)
+                self._fd = -1
+            self._segment += 1
 
     def _open(self, torn: int) -> None:
+        """Raises: AuditError, and then there is no such segment."""
         path = self._folder / f"audit-{self._segment:06}.jsonl"
         try:
-            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, _FILE_MODE)
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, _FILE_MODE)
         except OSError as error:
             raise AuditError(f"{path} cannot be written: {error.strerror}") from error
-        self.size = 0
-        self.write({"kind": Kind.OPEN, "segment": self._segment, "torn": torn})
+        self._fd, self.size = fd, 0
+        try:
+            self.write({"kind": Kind.OPEN, "segment": self._segment, "torn": torn})
+        except AuditError:
+            with self._opening:
+                os.close(fd)
+                self._fd = -1
+            path.unlink()  # a segment begins with the line that opens it
+            raise
         self.sync(self.standing)
 
 
@@ -191,7 +210,35 @@ def _last_line(path: Path) -> bytes:
     """Of a closed segment: the one that signs it."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - LONGEST_CLOSE_BYTES))
-        return file.read().rpartition(b"\n")[0].rpartition(b"\n")[2]
+        before, _, line = file.read().rpartition(b"\n")[0].rpartition(b"\n")
+        if before:
+            return line
+    return path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]  # it was not closed, and ends with a long one
+
+
+def _last_begun(folder: Path) -> Segment | None:
+    """The last segment. One in which no line is whole was begun when the proxy was killed, and is not there."""
+    for path in reversed(_paths(folder)):
+        if b"\n" in (segment := _segment(path)).content:
+            return segment
+        path.unlink()
+    return None
+
+
+def _check_head(head: Head | None, key: bytes, chain: Chain) -> None:
+    """Whether what was signed last is there: to go on without it would hide that it was cut off. Raises: AuditError."""
+    what = None
+    if head is None:
+        what = "its head is missing" if chain.n > 1 else None  # 1: killed as it began the very first
+    elif not is_signed(key, head, Use.HEAD):
+        what = "its head was not signed with its key"
+    elif head.n > chain.n:
+        what = f"line {head.n} was signed, and the last one is line {chain.n}"
+    elif head.n == chain.n and head.hash != chain.last:
+        what = "its last line is another than the one that was signed"
+    if what is not None:
+        remedy = "put back what is missing, or move the folder away, which begins another audit"
+        raise AuditError(f"the audit is not whole: {what}; see `manage_vllm.sh audit verify`, and {remedy}")
 
 
 def _segment(path: Path) -> Segment:

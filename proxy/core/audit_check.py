@@ -6,11 +6,12 @@ Rule: what is said is where the first thing is wrong and what; nothing behind it
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 import msgspec
 
-from proxy.core.chain import FIRST, Head, digest, is_signed, sign
+from proxy.core.chain import FIRST, Head, Use, digest, is_signed, sign
 
 
 class Kind(StrEnum):
@@ -79,11 +80,16 @@ class _Wrong(Exception):
 
 def check(segments: Iterable[Segment], head: Head | None, key: bytes, before: Head | None = None) -> Whole | Fault:
     """Look at all segments, the oldest first. `before` is the signed end of those that retention has deleted."""
-    if head is not None and not is_signed(key, head):
+    if head is None:
+        return Fault("head", 0, "it is not there")
+    if not is_signed(key, head, Use.HEAD):
         return Fault("head", 0, "it was not signed with the key of this audit")
-    if before is not None and not is_signed(key, before):
+    if before is not None and not is_signed(key, before, Use.DELETED):
         return Fault("deleted", 0, "it was not signed with the key of this audit")
     walk, name = _Walk(key, head, before), "head"
+    segments = list(segments)
+    if segments and b"\n" not in segments[-1].content:  # killed when it began it
+        segments.pop()
     for segment in segments:
         try:
             walk.take(segment)
@@ -92,8 +98,6 @@ def check(segments: Iterable[Segment], head: Head | None, key: bytes, before: He
         name = segment.name
     if walk.torn and not walk.is_open:
         return Fault(name, 0, f"{walk.torn} bytes stand behind its end")
-    if head is None:
-        return Fault("head", 0, "it is not there") if walk.n else Whole(0, 0, 0)
     if head.n > walk.n:
         return Fault(name, 0, f"cut off at the end: line {head.n} was signed, and the last one is line {walk.n}")
     return Whole(walk.lines, walk.n - head.n, walk.torn)
@@ -107,6 +111,7 @@ class _Walk:
         self._head = head
         self.n = before.n if before else 0
         self._last = before.hash if before else FIRST
+        self._deleted_n = self.n
         self._segment: int | None = None
         self.is_open = False
         self.torn = 0
@@ -115,6 +120,8 @@ class _Walk:
     def take(self, segment: Segment) -> None:
         """One segment."""
         *whole, rest = segment.content.split(b"\n")
+        if self.n == self._deleted_n and whole and _n_of(whole[-1]) <= self.n:
+            return  # it is about to be deleted: its end has been signed already
         for number, line in enumerate(whole, 1):
             self._take_line(line, number)
         if not whole and not rest:
@@ -143,16 +150,24 @@ class _Walk:
         if told.kind is Kind.OPEN:
             if self._segment is not None and told.segment != self._segment + 1:
                 raise _Wrong(number, f"segment {self._segment + 1} is missing: this is {told.segment}")
-            if self.torn != told.torn:
+            if self.torn != told.torn and self._segment is not None:  # what is deleted may have been torn
                 raise _Wrong(number, f"{self.torn} bytes stand behind the last line before, and {told.torn} should")
             self._segment, self.is_open = told.segment, True
             return
         if not self.is_open:
             raise _Wrong(number, "the segment was closed before this line")
         if told.kind is Kind.CLOSE:
-            if told.mac != sign(self._key, self.n, self._last).mac:
+            if told.mac != sign(self._key, self.n, self._last, Use.CLOSE).mac:
                 raise _Wrong(number, "the end of this segment was not signed with the key of this audit")
             self.is_open = False
+
+
+def _n_of(line: bytes) -> float:
+    """The number of a line; of what is none more than any."""
+    try:
+        return msgspec.json.decode(line, type=_Line).n
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return inf
 
 
 def lines_of(segments: Iterable[Segment]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ what was signed with the key does not fit: the head, which is the newest line, a
 
 import hashlib
 import hmac
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -46,15 +47,25 @@ class Head(msgspec.Struct, frozen=True):
     mac: str
 
 
-def sign(key: bytes, n: int, last: str) -> Head:
-    """The head of a chain whose last line is `n`, with the hash `last`."""
-    return Head(n, last, _mac(key, n, last))
+class Use(StrEnum):
+    """What is signed: what was signed as one is worth nothing as another."""
+
+    HEAD = "head"
+    CLOSE = "close"
+    """The end of a segment."""
+    DELETED = "deleted"
+    """The end of the segments that retention has deleted."""
 
 
-def is_signed(key: bytes, head: Head) -> bool:
-    """Whether it was signed with `key`."""
-    return hmac.compare_digest(head.mac.encode(), _mac(key, head.n, head.hash).encode())
+def sign(key: bytes, n: int, last: str, use: Use) -> Head:
+    """A chain whose last line is `n`, with the hash `last`, signed as `use`."""
+    return Head(n, last, _mac(key, n, last, use))
 
 
-def _mac(key: bytes, n: int, last: str) -> str:
-    return hmac.digest(key, b"head %d %b" % (n, last.encode(errors="replace")), "sha256").hex()
+def is_signed(key: bytes, head: Head, use: Use) -> bool:
+    """Whether it was signed with `key`, as `use`."""
+    return hmac.compare_digest(head.mac.encode(), _mac(key, head.n, head.hash, use).encode())
+
+
+def _mac(key: bytes, n: int, last: str, use: Use) -> str:
+    return hmac.digest(key, b"%b %d %b" % (use.encode(), n, last.encode(errors="replace")), "sha256").hex()

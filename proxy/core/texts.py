@@ -12,9 +12,9 @@ from proxy.core.usage import Tokens
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
-    *("text_1", "text_2", "data_1", "data_2", "items", "texts", "inputs", "queries"),
+    *("text_1", "text_2", "data_1", "data_2", "items", "texts", "inputs", "queries", "tools"),
 )
-"""Every field of vLLM's endpoints in which somebody says something."""
+"""The fields of vLLM's endpoints in which somebody says something."""
 SAMPLING = (
     *(
         "temperature",
@@ -152,7 +152,12 @@ def _each(value: Any) -> list[str]:
     """A list is several, unless it is one of tokens; all else is one."""
     if not isinstance(value, list) or (value and isinstance(value[0], int)):
         return [] if value is None else [text_of(value)]
-    return [
-        one["content"] if isinstance(one, dict) and isinstance(one.get("content"), str) else text_of(one)
-        for one in value
-    ]
+    return [text_of(one) if not isinstance(one, dict) else _of_dict(one) for one in value]
+
+
+def _of_dict(one: dict[str, Any]) -> str:
+    """A message, with the tools that it has called; a document; a tool."""
+    said = content if isinstance(content := one.get("content"), str) else text_of(one)
+    if content is not None and isinstance(calls := one.get("tool_calls"), list):
+        said += "".join(_encode(call).decode() for call in calls)
+    return said

@@ -37,8 +37,10 @@ def add_to(verbs: Verbs) -> None:
 def verify(here: Layout, arguments: argparse.Namespace) -> int:
     """Returns the exit status, like all of them: 1 where it is not whole."""
     head = read_head(here.audit)  # before the lines: the proxy may be writing
-    key = _key(here)
-    segments, before = list(segments_in(here.audit)), read_deleted(here.audit)
+    key, before = _key(here), read_deleted(here.audit)
+    segments = list(segments_in(here.audit))
+    if (now := read_deleted(here.audit)) != before:  # the proxy has deleted some meanwhile
+        segments, before = list(segments_in(here.audit)), now
     told = check(segments, head, key, before)
     if isinstance(told, Fault):
         print(f"NOT WHOLE: {told}")

@@ -86,6 +86,7 @@ class Exchanges:
             if not (relay.why_lost.was_never_read and body.is_at_hand):
                 break
             log.info("%s had dropped an idle connection: another try, request id %s", spec.name, passage.request_id)
+        connection.abort()  # what comes on it has no reader any more
         return await self._lost(passage, spec)
 
     async def _open(self, spec: ModelSpec) -> Connection:

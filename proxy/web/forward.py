@@ -183,6 +183,7 @@ class Forwarder:
 
     def _exchange(self, passage: Passage, lease: Lease, body: Body) -> Awaitable[web.StreamResponse]:
         passage.granted(lease)
+        passage.relay.tap = None  # of an engine before, which refused the connection
         spec = lease.spec
         if passage.endpoint.form is _RESPONSES:
             hold = self._responses.hold if body.is_background else None

@@ -39,7 +39,7 @@ class Witness:
         self._where = where
         self._asked: bytes | None = None
         self._stream: StreamTexts | None = None
-        self._whole = b""
+        self._whole: list[bytes] = []
         self._size = 0
         self._has_ended = False
         self._began = 0
@@ -51,7 +51,7 @@ class Witness:
     def look(self, asked: bytes | None) -> None:
         """See what is answered to `asked`, which is None where it is not read."""
         self._asked = asked
-        self._stream, self._whole, self._size = None, b"", 0
+        self._stream, self._whole, self._size = None, [], 0
         relay = self._passage.relay
         relay.tap = self._look if relay.tap is None else both(self._look, relay.tap)
         relay.on_last = self._last
@@ -59,7 +59,7 @@ class Witness:
     def begin(self, then: Then) -> None:
         """It is about to be forwarded: `then` is told that it may be, or why not."""
         self._then = then
-        self._audit.soon(self._beginning, self._noted)
+        self._audit.soon(self._beginning, self._begun)
 
     def drop(self) -> None:
         """Whoever waited for it to begin has left."""
@@ -70,24 +70,25 @@ class Witness:
         if self._has_ended:
             return False
         self._has_ended, self._then = True, then
-        self._audit.soon(self._ending, self._noted)
+        self._audit.soon(self._ending, self._ended)
         return True
 
     def _last(self) -> bool:
         return self.end(self._passage.relay.let_go)
 
-    def _beginning(self, wall: float) -> Begin:
+    def _beginning(self, wall: float, n: int) -> Begin:
+        self._began = n
         passage, said = self._passage, Said(self._asked or b"")
         prompt, messages = self._audit.hasher.of_all(said.texts)
         where = self._where(passage)
         return Begin.of(wall, passage, *where, sampling=said.sampling, prompt=prompt, messages=messages)
 
-    def _ending(self, wall: float) -> End:
+    def _ending(self, wall: float, _: int) -> End:
         passage, tokens, said = self._passage, self._passage.usage, NOTHING
         if self._stream is not None:
             said = self._stream.texts()
         elif self._whole:
-            answered = Answered(self._whole)
+            answered = Answered(b"".join(self._whole))
             said, tokens = answered.texts, tokens or answered.tokens
         answer, answers = self._audit.hasher.of_all(said)
         return End.after(
@@ -106,9 +107,12 @@ class Witness:
             answers=answers,
         )
 
-    def _noted(self, n: int, refusal: AuditFailed | None) -> None:
+    def _begun(self, n: int, refusal: AuditFailed | None) -> None:
+        self._began = n  # 0 where it could not be written
         if not self._has_ended:
-            self._began = n
+            self._ended(n, refusal)
+
+    def _ended(self, _: int, refusal: AuditFailed | None) -> None:
         if (then := self._then) is not None:
             self._then = None
             then(refusal)
@@ -121,7 +125,7 @@ class Witness:
             return True
         self._size += len(data)
         if self._size > LONGEST_ANSWER_BYTES:
-            self._whole = b""
+            self._whole.clear()
         else:
-            self._whole = self._whole + data if self._whole else data
+            self._whole.append(data)
         return True

@@ -1,11 +1,15 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
-from proxy.core.audit_check import Fault, Whole, check
+from proxy.core.audit_check import Fault, Kind, Whole, check
+from proxy.core.chain import Head
 
 
 def checked(folder: Path) -> Whole | Fault:
@@ -127,3 +131,115 @@ def test_the_segment_that_is_written_now_is_never_deleted(tmp_path: Path) -> Non
     one = files(tmp_path)
     assert one.delete_before(10.0**12) == []
     one.close()
+
+
+@pytest.mark.parametrize("fails", ["the line that closes", "the sync of it", "the new file", "the line that opens"])
+def test_a_disk_that_is_full_when_a_segment_ends_leaves_an_audit_that_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    key = read_key(tmp_path)
+    one = AuditFiles(tmp_path, key)
+    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "x"})
+    is_full = [True]
+    real = {name: getattr(audit_files.os, name) for name in ("write", "fdatasync", "open")}
+
+    def full(name: str, is_it: Callable[..., bool]) -> Callable[..., Any]:
+        def act(*given: Any) -> Any:
+            if is_full[0] and is_it(*given):
+                raise OSError(28, "No space left on device")
+            return real[name](*given)
+
+        return act
+
+    monkeypatch.setattr(
+        audit_files.os,
+        *{
+            "the line that closes": ("write", full("write", lambda _, data: b'"kind":"close"' in data)),
+            "the sync of it": ("fdatasync", full("fdatasync", lambda _: True)),
+            "the new file": ("open", full("open", lambda path, *_: "000002" in str(path))),
+            "the line that opens": ("write", full("write", lambda _, data: b'"kind":"open"' in data)),
+        }[fails],
+    )
+    with pytest.raises(AuditError):
+        one.rotate()
+    if fails in ("the new file", "the line that opens"):
+        with pytest.raises(AuditError):
+            one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "lost"})
+    is_full[0] = False
+    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "y"})
+    one.rotate()
+    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "z"})
+    one.close()
+    assert isinstance(check(segments_in(tmp_path), read_head(tmp_path), key), Whole)
+    said = "".join(segment.content.decode() for segment in segments_in(tmp_path))
+    assert [what for what in "xyz" if f'"what":"{what}"' in said] == ["x", "y", "z"]
+    assert "lost" not in said
+
+
+def test_a_restart_does_not_hide_that_something_was_cut_off(tmp_path: Path) -> None:
+    one = files(tmp_path)
+    for _ in range(10):
+        one.write({"kind": "act"})
+    one.close()
+    path = tmp_path / "audit-000001.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    with pytest.raises(AuditError, match="line 12 was signed, and the last one is line 5"):
+        files(tmp_path)
+    path.write_bytes(whole.replace(b'"kind":"close"', b'"kind":"clos3"'))
+    with pytest.raises(AuditError, match="its last line is another"):
+        files(tmp_path)
+    path.write_bytes(whole)
+    head = (tmp_path / "head.json").read_bytes()
+    (tmp_path / "head.json").unlink()
+    with pytest.raises(AuditError, match="its head is missing"):
+        files(tmp_path)
+    (tmp_path / "head.json").write_bytes(head.replace(b'"mac":"', b'"mac":"0'))
+    with pytest.raises(AuditError, match="not signed with its key"):
+        files(tmp_path)
+    (tmp_path / "head.json").write_bytes(head)
+    files(tmp_path).close()
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"n":13,"pr'])
+def test_a_segment_in_which_no_line_is_whole_was_never_begun(tmp_path: Path, torn: bytes) -> None:
+    one = files(tmp_path)
+    one.write({"kind": "act"})
+    one.close()
+    (tmp_path / "audit-000002.jsonl").write_bytes(torn)
+    assert isinstance(checked(tmp_path), Whole)
+    again = files(tmp_path)
+    again.write({"kind": "act"})
+    again.close()
+    assert isinstance(checked(tmp_path), Whole)
+
+
+def test_what_was_signed_as_one_thing_is_nothing_else(tmp_path: Path) -> None:
+    """An end of a segment, and a head, cannot be made into what deletion has signed, nor the other way round."""
+    one = files(tmp_path)
+    one.write({"kind": "act"})
+    one.rotate()
+    one.close()
+    key, head = read_key(tmp_path), read_head(tmp_path)
+    assert check([], head, key, head) == Fault("deleted", 0, "it was not signed with the key of this audit")
+    close = msgspec.json.decode((tmp_path / "audit-000001.jsonl").read_bytes().splitlines()[-1])
+    made = Head(close["n"] - 1, close["prev"], close["mac"])
+    told = check(list(segments_in(tmp_path))[:1], made, key)
+    assert told == Fault("head", 0, "it was not signed with the key of this audit")
+
+
+def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that_is_whole(tmp_path: Path) -> None:
+    one = files(tmp_path)
+    one.write({"kind": "act", "what": "x" * 3000})  # killed: the segment is not closed, and ends with a long line
+    with (tmp_path / "audit-000001.jsonl").open("ab") as file:
+        file.write(b'{"n":3,"torn')
+    os.utime(tmp_path / "audit-000001.jsonl", (1.0, 1.0))
+    again = files(tmp_path)
+    old = (tmp_path / "audit-000001.jsonl").read_bytes()
+    assert again.delete_before(2.0) == ["audit-000001.jsonl"]
+    again.write({"kind": "act"})
+    again.close()
+    key, head, before = read_key(tmp_path), read_head(tmp_path), read_deleted(tmp_path)
+    assert isinstance(check(segments_in(tmp_path), head, key, before), Whole)
+    (tmp_path / "audit-000001.jsonl").write_bytes(old)  # killed between its signature and its end
+    assert isinstance(check(segments_in(tmp_path), head, key, before), Whole)

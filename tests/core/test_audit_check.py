@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proxy.core.audit_check import Fault, Kind, Segment, Whole, check, lines_of
-from proxy.core.chain import Chain, Head, sign
+from proxy.core.chain import Chain, Head, Use, sign
 
 KEY = b"k" * 32
 
@@ -24,13 +24,13 @@ class Written:
                 record = {"kind": Kind.BEGIN, "id": f"r{at}"} if at % 2 == 0 else {"kind": Kind.END, "status": 200}
                 lines.append(self.chain.add(record))
             if is_closed or number < len(sizes):
-                mac = sign(KEY, self.chain.n, self.chain.last).mac
+                mac = sign(KEY, self.chain.n, self.chain.last, Use.CLOSE).mac
                 lines.append(self.chain.add({"kind": Kind.CLOSE, "segment": number, "mac": mac}))
             self.segments.append(Segment(f"audit-{number:06}.jsonl", b"".join(lines)))
 
     @property
     def head(self) -> Head:
-        return sign(KEY, self.chain.n, self.chain.last)
+        return sign(KEY, self.chain.n, self.chain.last, Use.HEAD)
 
     def checked(self, *, head: Head | None = None, key: bytes = KEY, before: Head | None = None) -> Whole | Fault:
         return check(self.segments, head or self.head, key, before)
@@ -115,7 +115,7 @@ def test_who_writes_all_lines_anew_has_not_the_key() -> None:
     assert str(forged.checked(head=genuine.head)).startswith("audit-000001.jsonl: cut off at the end")
     assert "not signed with the key" in str(forged.checked(head=replace_mac(forged.head)))
     assert "not signed with the key" in str(forged.checked(key=b"other" * 8))
-    other = sign(KEY, forged.chain.n, "0" * 64)
+    other = sign(KEY, forged.chain.n, "0" * 64, Use.HEAD)
     assert "another than the one that was signed" in str(forged.checked(head=other))
 
 
@@ -138,14 +138,14 @@ def test_bytes_of_a_torn_line_are_noted_by_the_next_segment() -> None:
         chain = Chain(written.chain.n, written.chain.last)
         line = chain.add({"kind": Kind.OPEN, "segment": 2, "torn": noted})
         following = Segment("audit-000002.jsonl", line)
-        told = check([torn, following], sign(KEY, chain.n, chain.last), KEY)
+        told = check([torn, following], sign(KEY, chain.n, chain.last, Use.HEAD), KEY)
         assert isinstance(told, Whole) is is_whole
 
 
 def test_old_segments_may_be_deleted_where_their_end_was_signed() -> None:
     written = Written([3, 3, 3])
     first = Written([3])
-    before = sign(KEY, first.chain.n, first.chain.last)
+    before = sign(KEY, first.chain.n, first.chain.last, Use.DELETED)
     assert check(written.segments[1:], written.head, KEY, before) == Whole(10, 0, 0)
     assert isinstance(check(written.segments[2:], written.head, KEY, before), Fault)
     assert isinstance(check(written.segments[1:], written.head, KEY), Fault)
@@ -154,4 +154,4 @@ def test_old_segments_may_be_deleted_where_their_end_was_signed() -> None:
 
 def test_an_audit_without_its_head_is_no_whole_one() -> None:
     assert check(Written([1]).segments, None, KEY) == Fault("head", 0, "it is not there")
-    assert check([], None, KEY) == Whole(0, 0, 0)
+    assert check([], None, KEY) == Fault("head", 0, "it is not there")

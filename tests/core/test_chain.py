@@ -1,6 +1,6 @@
 import json
 
-from proxy.core.chain import FIRST, Chain, digest, is_signed, sign
+from proxy.core.chain import FIRST, Chain, Use, digest, is_signed, sign
 
 
 def test_each_line_carries_its_number_and_the_hash_of_the_one_before() -> None:
@@ -13,8 +13,8 @@ def test_each_line_carries_its_number_and_the_hash_of_the_one_before() -> None:
 
 
 def test_a_head_is_signed_with_one_key_for_one_line() -> None:
-    head = sign(b"key", 7, "abc")
-    assert is_signed(b"key", head)
-    assert not is_signed(b"other", head)
-    for other in (sign(b"key", 8, "abc"), sign(b"key", 7, "abd")):
+    head = sign(b"key", 7, "abc", Use.HEAD)
+    assert is_signed(b"key", head, Use.HEAD)
+    assert not is_signed(b"other", head, Use.HEAD)
+    for other in (sign(b"key", 8, "abc", Use.HEAD), sign(b"key", 7, "abd", Use.HEAD)):
         assert other.mac != head.mac

@@ -25,6 +25,7 @@ ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
         ({"query": "q", "documents": ["a", {"text": "b"}]}, ["q", "a", "b"]),
         ({"text_1": "a", "text_2": ["b", "c"]}, ["a", "b", "c"]),
         ({"messages": [{"role": "assistant", "content": None}]}, ['{"role":"assistant","content":null}']),
+        ({"messages": [{"content": "a", "tool_calls": [{"x": 1}]}], "tools": [{"y": 2}]}, ['a{"x":1}', '{"y":2}']),
         ({}, []),
     ],
 )

@@ -1,6 +1,7 @@
 """What the audit is told of requests, on their whole way through the data plane."""
 
 import asyncio
+import errno
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from proxy.core.addresses import Trusted
 from proxy.core.audit_check import Whole, check, lines_of
 from proxy.core.audit_records import Hasher
 from proxy.core.errors import EngineStartFailed
+from proxy.upstream.pool import Pool
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane, staged
 from tests.web.raw import connected, request, whole
@@ -134,6 +136,26 @@ async def test_a_client_is_who_a_trusted_proxy_says_it_is(plane: DataPlane, line
             await client.post(f"{plane.url}/v1/chat/completions", json=QUESTION, headers=headers)
     assert [line["client"] for line in lines() if line["kind"] == "begin"] == ["127.0.0.1", "1.2.3.4"]
     assert not [name for name in seen if name.startswith("x-forwarded") or name == "x-real-ip"]
+
+
+async def test_after_an_engine_that_refused_the_answer_of_the_next_is_seen_once(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, tries = Pool.open, [0]
+
+    async def refused(pool: Pool, port: int) -> Any:
+        tries[0] += 1
+        if tries[0] == 1:
+            raise OSError(errno.ECONNREFUSED, "Connection refused")
+        return await opened(pool, port)
+
+    monkeypatch.setattr(Pool, "open", refused)
+    plane.answer = answer
+    assert (await ask(plane, QUESTION)).status_code == 200
+    assert (tries, plane.fleet.refusals) == ([2], 1)
+    [begin, end] = lines()
+    assert end["of"] == begin["n"]
+    assert end["answer"] == hashed(plane, "planted answer")
 
 
 async def test_of_several_messages_and_answers_each_has_its_hash(plane: DataPlane, lines: Any) -> None:
@@ -306,3 +328,27 @@ async def test_in_the_strict_mode_a_disk_that_fails_refuses_what_has_not_been_fo
     assert [line["kind"] for line in lines()] == ["begin", "end"] * 2
     disk.error = None
     assert (await ask(plane, QUESTION)).status_code == 200
+
+
+@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
+async def test_in_the_strict_mode_a_client_that_leaves_before_its_line_is_on_the_disk_has_both_lines(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reached: list[str] = []
+
+    async def noted(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return await answer(request)
+
+    plane.answer = noted
+    disk = Disk(monkeypatch, tmp_path)
+    async with connected(plane) as (_, writer):
+        writer.write(request(json.dumps(QUESTION).encode()))
+        await until(lambda: len(lines()) == 1)
+    await until(lambda: plane.fleet.leases.held == 0)
+    await until(lambda: len(lines()) == 2)
+    disk.may.set()
+    begin, end = lines()
+    assert (end["of"], end["outcome"]) == (begin["n"], "client_left")
+    assert (await ask(plane, QUESTION)).status_code == 200
+    assert len(reached) == 1, "the one that left was never forwarded"
