@@ -58,8 +58,8 @@ async def test_the_audit_begins_and_ends_with_the_proxy(tmp_path: Path) -> None:
     acts = [(line["who"], line["what"]) for line in lines_of(segments_in(here.audit)) if line["kind"] == "act"]
     assert [what.partition(",")[0] for _, what in acts] == ["began", "stopped", "ended"]
     assert acts[0][1].endswith("with no keys")
-    ring(tmp_path, key())
-    (tmp_path / "keys.json").rename(here.keys.parent.mkdir(parents=True) or here.keys)
+    here.keys.parent.mkdir(parents=True)
+    ring(here.keys.parent, key())
     assert opening._keys_of(here).startswith("keys whose file has the SHA-256 ")
 
 

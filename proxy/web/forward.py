@@ -189,10 +189,9 @@ class Forwarder:
             hold = self._responses.hold if body.is_background else None
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
         caller, witness = passage.caller, passage.witness
-        if caller is not None and caller.counts_tokens:
+        # Of a whole answer the witness sees for itself how many tokens it took.
+        if (caller is not None and caller.counts_tokens) or (witness is not None and body.is_stream):
             passage.count_tokens(is_stream=body.is_stream)
-        elif witness is not None and body.is_stream:  # of a whole answer it sees for itself
-            passage.count_tokens(is_stream=True)
         if witness is not None:
             witness.look(body.whole)
         outgoing = body.outgoing(spec.name, spec.request_defaults)

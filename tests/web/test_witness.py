@@ -63,6 +63,18 @@ async def answer(request: web.Request) -> web.Response:
     return web.json_response({"choices": [{"message": {"content": "planted answer"}}], "usage": USAGE})
 
 
+def noting(plane: DataPlane) -> list[str]:
+    """Has the engine answer; returns the paths that reach it, as they come."""
+    reached: list[str] = []
+
+    async def noted(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return await answer(request)
+
+    plane.answer = noted
+    return reached
+
+
 async def test_a_request_is_two_lines_with_all_that_is_known_and_no_text(plane: DataPlane, lines: Any) -> None:
     seen: list[list[dict[str, Any]]] = []
 
@@ -201,13 +213,7 @@ async def test_an_engine_that_fails_and_a_client_that_leaves_are_told_apart(plan
 async def test_where_the_audit_cannot_be_written_nothing_is_forwarded(
     plane: DataPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached: list[str] = []
-
-    async def noted(request: web.Request) -> web.Response:
-        reached.append(request.path)
-        return await answer(request)
-
-    plane.answer = noted
+    reached = noting(plane)
     write, is_full = audit_files.os.write, [True]
 
     def full(fd: int, data: bytes) -> int:
@@ -334,13 +340,7 @@ async def test_in_the_strict_mode_a_disk_that_fails_refuses_what_has_not_been_fo
 async def test_in_the_strict_mode_a_client_that_leaves_before_its_line_is_on_the_disk_has_both_lines(
     plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    reached: list[str] = []
-
-    async def noted(request: web.Request) -> web.Response:
-        reached.append(request.path)
-        return await answer(request)
-
-    plane.answer = noted
+    reached = noting(plane)
     disk = Disk(monkeypatch, tmp_path)
     async with connected(plane) as (_, writer):
         writer.write(request(json.dumps(QUESTION).encode()))
