@@ -41,13 +41,16 @@ from proxy.traffic import Traffic
 from proxy.upstream.pool import Pool
 from proxy.web import app as web_app
 from proxy.web.admin import Admin
+from proxy.web.audits import Audits
 from proxy.web.events import Events
+from proxy.web.for_admins import ForAdmins
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
 from proxy.web.keys import Keys
 from proxy.web.metrics import Metrics
 from proxy.web.named import Named
 from proxy.web.openapi import OpenApi
+from proxy.web.page import Page
 from proxy.web.realtime import Realtime, socket_session
 from proxy.web.reloading import Reloading
 from proxy.web.responses import Responses
@@ -177,12 +180,13 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             idle_s=settings.realtime_idle_s,
         )
         events = Events(fleet, router, here)
+        reloading, keys = Reloading(reloader), Keys(keyring)
+        for_admins = ForAdmins(admin, reloading, Audits(here))
+        named = Named(forwarder, router, responses)
         public = web_app.runner(
-            web_app.public_app(guard, admin, events, Named(forwarder, router, responses), realtime, metrics, OpenApi())
+            web_app.public_app(guard, audit, admin, for_admins, Page(), events, named, realtime, metrics, OpenApi())
         )
-        private = web_app.runner(
-            web_app.private_app(audit, admin, events, Gate(fleet, router), Reloading(reloader), Keys(keyring))
-        )
+        private = web_app.runner(web_app.private_app(audit, admin, events, Gate(fleet, router), reloading, keys))
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

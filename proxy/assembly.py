@@ -46,6 +46,7 @@ class Assembled:
     keeper: Keeper
     engine_keys: EngineKeys
     launching: Launching
+    pulse: Pulse
 
     @property
     def device_names(self) -> list[str]:
@@ -122,6 +123,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     programs = Programs(here.programs, supervisor, catalog.models)
     keeper = Keeper(
         stops=StateFile(here.state / "stopped_by_hand.json", dict[str, str], {}),
+        pins=StateFile(here.state / "pinned_by_hand.json", dict[str, bool], {}),
         costs=StateFile(here.state / "costs.json", dict[str, Costs], {}),
         keys=entries.keys,
     )
@@ -139,7 +141,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching, pulse)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:

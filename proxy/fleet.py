@@ -21,6 +21,7 @@ from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
 from proxy.core.tally import Tally
+from proxy.core.waiters import Waiter
 from proxy.core.whatif import WhatIf
 from proxy.entries import Entries
 from proxy.happenings import Happenings
@@ -136,9 +137,13 @@ class Fleet:
         if self._gates.reach(model, pid):
             self.feed(messages.GateReached(model))
 
-    def stop(self, model: str, who: str) -> None:
-        """Drain `model`'s engine and stop it; returns at once."""
-        self.feed(messages.StopAsked(model, who))
+    def stop(self, model: str, who: str, *, at_once: bool = False) -> None:
+        """Drain `model`'s engine and stop it, or break its requests off and end it `at_once`; returns at once."""
+        self.feed(messages.StopAsked(model, who, at_once))
+
+    def pin(self, model: str, *, is_pinned: bool) -> None:
+        """Have `model`'s engine make room for nobody, or for others again, whatever the catalog says."""
+        self.feed(messages.PinSet(model, is_pinned))
 
     def sleep(self, model: str, level: int, who: str) -> None:
         """Drain `model`'s engine and put it to sleep; returns at once. Raises: CannotSleep."""
@@ -185,6 +190,10 @@ class Fleet:
     def view(self) -> list[EngineView]:
         """All engines at this moment."""
         return self._scheduler.view(self._now())
+
+    def waiters(self) -> dict[str, tuple[Waiter, ...]]:
+        """Who waits, by model."""
+        return self._scheduler.waiters(self._now())
 
     def misfits(self) -> dict[str, str]:
         """Why, by model, those cannot run that fit on no device of this machine even alone."""

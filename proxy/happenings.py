@@ -18,6 +18,7 @@ from proxy.core.audit_records import moment
 from proxy.core.journal import Granted, Move, Refused
 from proxy.core.messages import Event
 from proxy.core.scheduler import Scheduler
+from proxy.history import History
 
 MOST_KEPT = 2000
 MOST_AHEAD = 2 * MOST_KEPT
@@ -101,6 +102,7 @@ class Happenings:
         """The number of the last one."""
         self.life = f"{int(time.time()):x}"
         """Numbers of another life mean something else."""
+        self.history = History()
         self._kept: deque[Happening] = deque(maxlen=MOST_KEPT)
         self._onlookers: list[Onlooker] = []
         self._strangers: dict[str, int] = {}
@@ -164,6 +166,7 @@ class Happenings:
         held = {} if placing is None else dict.fromkeys(placing.devices, placing.bytes)
         told = {"old": move.old, "new": move.new, "why": move.why, "cause": move.cause, "held": held}
         self._tell(Kind.MOVE, move.model, told)
+        self.history.moved(move, held, time.time())
 
     def _note_answer(self, answer: Granted | Refused) -> None:
         if isinstance(answer, Refused):
@@ -178,6 +181,7 @@ class Happenings:
         if roughly != self._strangers:
             self._strangers = roughly
             self._tell(Kind.STRANGERS, "", {"held": held})
+            self.history.strangers_hold(held, time.time())
 
     def _tell(self, kind: Kind, model: str, told: dict[str, Any], *, is_kept: bool = True) -> None:
         self.n += 1

@@ -1,6 +1,6 @@
-"""Keeps what must outlive the proxy: who stopped which model by hand, and what acts on each engine take.
+"""Keeps what must outlive the proxy: what people stopped and pinned by hand, and what acts on each engine take.
 
-Rule: a stop by hand is on the disk before anybody is answered; what acts take is written in the background, since a
+Rule: what a person did is on the disk before anybody is answered; what acts take is written in the background, since a
 figure that is lost costs an estimate only.
 """
 
@@ -21,10 +21,12 @@ class Keeper:
         self,
         *,
         stops: StateFile[dict[str, str]],
+        pins: StateFile[dict[str, bool]],
         costs: StateFile[dict[str, Costs]],
         keys: Mapping[str, str],
     ) -> None:
         self._stops_file = stops
+        self._pins_file = pins
         self._costs_file = costs
         self._keys = keys
         self._in_order = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keeper")
@@ -32,6 +34,7 @@ class Keeper:
         self.on_stop: Callable[[str, str], None] | None = None
         """Told the model, and who has stopped it by hand, in words, in whatever way."""
         self._stops: dict[str, str] = {}
+        self._pins: dict[str, bool] = {}
         self._costs: dict[str, Costs] = {}
 
     def __repr__(self) -> str:
@@ -40,12 +43,14 @@ class Keeper:
     def remembered(self) -> list[Event]:
         """What was kept, as events, for models that there still are; to be called once."""
         self._stops, self._costs = self._stops_file.read(), self._costs_file.read()
+        self._pins = self._pins_file.read()
         costs = [
             messages.CostsRemembered(model, self._costs[key].kept())
             for model, key in self._keys.items()
             if key in self._costs
         ]
-        return [*costs, *(messages.StopRemembered(model, who) for model, who in self._stops.items())]
+        pins = [messages.PinSet(model, is_pinned) for model, is_pinned in self._pins.items() if model in self._keys]
+        return [*costs, *pins, *(messages.StopRemembered(model, who) for model, who in self._stops.items())]
 
     def costs_of(self, key: str) -> Costs:
         """What is known under `key` of what acts take."""
@@ -60,6 +65,9 @@ class Keeper:
             if self.on_stop is not None:
                 for model, who in new:
                     self.on_stop(model, who)
+        if (pins := scheduler.pins()) != self._pins:
+            self._pins = pins
+            self._pins_file.write(pins)
         if learned := scheduler.learned_costs():
             self._costs |= {self._keys[model]: costs for model, costs in learned.items()}
             self._in_order.submit(self._costs_file.write, dict(self._costs))

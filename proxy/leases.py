@@ -113,12 +113,15 @@ class Leases:
         by_hand: str | None = None,
         wishes: Wishes = NO_WISHES,
         on_wait: Callable[[], None] | None = None,
+        agent_type: str = "",
+        key: str = "",
     ) -> AsyncIterator[Lease]:
         """A lease of `model`'s engine, however long that takes.
 
         A person who asks for it, `by_hand`, does not wait for the end of a cool-down and undoes a stop by hand.
         `wishes` is what the client says of its request: its priority, how long it waits, how long the engine stays.
-        `on_wait` is called where it is not refused at once and is not there at once.
+        `on_wait` is called where it is not refused at once and is not there at once. `agent_type` and `key` say whose
+        request it is, for who looks at the queue.
 
         Raises: RotaError if the engine cannot be had.
         """
@@ -133,7 +136,16 @@ class Leases:
         granted = self._commands.expect_answer(ticket)
         try:
             self._feed(
-                messages.RequestArrived(ticket, model, by_hand, wishes.priority, wishes.deadline_s, wishes.keep_alive_s)
+                messages.RequestArrived(
+                    ticket=ticket,
+                    model=model,
+                    by_hand=by_hand,
+                    priority=wishes.priority,
+                    deadline_s=wishes.deadline_s,
+                    keep_alive_s=wishes.keep_alive_s,
+                    agent_type=agent_type,
+                    key=key,
+                )
             )
             if on_wait is not None and not granted.done():
                 on_wait()

@@ -79,6 +79,8 @@ def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bo
         yield f"    started by hand; waits at the gate for {duration(engine['at_gate_s'])}: {engine['waits_for']}"
     if engine["is_outdated"]:
         yield "    its entry in the catalog has changed, or is gone: it leaves as soon as it has drained"
+    if engine["is_pinned"]:
+        yield "    pinned: it makes room for nobody"
     if engine["stopped_by"]:
         yield f"    stopped {engine['stopped_by']}; stays so until somebody starts it"
     if engine["failure"]:

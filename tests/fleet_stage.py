@@ -180,6 +180,7 @@ class Stage:
         self.stops, self.costs = Kept[str](), Kept[Costs]()
         self.keeper = Keeper(
             stops=self.stops,  # type: ignore[arg-type]
+            pins=Kept[bool](),  # type: ignore[arg-type]
             costs=self.costs,  # type: ignore[arg-type]
             keys=self.entries.keys,
         )

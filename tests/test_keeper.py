@@ -1,4 +1,4 @@
-"""What outlives the proxy: stops by hand, and what acts take."""
+"""What outlives the proxy: stops and pins by hand, and what acts take."""
 
 from pathlib import Path
 
@@ -19,6 +19,7 @@ class Kept:
         self.world = SlowWorld(a=30, b=30)
         self.keeper = Keeper(
             stops=StateFile(folder / "stops.json", dict[str, str], {}),
+            pins=StateFile(folder / "pins.json", dict[str, bool], {}),
             costs=StateFile(folder / "costs.json", dict[str, Costs], {}),
             keys=keys,
         )
@@ -81,3 +82,12 @@ def test_a_corrupt_file_costs_the_estimates_only(tmp_path: Path) -> None:
     (tmp_path / "costs.json").write_text('{"a|0.32.0|x": {"load_s": "long"}}')
     assert Kept(tmp_path).keeper.remembered() == []
     assert (tmp_path / "costs.json.corrupt").exists()
+
+
+def test_a_pin_by_hand_is_on_the_disk_at_once_and_known_in_the_next_life(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.after(0, messages.PinSet("a", is_pinned=True))
+    assert Kept(tmp_path).keeper.remembered() == [messages.PinSet("a", is_pinned=True)]
+    assert Kept(tmp_path, {"b": KEYS["b"]}).keeper.remembered() == [], "the model has left the catalog"
+    kept.after(0, messages.PinSet("a", is_pinned=False))
+    assert Kept(tmp_path).keeper.remembered() == []

@@ -26,6 +26,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "at_gate_s": None,
         "waits_for": None,
         "stopped_by": None,
+        "is_pinned": False,
         "is_outdated": False,
         "failure": None,
         "escalations": 0,
@@ -78,6 +79,7 @@ def test_one_that_sleeps_shows_its_level_and_one_that_is_nowhere_a_dash() -> Non
 
 
 def test_failures_stops_and_escalations_stand_under_their_model() -> None:
+    assert "    pinned: it makes room for nobody" in lines(is_pinned=True)
     told = lines(stopped_by="by ann", failure="why\nlast line", escalations=2, last_escalation="level 1: HTTP 500")
     assert told[6:] == [
         "    stopped by ann; stays so until somebody starts it",

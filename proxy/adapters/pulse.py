@@ -43,6 +43,10 @@ class Pulse:
             signs.note_work(await self._work(spec), is_owed, now)
         return signs.silent_for(now)
 
+    def tokens_per_s(self, model: str) -> float:
+        """How many tokens its engine generates a second; 0 where it does nothing or does not tell."""
+        return self._signs[model].tokens_per_s() if model in self._signs else 0.0
+
     def forget(self, model: str) -> None:
         """Begin anew: its engine was stopped, or sleeps."""
         self._signs.pop(model, None)

@@ -35,7 +35,17 @@ def arrived(board: Board, event: messages.RequestArrived, now: float) -> None:
     priority = engine.needs.terms.priority * event.priority
     deadline_at = inf if event.deadline_s is None else now + event.deadline_s
     expires_at = min(now + board.limits.queue_timeout_s, deadline_at)
-    ticket = Ticket(event.ticket, now, priority, expires_at, event.keep_alive_s, is_by_hand, deadline_at)
+    ticket = Ticket(
+        number=event.ticket,
+        arrived_at=now,
+        priority=priority,
+        expires_at=expires_at,
+        keep_alive_s=event.keep_alive_s,
+        is_by_hand=is_by_hand,
+        deadline_at=deadline_at,
+        agent_type=event.agent_type,
+        key=event.key,
+    )
     board.enqueue(engine, ticket)
     is_first = len(engine.queue) == 1 and engine.state is not EngineState.READY
     board.is_stale = is_first or is_by_hand

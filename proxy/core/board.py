@@ -47,6 +47,8 @@ class Board:
         """The models that have left the catalog and are forgotten: an event about one of them is old news."""
         self.stopped_by: dict[str, str] = {}
         """Who stopped which model by hand; it stays stopped until somebody starts it by hand."""
+        self.pins: dict[str, bool] = {}
+        """The models that a person has pinned, or unpinned; of all others the catalog says it."""
         self.commands: list[Command] = []
         self.journal = Journal()
         self.plan = Plan()
@@ -74,6 +76,10 @@ class Board:
     def holders(self) -> list[Engine]:
         """The engines that hold memory."""
         return [self.engines[model] for model in self.ledger.placings]
+
+    def is_pinned(self, engine: Engine) -> bool:
+        """Whether it never makes room, nor is ended for idleness."""
+        return self.pins.get(engine.model, engine.needs.terms.is_pinned)
 
     def start_bytes(self, engine: Engine) -> int:
         """What must be free on each device before `engine` starts."""

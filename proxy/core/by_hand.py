@@ -1,4 +1,4 @@
-"""What people ask for engines: a stop, a sleep. What a stop means for who comes next is in `stops`."""
+"""What people ask for engines: a stop, a sleep, a pin. What a stop means for who comes next is in `stops`."""
 
 from typing import assert_never
 
@@ -11,21 +11,30 @@ from proxy.core.roster import Engine
 from proxy.core.states import EngineState
 
 
-def stop_asked(board: Board, engine: Engine, who: str, now: float) -> None:
-    """Drain it and stop it; it stays stopped."""
+def stop_asked(board: Board, engine: Engine, who: str, now: float, *, at_once: bool = False) -> None:
+    """Drain it and stop it; it stays stopped. `at_once`: its requests are not waited for."""
     why = f"stopped {who}"
     match engine.state:
         case EngineState.READY | EngineState.DRAINING | EngineState.ASLEEP:
             engine.is_asked, engine.rung, engine.why = True, Rung.STOP, why
             if engine.state is EngineState.READY:
                 board.move(engine, EngineState.DRAINING, now, why, Cause.BY_HAND)
+            if at_once:
+                board.stop(engine, now, why, at_once=True)
         case EngineState.PARKED | EngineState.STARTING | EngineState.FALLING_ASLEEP | EngineState.WAKING:
-            board.stop(engine, now, why)
+            board.stop(engine, now, why, at_once=at_once)
         case EngineState.STOPPED | EngineState.STOPPING | EngineState.FAILED:
             pass
         case _:
             assert_never(engine.state)
     stops.note(board, engine, who, now)
+
+
+def pin_set(board: Board, engine: Engine, *, is_pinned: bool) -> None:
+    """What a person says of it counts until he says otherwise; as the catalog has it, nothing need be kept."""
+    board.pins.pop(engine.model, None)
+    if is_pinned is not board.is_pinned(engine):
+        board.pins[engine.model] = is_pinned
 
 
 def sleep_asked(board: Board, engine: Engine, level: int, who: str, now: float) -> None:

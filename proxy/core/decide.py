@@ -52,7 +52,7 @@ def _make_room(board: Board, now: float) -> tuple[list[Demand], Plan, list[Engin
     if not board.wanted and not draining:
         board.plan = Plan()
         return [], board.plan, []
-    candidates = [candidate_of(board, one, now) for one in movable if not one.needs.terms.is_pinned]
+    candidates = [candidate_of(board, one, now) for one in movable if not board.is_pinned(one)]
     clear_s = max((one.drain_s + one.ways[0].leave_s for one in candidates if not one.is_asleep), default=0.0)
     room = room_of(board)
     standing = standings(board, room, clear_s, now)

@@ -132,7 +132,7 @@ def room_of(board: Board, engine: Engine | None = None) -> dict[str, int]:
     """Bytes by device that models may use together, beside strangers and pinned engines other than `engine`."""
     room = {device: board.ledger.room_bytes(device) for device in board.ledger.devices}
     for other in board.holders():
-        if other.needs.terms.is_pinned and other is not engine:
+        if board.is_pinned(other) and other is not engine:
             placing = board.ledger.placings[other.model]
             for device in placing.devices:
                 room[device] -= placing.bytes
@@ -141,7 +141,7 @@ def room_of(board: Board, engine: Engine | None = None) -> dict[str, int]:
 
 def _room_for(board: Board, engine: Engine, room: Mapping[str, int]) -> Mapping[str, int]:
     """`room`, with what is its own where it is pinned itself."""
-    is_own = engine.needs.terms.is_pinned and engine.state is EngineState.ASLEEP
+    is_own = board.is_pinned(engine) and engine.state is EngineState.ASLEEP
     return room_of(board, engine) if is_own else room
 
 

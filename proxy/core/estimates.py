@@ -14,6 +14,13 @@ def served_in_s(board: Board, engine: Engine, priority: float, now: float) -> fl
     if engine.state in AWAKE:
         is_full = len(engine.leases) >= engine.needs.terms.concurrency
         return next_turn_s(engine, priority) if is_full or engine.queue else 0.0
+    return ready_in_s(board, engine, now)
+
+
+def ready_in_s(board: Board, engine: Engine, now: float) -> float | None:
+    """How soon `engine` will serve, 0 if it does; None where that is not known."""
+    if engine.state in AWAKE:
+        return 0.0
     if not is_learned(engine) or engine.is_cooling(now):
         return None
     if engine.state in (EngineState.STARTING, EngineState.WAKING):

@@ -43,4 +43,4 @@ def holders_of(board: Board, engine: Engine) -> str:
 
 
 def _named(board: Board, model: str) -> str:
-    return f"{model} (pinned)" if board.engines[model].needs.terms.is_pinned else model
+    return f"{model} (pinned)" if board.is_pinned(board.engines[model]) else model

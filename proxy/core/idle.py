@@ -37,7 +37,7 @@ def _due(board: Board, engine: Engine, now: float) -> tuple[Way, float] | None:
     """How `engine` goes down now, and the time that has run out; None if it stays."""
     terms = engine.needs.terms
     is_awake = engine.state is EngineState.READY
-    if terms.is_pinned or engine.leases or engine.queue or engine.is_asked:
+    if board.is_pinned(engine) or engine.leases or engine.queue or engine.is_asked:
         return None
     if not is_awake and engine.state is not EngineState.ASLEEP:
         return None

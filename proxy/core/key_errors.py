@@ -46,6 +46,13 @@ class KeysInvalid(InvalidRequest):
     code = "keys_invalid"
 
 
+class AuditUnreadable(RotaError):
+    """The audit cannot be read, or there is none."""
+
+    status = 503
+    code = "audit_unreadable"
+
+
 class AuditFailed(RotaError):
     """The audit cannot be written: nothing is forwarded that could not be proved."""
 

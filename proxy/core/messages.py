@@ -30,7 +30,8 @@ class RequestArrived:
     """A ticket is drawn for `model`; a Grant or a Reject will answer it. `by_hand` says who asks, if not a client.
 
     `priority` is the request's weight beside the model's own, `deadline_s` how long its client will wait for an engine,
-    `keep_alive_s` how long the engine is to stay after it without requests (infinity: for good).
+    `keep_alive_s` how long the engine is to stay after it without requests (infinity: for good). `agent_type` and `key`
+    say whose it is, for people.
     """
 
     ticket: int
@@ -39,6 +40,8 @@ class RequestArrived:
     priority: float = 1.0
     deadline_s: float | None = None
     keep_alive_s: float | None = None
+    agent_type: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,11 @@ class RequestEnded:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """A person wants `model` stopped, drained first."""
+    """A person wants `model` stopped, drained first; `at_once` without waiting for its requests, which break off."""
 
     model: str
     who: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,14 @@ class SleepAsked:
     model: str
     level: int
     who: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinSet:
+    """A person wants `model` pinned, or not pinned, whatever the catalog says."""
+
+    model: str
+    is_pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +236,7 @@ Event = (
     | RequestEnded
     | StopAsked
     | SleepAsked
+    | PinSet
     | PreloadAsked
     | GateAsked
     | GateReached

@@ -3,14 +3,17 @@
 An engine is silent while it does not answer /health, and while it has work and nothing of it moves.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 RUNNING = "vllm:num_requests_running"
 
+GENERATED = "vllm:generation_tokens_total"
+
 PROGRESS = (
     "vllm:iteration_tokens_total_count",
-    "vllm:generation_tokens_total",
+    GENERATED,
     "vllm:prompt_tokens_total",
     # The counters stand still while a long prompt is computed in parts: those steps give no output, and vLLM counts
     # with the outputs only. The cache fills meanwhile. Source: vLLM 0.32, v1/engine/async_llm.py, output_handler.
@@ -18,12 +21,17 @@ PROGRESS = (
 )
 
 
+SPEED_OVER = 8
+"""Beats over which the speed is taken: about four seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What /metrics says: whether requests run, and the figures that move while they do."""
+    """What /metrics says: whether requests run, the figures that move while they do, the tokens generated so far."""
 
     is_running: bool
     progress: tuple[float, ...]
+    generated: float = 0.0
 
 
 def samples(text: str, name: str) -> Iterator[tuple[str, float]]:
@@ -42,7 +50,8 @@ def work_of(metrics: str) -> Work | None:
     """What these metrics say about work, or None if they do not tell (vLLM's `--disable-log-stats`)."""
     running = [value for _, value in samples(metrics, RUNNING)]
     progress = tuple(value for name in PROGRESS for _, value in samples(metrics, name))
-    return Work(sum(running) > 0, progress) if running and progress else None
+    generated = sum(value for _, value in samples(metrics, GENERATED))
+    return Work(sum(running) > 0, progress, generated) if running and progress else None
 
 
 class Signs:
@@ -52,6 +61,7 @@ class Signs:
         self._unanswered_since: float | None = None
         self._stuck_since: float | None = None
         self._work: Work | None = None
+        self._generated: deque[tuple[float, float]] = deque(maxlen=SPEED_OVER)
 
     def __repr__(self) -> str:
         return f"<Signs unanswered since {self._unanswered_since}, stuck since {self._stuck_since}>"
@@ -73,6 +83,7 @@ class Signs:
         """
         if work is None:
             return
+        self._generated.append((now, work.generated))
         has_moved = self._work is None or work.progress != self._work.progress
         self._work = work
         if not (work.is_running or is_owed):
@@ -83,6 +94,14 @@ class Signs:
     def note_idle(self) -> None:
         """Nobody waits for it."""
         self._stuck_since = None
+        self._generated.clear()
+
+    def tokens_per_s(self) -> float:
+        """How many tokens it generates a second, over its last few beats; 0 where it has nothing to do."""
+        if len(self._generated) < 2:  # a speed needs two
+            return 0.0
+        (began_at, first), (ended_at, last) = self._generated[0], self._generated[-1]
+        return max(0.0, last - first) / (ended_at - began_at) if ended_at > began_at else 0.0
 
     def silent_for(self, now: float) -> float:
         """Seconds since the last sign of life; 0 while all is well."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import islice
 from math import inf
 
 
@@ -17,7 +18,7 @@ class Ticket:
 
     `expires_at` is when waiting has no sense any more: its client's deadline, or the longest wait there is;
     `keep_alive_s` how long its engine is to stay after it; `is_by_hand` whether a person waits for the engine itself;
-    `deadline_at` is when its client gives up.
+    `deadline_at` is when its client gives up. `agent_type` and `key` say whose it is, for people.
     """
 
     number: int
@@ -27,6 +28,8 @@ class Ticket:
     keep_alive_s: float | None = None
     is_by_hand: bool = False
     deadline_at: float = inf
+    agent_type: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class Queue:
     def oldest(self) -> Ticket | None:
         """Who has waited longest."""
         return next(iter(self._tickets.values()), None)
+
+    def first(self, count: int) -> list[Ticket]:
+        """So many of those who have waited longest."""
+        return list(islice(self._tickets.values(), count))
 
     @property
     def has_person(self) -> bool:

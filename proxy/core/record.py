@@ -25,10 +25,12 @@ def record(board: Board, event: Event, now: float) -> None:
             arrivals.arrived(board, event, now)
         case messages.RequestEnded(ticket):
             arrivals.ended(board, ticket, now)
-        case messages.StopAsked(model, who):
-            by_hand.stop_asked(board, board.engines[model], who, now)
+        case messages.StopAsked(model, who, at_once):
+            by_hand.stop_asked(board, board.engines[model], who, now, at_once=at_once)
         case messages.SleepAsked(model, level, who):
             by_hand.sleep_asked(board, board.engines[model], level, who, now)
+        case messages.PinSet(model, is_pinned):
+            by_hand.pin_set(board, board.engines[model], is_pinned=is_pinned)
         case messages.PreloadAsked(model):
             arrivals.preload_asked(board, board.engines[model])
         case messages.GateAsked(model):

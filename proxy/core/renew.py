@@ -105,6 +105,7 @@ def _preload(board: Board, engine: Engine, *, was_preload: bool) -> None:
 def _forget(board: Board, engine: Engine) -> None:
     model = engine.model
     board.engines.pop(model)
+    board.pins.pop(model, None)
     board.gone.add(model)
     for engines in (board.wanted, board.changing):
         engines.pop(model, None)

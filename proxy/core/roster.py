@@ -77,6 +77,8 @@ class EngineView:
     """For how long a process that a person started has waited at the gate, and for what."""
     waits_for: str | None
     stopped_by: str | None
+    is_pinned: bool
+    """It never makes room: so says the catalog, or a person."""
     is_outdated: bool
     """It runs by an entry that the catalog does not have any more, and leaves as soon as it has drained."""
     failure: str | None
@@ -90,6 +92,9 @@ class EngineView:
     last_crash_ago_s: float | None
     last_words: str
     """The end of its log at its crash, until it serves again."""
+    requests_per_minute: float
+    sleep_levels: tuple[int, ...]
+    """Those that a person may put it to."""
 
 
 @dataclass(slots=True)
@@ -204,6 +209,7 @@ class Engine:
         pinned_bytes: int,
         stopped_by: str | None,
         waits_for: str | None = None,
+        is_pinned: bool = False,
     ) -> EngineView:
         """The engine at this moment."""
         oldest = self.queue.oldest
@@ -224,6 +230,7 @@ class Engine:
             at_gate_s=None if self.at_gate_since is None else now - self.at_gate_since,
             waits_for=waits_for,
             stopped_by=stopped_by,
+            is_pinned=is_pinned,
             is_outdated=self.is_removed or self.successor is not None,
             failure=None if self.failure is None else self.failure.in_full,
             is_cooling=self.is_cooling(now),
@@ -234,4 +241,6 @@ class Engine:
             last_crash=None if self.last_crash is None else self.last_crash.what,
             last_crash_ago_s=None if self.last_crash is None else now - self.last_crash.at,
             last_words="" if self.last_crash is None else self.last_crash.last_words,
+            requests_per_minute=60.0 * self.costs.rate(now),
+            sleep_levels=self.needs.sleep_levels,
         )

@@ -35,6 +35,7 @@ from proxy.core.outlook import outlook
 from proxy.core.record import record
 from proxy.core.roster import Engine, EngineNeeds, EngineView
 from proxy.core.states import ABSENT, EngineState
+from proxy.core.waiters import Waiter, waiters
 from proxy.core.whatif import WhatIf, what_if
 
 LEARNED_BY = frozenset({EngineState.READY, EngineState.ASLEEP, EngineState.STOPPED})
@@ -132,6 +133,15 @@ class Scheduler:
         """Who stopped which model, of those that stay stopped."""
         return dict(self._board.stopped_by)
 
+    def pins(self) -> dict[str, bool]:
+        """The models that a person has pinned, or unpinned, where the catalog says otherwise."""
+        return dict(self._board.pins)
+
+    def waiters(self, now: float) -> dict[str, tuple[Waiter, ...]]:
+        """Who waits, by model, the longest wait first; of many only the first."""
+        engines = self._board.wanted.values()
+        return {one.model: waiters(self._board, one, now) for one in engines if one.queue}
+
     def misfits(self) -> dict[str, str]:
         """Why, by model, those cannot run that fit on no device of this machine even alone."""
         errors_of = {model: too_large(self._board, engine) for model, engine in self._board.engines.items()}
@@ -150,7 +160,8 @@ class Scheduler:
             devices, reserved = (placing.devices, placing.bytes) if placing else ((), 0)
             stopped_by = self._board.stopped_by.get(model)
             waits_for = None if engine.at_gate_since is None else self._gate_waits_for(engine)
-            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by, waits_for))
+            is_pinned = self._board.is_pinned(engine)
+            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by, waits_for, is_pinned))
         return views
 
     def _gate_waits_for(self, engine: Engine) -> str:

@@ -127,7 +127,7 @@ def _best_plan(board: Board, demands: Sequence[Demand], asked: set[str], now: fl
         for one in board.holders()
         if (one.state in AWAKE or one.state is EngineState.ASLEEP)
         and one.model not in asked
-        and not one.needs.terms.is_pinned
+        and not board.is_pinned(one)
     ]
     largest_first = sorted(demands[:MOST_PLANNED], key=lambda one: (len(one.choices), -one.bytes * len(one.choices[0])))
     best = Plan()

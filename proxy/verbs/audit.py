@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def add_to(verbs: Verbs) -> None:
     text.add_argument("--hash", help="the hash of a text, as a line has it")
     for name, of in (("key", "key"), ("agent-type", "agent type"), ("model", "model"), ("id", "request id")):
         find_.add_argument(f"--{name}", metavar=name.upper(), help=f"of this {of}")
+    find_.add_argument("--last", metavar="N", type=int, help="only the last so many of them")
     _add_times(find_)
     export_ = acts.add("export", export, "Write all requests as CSV.")
     _add_times(export_)
@@ -71,7 +73,7 @@ def find(here: Layout, arguments: argparse.Namespace) -> int:
         since=arguments.since,
         until=arguments.until,
     )
-    found = [row for row in _rows(here) if wanted.has(row)]
+    found = deque((row for row in _rows(here) if wanted.has(row)), maxlen=arguments.last)
     for row in found:
         print(json.dumps(row))
     return EXIT_DONE if found else EXIT_FAILED

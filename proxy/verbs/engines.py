@@ -32,7 +32,12 @@ def add_to(verbs: Verbs) -> None:
     how.add_argument("--json", action="store_true", help="as /status says it")
     how.add_argument("-w", "--watch", action="store_true", help="look again every second, until interrupted")
     verbs.takes_model(verbs.add("start", start, "Start a model's engine and wait until it is ready."))
-    verbs.takes_model(verbs.add("stop", stop, "Drain a model's engine, stop it and wait for that."))
+    sub = verbs.add("stop", stop, "Drain a model's engine, stop it and wait for that.")
+    verbs.takes_model(sub)
+    sub.add_argument("-f", "--force", action="store_true", help="do not drain it: what it is answering breaks off")
+    verbs.takes_model(verbs.add("pin", pin, "Have a model's engine make room for nobody, until it is unpinned."))
+    what = "Have a model's engine make room for others, whatever the catalog says."
+    verbs.takes_model(verbs.add("unpin", unpin, what))
     what = "Drain a model's engine, put it to sleep and wait for that; the next request wakes it."
     sub = verbs.add("sleep", sleep, what)
     verbs.takes_model(sub)
@@ -70,13 +75,31 @@ def start(here: Layout, arguments: argparse.Namespace) -> int:
 
 
 def stop(here: Layout, arguments: argparse.Namespace) -> int:
-    """Drain, then stop."""
-    return _send_down(here, arguments.model, "stop", ("draining", "falling_asleep", "asleep", "waking", "stopping"))
+    """Drain, then stop; with --force stop at once."""
+    verb = "stop?force=1" if arguments.force else "stop"
+    return _send_down(here, arguments.model, verb, ("draining", "falling_asleep", "asleep", "waking", "stopping"))
 
 
 def sleep(here: Layout, arguments: argparse.Namespace) -> int:
     """Drain, then sleep."""
     return _send_down(here, arguments.model, f"sleep?level={arguments.level}", ("draining", "falling_asleep"))
+
+
+def pin(here: Layout, arguments: argparse.Namespace) -> int:
+    """Until it is unpinned, or pinned otherwise in the catalog."""
+    return _set_pin(here, arguments.model, "pin")
+
+
+def unpin(here: Layout, arguments: argparse.Namespace) -> int:
+    """The other way."""
+    return _set_pin(here, arguments.model, "unpin")
+
+
+def _set_pin(here: Layout, model: str, verb: str) -> int:
+    with daemon.client(here) as proxy:
+        is_pinned = answer(proxy.post(f"/engines/{model}/{verb}"))["is_pinned"]
+    print(f"{model}: {'pinned, it makes room for nobody' if is_pinned else 'not pinned, it makes room for others'}")
+    return EXIT_DONE
 
 
 def _watch(here: Layout, *, with_memory: bool) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What the box's own people ask: health, status, the lists of models; on the Unix socket only start, stop and sleep.
+"""What the box's own people ask: health, status, the lists of models; and what they do: start, stop, sleep, pin.
 
 Rule: looking wakes nothing.
 """
@@ -10,14 +10,17 @@ from aiohttp import web
 
 from proxy.assembly import Assembled
 from proxy.core.errors import InvalidRequest
+from proxy.core.keys import Role
 from proxy.core.placement import MOST_PLANNED
 from proxy.core.routing import Router
 from proxy.core.states import EngineState
 from proxy.reload import Reloader
-from proxy.web.gate import there, who
-from proxy.web.guard import CALLER
+from proxy.web.gate import there
+from proxy.web.guard import CALLER, IS_NEARBY
 from proxy.web.middleware import TELLS_ALL
+from proxy.web.queries import flag
 from proxy.web.status import Status
+from proxy.web.who import who
 
 
 class Admin:
@@ -43,13 +46,10 @@ class Admin:
             web.get("/v1/models", self.models),
         ]
 
-    def private_routes(self) -> list[web.RouteDef]:
-        """The verbs, for the Unix socket."""
-        return [
-            web.post("/engines/{model}/start", self.start),
-            web.post("/engines/{model}/stop", self.stop),
-            web.post("/engines/{model}/sleep", self.sleep),
-        ]
+    def acts(self, prefix: str = "") -> list[web.RouteDef]:
+        """The verbs, under `prefix`: the Unix socket has them without one."""
+        acts = {"start": self.start, "stop": self.stop, "sleep": self.sleep, "pin": self.pin, "unpin": self.unpin}
+        return [web.post(f"{prefix}/engines/{{model}}/{name}", act) for name, act in acts.items()]
 
     async def health(self, request: web.Request) -> web.Response:
         """The proxy's own health; to the box's own people also which proxy it is."""
@@ -63,7 +63,7 @@ class Admin:
         """
         if (model := request.query.get("explain")) is not None:
             return _json(self._fleet.explain(there(self._fleet, self._router, model)))
-        return _json(await self._status.all())
+        return _json(await self._status.all() | {"caller": _caller(request)})
 
     async def plan(self, request: web.Request) -> web.Response:
         """What it would take to have all of `?model=A&model=B` up at once; nothing is done. Raises: RotaError."""
@@ -105,10 +105,26 @@ class Admin:
             return _json({"model": model, "state": "ready"})
 
     async def stop(self, request: web.Request) -> web.Response:
-        """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError."""
+        """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError.
+
+        With `?force=1` what it is answering breaks off.
+        """
         model = there(self._fleet, self._router, request.match_info["model"])
-        self._fleet.stop(model, who(request))
+        self._fleet.stop(model, who(request), at_once=flag(request, "force"))
         return self._accepted(model)
+
+    async def pin(self, request: web.Request) -> web.Response:
+        """Have an engine make room for nobody, until it is unpinned. Raises: ModelNotFound."""
+        return self._pinned(request, is_pinned=True)
+
+    async def unpin(self, request: web.Request) -> web.Response:
+        """Have an engine make room for others, whatever the catalog says. Raises: ModelNotFound."""
+        return self._pinned(request, is_pinned=False)
+
+    def _pinned(self, request: web.Request, *, is_pinned: bool) -> web.Response:
+        model = self._router.named(request.match_info["model"])
+        self._fleet.pin(model, is_pinned=is_pinned)
+        return _json({"model": model, "is_pinned": is_pinned})
 
     async def sleep(self, request: web.Request) -> web.Response:
         """Drain an engine and put it to sleep at `?level=`, 1 or 2; the answer does not wait. Raises: RotaError."""
@@ -122,6 +138,13 @@ class Admin:
         states = {view.model: view.state for view in self._fleet.view()}
         state = states.get(model, EngineState.STOPPED)  # it may have left for good
         return _json({"model": model, "state": state}, status=202)
+
+
+def _caller(request: web.Request) -> dict[str, str]:
+    """Who looks, and what he may: without keys, as what comes from this machine."""
+    if (caller := request.get(CALLER)) is not None:
+        return {"key": caller.key.name, "role": caller.key.role}
+    return {"key": "", "role": Role.ADMIN if request.get(IS_NEARBY, True) else Role.MONITOR}
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -18,7 +18,7 @@ from proxy.web.acts import noting
 from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.front import Front
-from proxy.web.guard import Guard
+from proxy.web.guard import ADMIN, Guard
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
 from proxy.web.server import SETTINGS
 
@@ -41,9 +41,9 @@ class ListenError(Exception):
     """An address cannot be listened on."""
 
 
-def public_app(guard: Guard, admin: Admin, *others: HasRoutes) -> web.Application:
-    """What clients reach beside what `Front` finds."""
-    app = _app(SMALL_BODY_BYTES, guard.middleware())
+def public_app(guard: Guard, audit: Audit | None, admin: Admin, *others: HasRoutes) -> web.Application:
+    """What clients reach beside what `Front` finds; what people do is in the audit."""
+    app = _app(SMALL_BODY_BYTES, guard.middleware(), *(() if audit is None else (noting(audit, ADMIN),)))
     app.add_routes([*admin.public_routes(), *(route for other in others for route in other.routes())])
     return app
 
@@ -52,7 +52,7 @@ def private_app(audit: Audit | None, admin: Admin, *others: HasRoutes) -> web.Ap
     """What only this box's own people and processes reach; what people do is in the audit."""
     app = _app(SMALL_BODY_BYTES, *(() if audit is None else (noting(audit),)))
     app[TELLS_ALL] = True
-    own = [*admin.public_routes(), *admin.private_routes()]
+    own = [*admin.public_routes(), *admin.acts()]
     app.add_routes([*own, *(route for other in others for route in other.routes())])
     return app
 

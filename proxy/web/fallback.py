@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from proxy.core.errors import (
     BlockedByOthers,
@@ -30,16 +31,17 @@ async def lease_of(
 ) -> AsyncIterator[Lease]:
     """The lease of the route's model or, where it cannot be had, of its fallback. Raises: RotaError."""
     passage.model, passage.fallback = route.model, None  # of a try before
+    take = partial(leases.take, wishes=wishes, on_wait=on_wait, agent_type=passage.agent_type, key=passage.key_name)
     async with AsyncExitStack() as stack:
         try:
-            lease = await stack.enter_async_context(leases.take(route.model, wishes=wishes, on_wait=on_wait))
+            lease = await stack.enter_async_context(take(route.model))
         except CANNOT_BE_HAD as error:
             if route.fallback is None:
                 raise
             log.info("%s answers for %s: %s", route.fallback, route.model, error.code)
             passage.model = route.fallback
             try:
-                lease = await stack.enter_async_context(leases.take(route.fallback, wishes=wishes, on_wait=on_wait))
+                lease = await stack.enter_async_context(take(route.fallback))
             except RotaError as second:
                 # Both are told of: the first is what the client asked for.
                 what = f"{error.message}\nIts fallback {route.fallback} cannot be had either: {second.message}"

@@ -3,18 +3,12 @@
 Rule: the kernel says which process asks, so nobody can ask for another.
 """
 
-import pwd
-import socket
-import struct
-from contextlib import suppress
-
 import msgspec
 from aiohttp import web
 
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
-
-_PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred of <sys/socket.h>
+from proxy.web.who import peer
 
 
 class Gate:
@@ -61,22 +55,6 @@ def there(fleet: Fleet, router: Router, model: str) -> str:
     Raises: ModelNotFound.
     """
     return model if fleet.has(model) else router.named(model)
-
-
-def peer(request: web.Request) -> tuple[int, int]:
-    """The pid and the uid of who is at the other end of the Unix socket."""
-    connection = request.get_extra_info("socket")
-    pid, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    return int(pid), int(uid)
-
-
-def who(request: web.Request) -> str:
-    """Who asks, in words: the kernel says which user is at the other end."""
-    _, uid = peer(request)
-    name = str(uid)
-    with suppress(KeyError):
-        name = pwd.getpwuid(uid).pw_name
-    return f"with manage_vllm.sh by {name}"
 
 
 def _encoded(answer: msgspec.Struct) -> web.Response:

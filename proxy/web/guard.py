@@ -14,19 +14,38 @@ from proxy.core.allowance import Allowance
 from proxy.core.endpoints import Endpoint, Key as SaidIn
 from proxy.core.errors import NotFound
 from proxy.core.headers import Incoming
+from proxy.core.key_errors import Forbidden
 from proxy.core.keys import RANKS, Role
 from proxy.core.routing import Route
 from proxy.keyring import Keyring, LastKey
+from proxy.web.nearby import is_nearby
 
 CALLER = web.RequestKey("caller", Allowance)
 """Who asks; absent where there are no keys."""
+IS_NEARBY = web.RequestKey("is_nearby", bool)
+"""Where there are no keys: whether somebody on this machine asks, who is no web page from elsewhere."""
+_NOT_NEARBY = (
+    "without keys this is for somebody on this machine only, at http://127.0.0.1 or localhost: make a key for it, "
+    "manage_vllm.sh keys make NAME --role admin"
+)
 
-OPEN_PATHS = frozenset({"/health"})
-_SHOWN = ("/status", "/plan", "/metrics", "/metrics/engines", "/events", "/events/kept", "/log", "/engines/{model}/log")
-NEEDS = dict.fromkeys(_SHOWN, Role.MONITOR)
+OPEN_PATHS = frozenset({"/health", "/ui", "/ui/{file}"})
+"""They tell nothing; the page asks for a key itself."""
+_SHOWN = (
+    *("/status", "/plan", "/metrics", "/metrics/engines", "/events", "/events/kept", "/history", "/log"),
+    "/engines/{model}/log",
+)
+_NEEDS = dict.fromkeys(_SHOWN, Role.MONITOR)
 """What shows more than a client has to know."""
+ADMIN = "/admin/"
+"""Below it is what changes something, or shows who asked what."""
 _REMEMBERED = SaidIn.REMEMBERED  # as in proxy.upstream.answer
 _ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
+
+
+def role_for(path: str) -> Role:
+    """Which role `path`, as the router has it, needs where there are keys."""
+    return Role.ADMIN if path.startswith(ADMIN) else _NEEDS.get(path, Role.CLIENT)
 
 
 class HasPeer(Protocol):
@@ -71,10 +90,14 @@ class Guard:
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             resource = request.match_info.route.resource
             path = request.path if resource is None else resource.canonical
-            asks_itself = request.path.startswith(_ASK_THEMSELVES) and path not in NEEDS
-            if self.is_closed and request.path not in OPEN_PATHS and not asks_itself:
-                caller = await self.caller(Incoming.of_pairs(request.raw_headers))
-                caller.key.check_role(NEEDS.get(path, Role.CLIENT))
+            incoming = Incoming.of_pairs(request.raw_headers)
+            if not self.is_closed:
+                request[IS_NEARBY] = is_nearby(request.headers, self.address(incoming, request))
+                if path.startswith(ADMIN) and not request[IS_NEARBY]:
+                    raise Forbidden(_NOT_NEARBY)
+            elif path not in OPEN_PATHS and not (request.path.startswith(_ASK_THEMSELVES) and path not in _NEEDS):
+                caller = await self.caller(incoming)
+                caller.key.check_role(role_for(path))
                 request[CALLER] = caller
             return await handler(request)
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.core import headers
 from proxy.core.endpoints import ENDPOINTS, Endpoint
-from proxy.web.guard import NEEDS, OPEN_PATHS
+from proxy.web.guard import OPEN_PATHS, role_for
 
 VERSION = "1"
 _STREAMS = {"/events": "text/event-stream", "/log": "text/plain", "/engines/{model}/log": "text/plain"}
@@ -20,7 +20,10 @@ _PLAIN = {"/metrics": "text/plain", "/metrics/engines": "text/plain"}
 _QUERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "/status": (("explain", "string", "why this model's engine is where it is"),),
     "/plan": (("model", "array", "the models that are to be up at once"),),
-    "/events": (("after", "integer", "begin behind the event of this number; 0: with all that are kept"),),
+    "/events": (
+        ("after", "integer", "begin behind the event of this number; 0: with all that are kept"),
+        ("kinds", "string", "only events of these kinds, with commas between"),
+    ),
     "/log": (
         ("lines", "integer", "so many of the last lines (100)"),
         ("follow", "boolean", "go on as it grows (false)"),
@@ -107,7 +110,7 @@ def _own(path: str, route: web.AbstractRoute) -> dict[str, Any]:
         "description": said,
         "parameters": [*_in_path(path), *(_query(*one) for one in _QUERIES.get(path, ()))],
         "security": [] if path in OPEN_PATHS else _KEYS,
-        "x-role": str(NEEDS.get(path, "client")) if path not in OPEN_PATHS else "none",
+        "x-role": str(role_for(path)) if path not in OPEN_PATHS else "none",
         "responses": {"200": {"description": "The answer.", "content": {kind: {}}}},
     }
 

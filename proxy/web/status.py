@@ -34,6 +34,7 @@ class Status:
         catalog = self._router.catalog
         missing = await asyncio.to_thread(assembly.missing, catalog)
         views, ledger, misfits = self._fleet.view(), self._fleet.ledger, self._fleet.misfits()
+        waiters = self._fleet.waiters()
         why_not = _why_not(views, misfits, missing)
         return {
             "proxy": self.proxy(),
@@ -49,7 +50,12 @@ class Status:
             ],
             "agent_types": [dataclasses.asdict(one) for one in answering(catalog.agents.agent_types, why_not)],
             "queue": [
-                {"model": view.model, "waiting": view.waiting, "oldest_wait_s": round(view.oldest_wait_s, 3)}
+                {
+                    "model": view.model,
+                    "waiting": view.waiting,
+                    "oldest_wait_s": round(view.oldest_wait_s, 3),
+                    "first": [dataclasses.asdict(one) for one in waiters.get(view.model, ())],
+                }
                 for view in views
                 if view.waiting
             ],
@@ -95,6 +101,7 @@ class Status:
             "memory_bytes": view.amounts.awake_bytes,
             "held_bytes": max(present.values(), default=0),
             "port": self._parts.entries.specs[view.model].port,
+            "tokens_per_s": round(self._parts.pulse.tokens_per_s(view.model), 1),
             "pid": self._parts.groups.pid_of(view.model),
             "agent_types": self._router.catalog.agent_types_of(view.model),
         }

@@ -8,6 +8,7 @@ from proxy.core.messages import (
     GateAsked,
     GateReached,
     Grant,
+    PinSet,
     Reject,
     RequestArrived,
     RequestEnded,
@@ -16,7 +17,9 @@ from proxy.core.messages import (
     StopAsked,
     StopEngine,
 )
+from proxy.core.roster import EngineNeeds
 from proxy.core.states import EngineState
+from proxy.core.terms import Terms
 from tests.core.world import CARD, LIMITS, SlowWorld, amounts, needs
 
 
@@ -71,3 +74,44 @@ def test_a_start_by_hand_is_not_weighed_against_who_is_up() -> None:
     assert world.state("b") is EngineState.READY
     world.feed(RequestArrived(3, "a", by_hand="by ann"))
     assert world.state("b") is EngineState.DRAINING
+
+
+def test_a_forced_stop_waits_for_nobody_whom_it_serves() -> None:
+    world = SlowWorld(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), EngineReady("a"))
+    assert world.feed(StopAsked("a", "by ann")) == []
+    assert world.state("a") is EngineState.DRAINING
+    assert world.feed(StopAsked("a", "by ann", at_once=True)) == [StopEngine("a", at_once=True)]
+    assert world.state("a") is EngineState.STOPPING
+    assert world.feed(StopAsked("a", "by ann", at_once=True)) == []
+
+
+def test_a_forced_stop_of_one_that_starts_ends_it_without_asking() -> None:
+    world = SlowWorld(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"))
+    refusal, stop = world.feed(StopAsked("a", "by ann", at_once=True))
+    assert {type(refusal), type(stop)} == {Reject, StopEngine}
+    assert StopEngine("a", at_once=True) in (refusal, stop)
+
+
+def test_who_is_pinned_by_hand_makes_room_for_nobody_until_that_is_taken_back() -> None:
+    world = SlowWorld(a=30, b=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), EngineReady("a"), RequestEnded(1))
+    world.feed(PinSet("a", is_pinned=True))
+    world.feed(RequestArrived(2, "b"))
+    assert world.state("a") is EngineState.READY
+    assert world.scheduler.pins() == {"a": True}
+    assert world.feed(PinSet("a", is_pinned=False)) == [StopEngine("a")]
+    assert world.scheduler.pins() == {}, "the catalog says the same"
+
+
+def test_what_the_catalog_pins_a_person_may_unpin() -> None:
+    world = SlowWorld()
+    pinned = EngineNeeds(amounts(30), ((CARD,),), 60, (), Terms(is_pinned=True))
+    world.set_up({CARD: 40}, {"a": pinned, "b": needs(amounts(30), {CARD: 40})})
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), EngineReady("a"), RequestEnded(1))
+    assert [one.is_pinned for one in world.scheduler.view(world.now)] == [True, False]
+    world.feed(RequestArrived(2, "b"))
+    assert world.state("a") is EngineState.READY
+    assert world.feed(PinSet("a", is_pinned=False)) == [StopEngine("a")]
+    assert world.scheduler.pins() == {"a": False}

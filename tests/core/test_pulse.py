@@ -18,8 +18,10 @@ IDLE = Work(is_running=False, progress=(1.0,))
 
 
 def test_the_metrics_tell_whether_requests_run_and_how_far_they_are() -> None:
-    assert work_of(METRICS) == Work(is_running=True, progress=(25.0, 24.0, 39.0, 0.25))
-    assert work_of(METRICS.replace("} 2.0", "} 0.0")) == Work(is_running=False, progress=(25.0, 24.0, 39.0, 0.25))
+    assert work_of(METRICS) == Work(is_running=True, progress=(25.0, 24.0, 39.0, 0.25), generated=24.0)
+    assert work_of(METRICS.replace("} 2.0", "} 0.0")) == Work(
+        is_running=False, progress=(25.0, 24.0, 39.0, 0.25), generated=24.0
+    )
 
 
 def test_metrics_without_the_gauge_or_without_counters_tell_nothing() -> None:
@@ -114,3 +116,17 @@ def test_the_longer_silence_counts_where_it_is_stuck_and_then_stops_answering() 
     signs.note_no_answer(12.0)
     signs.note_work(None, False, 12.0)
     assert signs.silent_for(13.0) == 3
+
+
+def test_the_speed_is_what_was_generated_over_the_last_beats_and_none_when_nothing_is() -> None:
+    signs = Signs()
+    assert signs.tokens_per_s() == 0.0
+    for beat in range(20):  # 10 tokens each half second, then 40
+        generated = 10.0 * min(beat, 12) + 40.0 * max(0, beat - 12)
+        signs.note_work(Work(is_running=True, progress=(float(beat),), generated=generated), False, beat * 0.5)
+        assert beat == 0 or signs.tokens_per_s() >= 20.0
+    assert signs.tokens_per_s() == 80.0
+    signs.note_work(Work(is_running=True, progress=(0.0,), generated=0.0), False, 10.0)
+    assert signs.tokens_per_s() == 0.0, "another engine counts from nought"
+    signs.note_idle()
+    assert signs.tokens_per_s() == 0.0

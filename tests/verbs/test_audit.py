@@ -45,6 +45,8 @@ def test_a_text_is_found_by_its_hash_and_stands_nowhere(box: Installation) -> No
     assert box.manage("audit", "find", "--text", PLANTED + "!").returncode == 1
     assert box.manage("audit", "find", "--agent-type", "Chat", "--since", "2026-01-01").returncode == 0
     assert box.manage("audit", "find", "--key", "nobody").returncode == 1
+    assert box.manage("audit", "find", "--last", "0").returncode == 1
+    assert box.manage("audit", "find", "--last", "1").stdout.count("\n") == 1
     for path in (box.root / "var").rglob("*"):
         if path.is_file():
             assert PLANTED.encode() not in path.read_bytes(), path

@@ -101,7 +101,13 @@ class FakeLeases:
 
     @contextlib.asynccontextmanager
     async def take(
-        self, model: str, *, wishes: Wishes, on_wait: Callable[[], None] | None = None
+        self,
+        model: str,
+        *,
+        wishes: Wishes,
+        on_wait: Callable[[], None] | None = None,
+        agent_type: str = "",
+        key: str = "",
     ) -> AsyncIterator[Lease]:
         self._note(model, wishes)
         self.waiting += 1
@@ -219,7 +225,7 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
         identity=Identity({"a": "a|0.32.0|flags"}),
         idle_s=plane.realtime_idle_s,
     )
-    app = web_app.public_app(guard, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]
+    app = web_app.public_app(guard, None, NoAdmin(), Named(forwarder, plane.router, responses), realtime)  # type: ignore[arg-type]
     runner = web_app.runner(app)
     await runner.setup()
     front = plane.front = web_app.front(runner, forwarder)

@@ -24,6 +24,11 @@ from tests.fleet_stage import Stage, engine_keys
 WANTED = "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0"
 
 
+class FakePulse:
+    def tokens_per_s(self, model: str) -> float:
+        return 12.5 if model == "a" else 0.0
+
+
 class FakeReloader:
     problem = None
 
@@ -40,7 +45,7 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
     known = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries)
-    given = (*known, stage.programs, stage.keeper, engine_keys(), None)
+    given = (*known, stage.programs, stage.keeper, engine_keys(), None, FakePulse())
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]
@@ -77,7 +82,9 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
     )
     assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "free_bytes": 100}
     [queued] = status["queue"]
-    assert (queued["model"], queued["waiting"]) == ("a", 1)
+    assert (queued["model"], queued["waiting"], len(queued["first"])) == ("a", 1, 1)
+    assert (a["tokens_per_s"], a["is_pinned"], a["sleep_levels"]) == (12.5, False, [1])
+    assert status["caller"] == {"key": "", "role": "admin"}
 
 
 async def test_status_says_which_models_cannot_start_here(private: tuple[Stage, httpx.AsyncClient]) -> None:
@@ -121,6 +128,23 @@ async def test_who_stops_an_engine_is_named_by_the_kernel(private: tuple[Stage, 
     await client.post("/engines/a/stop")
     a, _ = (await client.get("/status")).json()["engines"]
     assert a["stopped_by"] == f"with manage_vllm.sh by {pwd.getpwuid(os.getuid()).pw_name}"
+
+
+async def test_a_pin_is_set_and_taken_back(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    _, client = private
+    for verb, is_pinned in (("pin", True), ("unpin", False)):
+        assert (await client.post(f"/engines/a/{verb}")).json() == {"model": "a", "is_pinned": is_pinned}
+        a, _ = (await client.get("/status")).json()["engines"]
+        assert a["is_pinned"] is is_pinned
+
+
+async def test_a_forced_stop_is_told_from_one_that_drains(private: tuple[Stage, httpx.AsyncClient]) -> None:
+    stage, client = private
+    await stage.found("a")
+    assert (await client.post("/engines/a/stop?force=perhaps")).status_code == 400
+    assert (await client.post("/engines/a/stop?force=1")).status_code == 202
+    await stage.until("a", EngineState.STOPPED)
+    assert stage.lifecycle.done == ["stop a at once"]
 
 
 async def test_an_engine_is_put_to_sleep_at_a_level(private: tuple[Stage, httpx.AsyncClient]) -> None:

@@ -29,7 +29,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
     agents = Agents(agent_types={"Chat": AgentRoute(model="a")})
     router = Router(Catalog(folder=Path("c"), models=stage.entries.specs, agents=agents))
     private = NoAdmin()
-    private.private_routes = private.public_routes  # type: ignore[attr-defined]
+    private.acts = private.public_routes  # type: ignore[attr-defined]
     runner = web_app.runner(web_app.private_app(None, private, Events(stage.fleet, router, here)))  # type: ignore[arg-type]
     await runner.setup()
     await web_app.listen_unix(runner, tmp_path / "s.sock")
@@ -89,6 +89,41 @@ async def test_who_comes_back_goes_on_where_he_was_and_is_told_what_he_missed(bo
     assert (missed["event"], again) == ("missed", first)
 
 
+async def test_only_what_is_asked_for_is_told_and_the_rest_is_no_silence(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, client, _ = box
+    async with client.stream("GET", "/events?kinds=move,refusal") as got:
+        await asyncio.sleep(0.05)
+        stage.fleet.feed(messages.PreloadAsked("b"))
+        stage.fleet.feed(messages.StopAsked("a", "by ann"))
+        [move] = await read(got, 1)
+        assert (move["event"], data(move)["new"]) == ("move", "starting")
+    monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.05)
+    # what is left out must not keep the comment away that a reader waits for
+    async with client.stream("GET", "/events?kinds=grant") as got:
+        news = asyncio.create_task(anext(got.aiter_lines()))
+        for _ in range(200):
+            stage.fleet.feed(messages.StopAsked("a", "by ann"))
+            done, _ = await asyncio.wait([news], timeout=0.01)
+            if done:
+                break
+        assert news.result() == ": nothing has happened"
+
+
+async def test_the_last_hour_is_one_answer_that_the_stream_goes_on_from(box: Box) -> None:
+    stage, client, _ = box
+    stage.fleet.feed(messages.PreloadAsked("a"))
+    told = (await client.get("/history")).json()
+    [span] = told["spans"]
+    assert (span["model"], span["state"], span["end"], span["held"]) == ("a", "starting", None, {"card": 30})
+    assert 0 <= told["now"] - span["begin"] < 60
+    stage.fleet.feed(messages.StopAsked("a", "by ann"))
+    async with client.stream("GET", f"/events?after={told['n']}&kinds=event") as got:
+        [asked] = await read(got, 1)
+    assert data(asked)["what"] == "stop_asked"
+
+
 async def test_a_silent_stream_is_kept_alive_and_ends_with_the_proxy(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.02)
     stage, client, _ = box
@@ -126,9 +161,10 @@ async def test_a_log_is_followed_until_the_proxy_goes(box: Box) -> None:
     ("path", "said"),
     [
         ("/events?after=x", "after is 'x': a number"),
+        ("/events?kinds=move,mvoe", "kinds has 'mvoe': move, grant, refusal, event, strangers are allowed"),
         ("/log?lines=-1", "lines is '-1': a number up to 10000"),
         ("/log?lines=99999", "lines is '99999': a number up to 10000"),
-        ("/log?follow=perhaps", "follow is 'perhaps': true and false are allowed"),
+        ("/log?follow=perhaps", "follow is 'perhaps': true (or 1) and false (or 0) are allowed"),
         ("/engines/nobody/log", "nobody"),
     ],
 )

@@ -15,4 +15,4 @@ async def test_what_dry_run_may_be_is_said(private: tuple[object, httpx.AsyncCli
     _, client = private
     answer = await client.post("/reload?dry_run=maybe")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "dry_run")
-    assert "0 and 1 are allowed" in answer.json()["error"]["message"]
+    assert "true (or 1) and false (or 0) are allowed" in answer.json()["error"]["message"]

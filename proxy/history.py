@@ -1,0 +1,81 @@
+"""The last hour of the roster: which engine was in which state, what it held where, and why; what strangers held.
+
+Facts for who draws it. Rule: what ended more than an hour ago is forgotten, and of very much only the newest is kept.
+Times are seconds since 1970.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proxy.core.journal import Move
+from proxy.core.states import EngineState
+
+KEPT_S = 3600.0
+MOST_SPANS = 10_000
+
+
+@dataclass(slots=True)
+class Span:
+    """An engine in one state, from `begin` to `end`, None while it lasts; it `held` so many bytes of each device."""
+
+    model: str
+    state: EngineState
+    begin: float
+    end: float | None
+    held: dict[str, int]
+    why: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrangersHeld:
+    """What processes that are not Rota's held of each device from `begin` on, in bytes."""
+
+    begin: float
+    held: dict[str, int]
+
+
+class History:
+    """Of one life of the proxy."""
+
+    def __init__(self) -> None:
+        self._ended: deque[Span] = deque(maxlen=MOST_SPANS)
+        self._lasting: dict[str, Span] = {}
+        self._strangers: deque[StrangersHeld] = deque(maxlen=MOST_SPANS)
+
+    def __repr__(self) -> str:
+        return f"<History {len(self._ended)} spans, {len(self._lasting)} last>"
+
+    def moved(self, move: Move, held: Mapping[str, int], at: float) -> None:
+        """An engine has entered a state, and holds so much in it."""
+        if (before := self._lasting.pop(move.model, None)) is not None:
+            before.end = at
+            self._ended.append(before)
+        span = Span(move.model, move.new, at, None, dict(held), move.why, move.cause)
+        if move.new is not EngineState.STOPPED:  # then nothing is to be shown
+            self._lasting[move.model] = span
+        self._forget(at)
+
+    def strangers_hold(self, held: Mapping[str, int], at: float) -> None:
+        """What strangers hold has changed."""
+        self._strangers.append(StrangersHeld(at, dict(held)))
+        self._forget(at)
+
+    def told(self, now: float) -> dict[str, Any]:
+        """All of it, as it is sent: `spans` in the order of their ends, those that last at the end; `strangers`."""
+        self._forget(now)
+        spans = [*self._ended, *self._lasting.values()]
+        return {
+            "now": now,
+            "kept_s": KEPT_S,
+            "spans": [asdict(span) for span in spans],
+            "strangers": [asdict(one) for one in self._strangers],
+        }
+
+    def _forget(self, now: float) -> None:
+        while self._ended and (self._ended[0].end or now) < now - KEPT_S:
+            self._ended.popleft()
+        while len(self._strangers) > 1 and self._strangers[1].begin < now - KEPT_S:
+            self._strangers.popleft()

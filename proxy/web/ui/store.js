@@ -1,0 +1,182 @@
+// What is known of the proxy: its status, the last hour, whether it answers. Views look at it and are told of changes.
+// It follows /events, and asks for /status when something has happened, or a few seconds have passed.
+
+import { ApiError, events, get, request } from "./api.js";
+
+const STATUS_EVERY_MS = 5000;
+const STATUS_SOON_MS = 400;
+const SILENCE_S = 40; // the proxy says something every 15 s
+const MOST_SPANS = 10000;
+const KINDS = "move,refusal,strangers";
+
+class Store extends EventTarget {
+  status = null;
+  link = "connecting"; // connecting, live, lost, locked
+  why = "";
+  spans = []; // {model, state, begin, end, held, why, cause}, by their begins
+  strangers = []; // {begin, held}
+  refusals = []; // {at, model, code, why}
+  gaps = []; // {begin, end}: nothing is known of these times
+  version = 0;
+  #lasting = new Map();
+  #ahead = 0; // of the proxy's clock before this one's, s
+  #lastId = null;
+  #kept = 3600;
+  #timer = null;
+  #askedAt = 0;
+  #waking = null;
+
+  now() {
+    return Date.now() / 1000 + this.#ahead;
+  }
+
+  get isAdmin() {
+    return this.status?.caller?.role === "admin";
+  }
+
+  #changed(what) {
+    this.version += 1;
+    this.dispatchEvent(new CustomEvent("change", { detail: what }));
+  }
+
+  #setLink(link, why = "") {
+    if (this.link === link && this.why === why) return;
+    this.link = link;
+    this.why = why;
+    this.#changed("link");
+  }
+
+  // Never ends. A key that is refused waits for another one; a proxy that is gone is tried again and again.
+  async run() {
+    let pauseS = 0.5;
+    for (;;) {
+      try {
+        await this.#follow(() => (pauseS = 0.5));
+        pauseS = 0.5;
+      } catch (error) {
+        if (!(error instanceof ApiError)) console.error(error);
+        if (error.status === 401 || error.status === 403) {
+          this.#setLink("locked", error.message);
+          await new Promise((resolve) => (this.#waking = resolve));
+          this.#waking = null;
+          continue;
+        }
+        this.#setLink("lost", error.message);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseS * 1000));
+      pauseS = Math.min(5, pauseS * 1.6);
+    }
+  }
+
+  // With another key.
+  unlock() {
+    this.#lastId = null;
+    this.#waking?.();
+  }
+
+  async #follow(onLive) {
+    if (this.#lastId === null) await this.#loadHistory();
+    await this.refresh();
+    const response = await request(`events?kinds=${KINDS}`, { headers: { "Last-Event-ID": this.#lastId } });
+    this.#setLink("live");
+    onLive();
+    for await (const one of events(response, SILENCE_S)) {
+      if (one.event === "missed") {
+        await this.#loadHistory();
+        this.refreshSoon();
+        continue;
+      }
+      if (one.id) this.#lastId = one.id;
+      if (one.data) this.#take(one.event, JSON.parse(one.data));
+    }
+    throw new ApiError(0, "the proxy has gone away");
+  }
+
+  async #loadHistory() {
+    const told = await get("history");
+    this.#ahead = told.now - Date.now() / 1000;
+    this.#kept = told.kept_s;
+    const life = this.#lastId?.split("-")[0];
+    if (life !== undefined && life !== told.life) this.#gap(told);
+    else this.spans = told.spans;
+    if (life === told.life || life === undefined) this.strangers = told.strangers;
+    this.#lastId = `${told.life}-${told.n}`;
+    this.#lasting = new Map(this.spans.filter((span) => span.end === null).map((span) => [span.model, span]));
+    this.spans.sort((one, other) => one.begin - other.begin);
+    this.#changed("history");
+  }
+
+  // Another proxy answers: what was seen of the one before is kept, and nothing is known of the time between.
+  #gap(told) {
+    const begins = told.spans.map((span) => span.begin);
+    const gap = { begin: this.lastHeard ?? this.now(), end: Math.min(this.now(), ...begins) };
+    for (const span of this.spans) span.end ??= gap.begin;
+    this.gaps.push(gap);
+    this.spans = [...this.spans, ...told.spans];
+    this.strangers = [...this.strangers, ...told.strangers];
+  }
+
+  #take(kind, told) {
+    const at = Date.parse(told.at) / 1000;
+    if (kind === "move") this.#move(told, at);
+    else if (kind === "strangers") this.strangers.push({ begin: at, held: told.held });
+    else if (kind === "refusal") this.refusals.push({ at, model: told.model, code: told.code, why: told.why });
+    this.#forget();
+    this.#changed("history");
+    this.refreshSoon();
+  }
+
+  #move(told, at) {
+    const before = this.#lasting.get(told.model);
+    if (before) before.end = at;
+    this.#lasting.delete(told.model);
+    if (told.new === "stopped") {
+      this.spans.push({ model: told.model, state: "stopped", begin: at, end: at, held: {}, why: told.why, cause: told.cause });
+      return;
+    }
+    const span = { model: told.model, state: told.new, begin: at, end: null, held: told.held, why: told.why, cause: told.cause };
+    this.#lasting.set(told.model, span);
+    this.spans.push(span);
+  }
+
+  #forget() {
+    const before = this.now() - this.#kept;
+    const isOld = (span) => span.end !== null && span.end < before;
+    if (this.spans.length && (isOld(this.spans[0]) || this.spans.length > MOST_SPANS)) {
+      this.spans = this.spans.filter((span) => !isOld(span)).slice(-MOST_SPANS);
+    }
+    while (this.strangers.length > 1 && this.strangers[1].begin < before) this.strangers.shift();
+    while (this.refusals.length && (this.refusals[0].at < before || this.refusals.length > 1000)) this.refusals.shift();
+    while (this.gaps.length && this.gaps[0].end < before) this.gaps.shift();
+  }
+
+  async refresh() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#askedAt = Date.now();
+    this.status = await get("status");
+    this.lastHeard = this.now();
+    this.#changed("status");
+  }
+
+  // At most about once a second, however much happens.
+  refreshSoon() {
+    if (this.#timer !== null) return;
+    const wait = Math.max(STATUS_SOON_MS, 1000 - (Date.now() - this.#askedAt));
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.refresh().catch(() => {}); // the stream of events says what is wrong
+    }, wait);
+  }
+
+  keepFresh() {
+    setInterval(() => {
+      if (this.link === "live" && !document.hidden && Date.now() - this.#askedAt >= STATUS_EVERY_MS) this.refreshSoon();
+    }, 1000);
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.link === "live") this.refreshSoon();
+    });
+  }
+}
+
+export const store = new Store();

@@ -1,0 +1,57 @@
+"""The last hour: spans that follow each other, what is forgotten, what strangers held."""
+
+import pytest
+
+from proxy import history as module
+from proxy.core.journal import Cause, Move
+from proxy.core.states import EngineState
+from proxy.history import KEPT_S, History
+
+
+def move(model: str, old: EngineState, new: EngineState, why: str = "x") -> Move:
+    return Move(0.0, model, old, new, why, Cause.ROOM)
+
+
+STOPPED, STARTING, READY = EngineState.STOPPED, EngineState.STARTING, EngineState.READY
+
+
+def test_a_span_ends_where_the_next_begins_and_a_stopped_engine_has_none() -> None:
+    history = History()
+    history.moved(move("a", STOPPED, STARTING, "wanted"), {"card": 30}, 100.0)
+    history.moved(move("a", STARTING, READY, "it answers"), {"card": 20}, 110.0)
+    told = history.told(120.0)
+    starting, ready = told["spans"]
+    assert (starting["state"], starting["begin"], starting["end"]) == ("starting", 100.0, 110.0)
+    assert (ready["begin"], ready["end"], ready["held"], ready["why"]) == (110.0, None, {"card": 20}, "it answers")
+    assert (ready["cause"], told["now"]) == ("room", 120.0)
+    history.moved(move("a", EngineState.STOPPING, STOPPED), {}, 130.0)
+    assert [(one["state"], one["end"]) for one in history.told(140.0)["spans"]] == [
+        ("starting", 110.0),
+        ("ready", 130.0),
+    ]
+
+
+def test_what_ended_more_than_an_hour_ago_is_forgotten_and_what_lasts_is_not() -> None:
+    history = History()
+    history.moved(move("a", STOPPED, STARTING), {"card": 1}, 0.0)
+    history.moved(move("a", STARTING, READY), {"card": 1}, 10.0)
+    history.moved(move("b", STOPPED, STARTING), {"card": 1}, 20.0)
+    assert [one["model"] for one in history.told(10.0 + KEPT_S)["spans"]] == ["a", "a", "b"]
+    assert [one["state"] for one in history.told(11.0 + KEPT_S)["spans"]] == ["ready", "starting"]
+    assert [one["state"] for one in history.told(11.0 + 9 * KEPT_S)["spans"]] == ["ready", "starting"]
+
+
+def test_of_very_much_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SPANS", 3)
+    history = History()
+    for at in range(10):
+        history.moved(move("a", STARTING, READY, str(at)), {"card": 1}, float(at))
+    assert [one["why"] for one in history.told(10.0)["spans"]] == ["6", "7", "8", "9"]
+
+
+def test_of_strangers_what_they_hold_now_is_known_however_long_it_lasts() -> None:
+    history = History()
+    for at in (0.0, 5.0, 10.0):
+        history.strangers_hold({"card": int(at)}, at)
+    assert [one["begin"] for one in history.told(10.0)["strangers"]] == [0.0, 5.0, 10.0]
+    assert history.told(9 * KEPT_S)["strangers"] == [{"begin": 10.0, "held": {"card": 10}}]
