@@ -56,11 +56,14 @@ bench-proxy: setup  ## What a request and an event cost in the proxy, beside ngi
 	@.venv-bench/bin/pip install -q vllm-router==0.1.17 "litellm[proxy]==1.108.7" || echo "some peers could not be installed"
 	@.venv/bin/python -m tests.bench.proxy
 
+bench-page: setup  ## What the page costs: an hour of events in a browser, and the proxy while one is open
+	@.venv/bin/python -m tests.bench.page
+
 bench-idle: setup  ## What a stream costs in memory on which nothing comes, with 5,000 of them
 	@.venv/bin/python -m tests.bench.proxy.idle
 
 bench-workers: setup  ## Whether a second forwarding process would serve more on this machine
 	@.venv/bin/python -m tests.bench.proxy.workers
 
-.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler bench-proxy bench-idle bench-workers
+.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler bench-proxy bench-page bench-idle bench-workers
 .DEFAULT_GOAL := help

@@ -29,7 +29,7 @@ function show({ hasFocus = true } = {}) {
   place.replaceChildren(heading, body);
   document.title = `${view.title} – Rota`;
   for (const link of document.querySelectorAll("#nav a")) {
-    const isHere = link.getAttribute("href") === `#${name}`;
+    const isHere = link.hash === `#${name}`;
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
     if (isHere) link.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -1,19 +1,28 @@
 // Where each engine's band lies in the lane of a device: its height is the memory it holds, and it stays where it is.
 // Pure: spans in, rectangles in bytes and seconds out.
 
+const MOSTLY = 0.6;
+
+// How many bytes the height of a lane stands for: all of the device, or where models may use only a part, that.
+export const scaleOf = (device) => device.capacity_bytes < MOSTLY * device.total_bytes ? device.capacity_bytes * 1.03 : device.total_bytes;
+
 // Rectangles of one device: {span, begin, end, low, high, kind}. A band keeps its place for as long as it holds
 // something; a new one takes the lowest place that is free. `end` null is "until now".
 export function bandsOf(device, spans, capacity) {
-  const held = new Map(); // model -> {low, high}
+  const held = new Map(); // model -> its last band
   const bands = [];
   for (const span of spans) {
+    for (const [model, one] of held) {
+      if (model !== span.model && one.span.end !== null && one.span.end <= span.begin) held.delete(model);
+    }
     const bytes = span.held[device] ?? 0;
     const mine = held.get(span.model);
     held.delete(span.model);
     if (!bytes || span.state === "stopped") continue;
     const low = placeFor(bytes, mine?.low ?? 0, [...held.values()], capacity);
-    held.set(span.model, { low, high: low + bytes });
-    bands.push({ span, low, high: low + bytes });
+    const band = { span, low, high: low + bytes };
+    held.set(span.model, band);
+    bands.push(band);
   }
   return bands;
 }

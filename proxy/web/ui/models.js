@@ -1,6 +1,7 @@
 // Every model: how its engine stands, what it takes, what it does, what failed; and what can be done to it.
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
+import { scaleOf } from "./bands.js";
 import { badge, confirmed, duration, emptyState, gib, h, keyed, plural, say, stateWord, toast } from "./dom.js";
 import { store } from "./store.js";
 
@@ -17,7 +18,7 @@ export function open(body) {
         list.replaceChildren(emptyState("No model", "The catalog names none. Its folder is in the setting 'catalog'."));
         return;
       }
-      const biggest = Math.max(1, ...store.status.devices.map((device) => device.total_bytes));
+      const biggest = Math.max(1, ...store.status.devices.map(scaleOf));
       keyed(list, store.status.engines, (engine) => engine.model, (engine) => new Card(engine.model).element,
         (element, engine) => element.card.update(engine, biggest));
     },
@@ -48,7 +49,7 @@ class Card {
       this.agents, this.why,
       h("dl", { class: "figures" }, Object.entries(this.figures).map(([name, value]) => h("div", {}, h("dt", {}, name), value))),
       this.bar.element, this.notes,
-      h("div", { class: "actions" }, Object.values(this.buttons), h("a", { class: "button", href: `#logs/${encodeURIComponent(model)}` },
+      h("div", { class: "actions" }, Object.values(this.buttons), h("a", { class: "button", href: `ui#logs/${encodeURIComponent(model)}` },
         "Log", h("span", { class: "unseen" }, ` of ${model}`))));
     this.element.card = this;
   }
@@ -105,6 +106,7 @@ class Card {
 
   async #act(act) {
     const path = `admin/engines/${encodeURIComponent(this.model)}`;
+    if (act === "stop" || act === "force") await store.refresh().catch(() => {}); // how many it is answering now
     const engine = this.#engine;
     if (act === "stop" && !(await confirmed(`Stop ${this.model}?`, stopText(engine), "Drain and stop", "danger"))) return;
     if (act === "force" && !(await confirmed(`Stop ${this.model} now?`,

@@ -1,7 +1,7 @@
 // The roster: time from left to right, a lane for each device, in it a band for each engine, as high as what it holds.
 
 import { get } from "./api.js";
-import { bandsOf, futureOf, strangersOf } from "./bands.js";
+import { bandsOf, futureOf, scaleOf, strangersOf } from "./bands.js";
 import { badge, clock, duration, emptyState, gib, h, keyed, say, stateWord } from "./dom.js";
 import { Painter } from "./painter.js";
 import { store } from "./store.js";
@@ -9,6 +9,7 @@ import { store } from "./store.js";
 export const title = "Roster";
 const RANGES = [["5 min", 300], ["15 min", 900], ["1 hour", 3600]];
 const MOST_LISTED = 40;
+const PAINT_MS = 400;
 const SHOWN_BYTES = 2 ** 26; // of strangers: a driver's own few are always there
 let rangeS = 3600;
 
@@ -24,6 +25,8 @@ class Roster {
   #version = -1;
   #cursor = null; // the span that is looked at
   #frame = null;
+  #timer = null;
+  #paintedAt = 0;
 
   constructor(body) {
     this.ranges = h("div", { class: "segments", role: "group", "aria-label": "How much is shown" });
@@ -72,6 +75,7 @@ class Roster {
   close() {
     clearInterval(this.clock);
     cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
     this.sizes.disconnect();
     window.removeEventListener("theme", this.onTheme);
     this.dark.removeEventListener("change", this.onTheme);
@@ -89,7 +93,7 @@ class Roster {
   #setRange(seconds, pressed) {
     rangeS = seconds;
     for (const button of this.ranges.children) button.setAttribute("aria-pressed", String(button === pressed));
-    this.#paintSoon();
+    this.#repaintAtOnce();
   }
 
   #showLanes() {
@@ -146,16 +150,23 @@ class Roster {
     this.#paintSoon();
   }
 
-  #paintSoon() {
-    if (this.#frame !== null) return;
-    this.#frame = requestAnimationFrame(() => {
+  #repaintAtOnce() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
       this.#paint();
     });
   }
 
+  // However much happens, it is painted a few times a second; what a person points at, at once.
+  #paintSoon() {
+    this.#timer ??= setTimeout(() => this.#repaintAtOnce(), Math.max(0, this.#paintedAt + PAINT_MS - performance.now()));
+  }
+
   #paint() {
     if (!store.status) return;
+    this.#paintedAt = performance.now();
     const now = store.now();
     const isNew = this.#version !== store.version;
     this.#version = store.version;
@@ -163,13 +174,13 @@ class Roster {
       const lane = this.#lanes.get(device.id);
       if (!lane) continue;
       if (isNew || !lane.bands) {
-        lane.bands = bandsOf(device.id, store.spans, device.total_bytes);
+        lane.bands = bandsOf(device.id, store.spans, scaleOf(device));
         lane.strangers = strangersOf(device.id, store.strangers);
       }
       lane.painter.paint({
-        now, rangeS, capacity: device.total_bytes, usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
+        now, rangeS, capacity: scaleOf(device), usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
         gaps: store.gaps, refusals: store.refusals, looked: this.#cursor,
-        future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, device.total_bytes),
+        future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, scaleOf(device)),
         plannedAt: this.#plan?.at ?? now,
       });
     }
@@ -231,7 +242,7 @@ class Roster {
           held ? `, holds ${held}` : ""),
         h("p", {}, span.why));
     }
-    this.#paintSoon();
+    this.#repaintAtOnce();
   }
 
   #nameOf(device) {

@@ -3,10 +3,11 @@
 
 import { ApiError, events, get, request } from "./api.js";
 
-const STATUS_EVERY_MS = 5000;
+const STATUS_EVERY_MS = 2000;
 const STATUS_SOON_MS = 400;
 const SILENCE_S = 40; // the proxy says something every 15 s
 const MOST_SPANS = 10000;
+const FORGET_EVERY_S = 30;
 const KINDS = "move,refusal,strangers";
 
 class Store extends EventTarget {
@@ -25,6 +26,7 @@ class Store extends EventTarget {
   #timer = null;
   #askedAt = 0;
   #waking = null;
+  #forgotAt = 0;
 
   now() {
     return Date.now() / 1000 + this.#ahead;
@@ -141,9 +143,9 @@ class Store extends EventTarget {
 
   #forget() {
     const before = this.now() - this.#kept;
-    const isOld = (span) => span.end !== null && span.end < before;
-    if (this.spans.length && (isOld(this.spans[0]) || this.spans.length > MOST_SPANS)) {
-      this.spans = this.spans.filter((span) => !isOld(span)).slice(-MOST_SPANS);
+    if (this.spans.length > 1.1 * MOST_SPANS || this.now() - this.#forgotAt > FORGET_EVERY_S) {
+      this.#forgotAt = this.now();
+      this.spans = this.spans.filter((span) => span.end === null || span.end >= before).slice(-MOST_SPANS);
     }
     while (this.strangers.length > 1 && this.strangers[1].begin < before) this.strangers.shift();
     while (this.refusals.length && (this.refusals[0].at < before || this.refusals.length > 1000)) this.refusals.shift();

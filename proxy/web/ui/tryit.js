@@ -63,7 +63,8 @@ class TryIt {
   }
 
   #onChoice() {
-    this.#begin();
+    if (this.whom !== this.choice.value) this.#begin();
+    this.whom = this.choice.value;
     say(this.kind, this.#isEmbedder ? "This one makes a vector of a text." : "");
     this.most.disabled = this.#isEmbedder;
   }

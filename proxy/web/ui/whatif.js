@@ -1,6 +1,7 @@
 // What if these were up at once; and the catalog: what is wrong with it, what a reload would change.
 
 import { get, post } from "./api.js";
+import { scaleOf } from "./bands.js";
 import { badge, confirmed, duration, gib, h, keyed, problem, say, stateWord, toast } from "./dom.js";
 import { store } from "./store.js";
 
@@ -117,7 +118,7 @@ function deviceBar(device, plan, leaving) {
   const bar = h("div", { class: "track wide", "aria-hidden": "true" });
   for (const part of parts) {
     const element = h("span", { class: `part ${part.kind}`, title: `${part.model}, ${gib(part.bytes)}` }, part.model);
-    element.style.width = `${Math.min(100, (100 * part.bytes) / device.total_bytes)}%`;
+    element.style.width = `${Math.min(100, (100 * part.bytes) / scaleOf(device))}%`;
     bar.append(element);
   }
   const words = parts.map((part) => `${part.model} ${gib(part.bytes)} ${part.kind === "strangers" ? "" : part.kind}`.trim()).join(", ") || "empty";

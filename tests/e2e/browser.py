@@ -1,0 +1,57 @@
+"""A real browser for the tests of the page: Debian's Chromium, driven by Playwright."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+VIEWS = {
+    "roster": "Roster",
+    "models": "Models",
+    "queue": "Queue",
+    "logs": "Logs",
+    "try": "Try it",
+    "whatif": "What if",
+    "audit": "Audit",
+}
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """While in it, it runs; without one on this machine the test is skipped."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"there is no browser here: one of {', '.join(NAMES)} (apt install chromium)")
+    with sync_playwright() as playwright:
+        # Its sandbox needs privileges that containers do not give; it sees no page but ours.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Browser,
+    url: str,
+    view: str,
+    *,
+    width: int = 1280,
+    height: int = 900,
+    scheme: str = "light",
+    may_fail: bool = False,
+) -> Iterator[Page]:
+    """`view` in a window of its own. What the page says is wrong fails the test, unless requests `may_fail`."""
+    said: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.on("pageerror", lambda error: said.append(f"{error}"))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" and not may_fail else None)
+    page.goto(f"{url}/ui#{view}")
+    try:
+        yield page
+    finally:
+        context.close()
+    assert said == [], f"the page says: {said}"
