@@ -142,6 +142,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         stack.callback(pool.close)
         parts = await assemble(here, settings, catalog, stack)
         fleet = parts.fleet
+        opening.go_on_from_history(here, fleet.happenings.history, stack)
         if audit is not None:
             parts.keeper.on_stop = partial(opening.note_stop, audit)
         identity = Identity(parts.entries.keys, opening.open_weights(here, parts, audit, stack))

@@ -1,12 +1,12 @@
 """The last hour of the roster: which engine was in which state, what it held where, and why; what strangers held.
 
 Facts for who draws it. Rule: what ended more than an hour ago is forgotten, and of very much only the newest is kept.
-Times are seconds since 1970.
+Times are seconds since 1970. The next proxy goes on from what this one has seen; of the time between nothing is known.
 """
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from proxy.core.journal import Move
@@ -37,16 +37,47 @@ class StrangersHeld:
     held: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """No proxy looked from `begin` to `end`."""
+
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a proxy has seen until it went away `at` a time, for the next one."""
+
+    at: float = 0.0
+    spans: list[Span] = field(default_factory=list)
+    strangers: list[StrangersHeld] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
 class History:
-    """Of one life of the proxy."""
+    """The last hour, as far as proxies of this installation have seen it."""
 
     def __init__(self) -> None:
         self._ended: deque[Span] = deque(maxlen=MOST_SPANS)
         self._lasting: dict[str, Span] = {}
         self._strangers: deque[StrangersHeld] = deque(maxlen=MOST_SPANS)
+        self._gaps: list[Gap] = []
 
     def __repr__(self) -> str:
         return f"<History {len(self._ended)} spans, {len(self._lasting)} last>"
+
+    def go_on_from(self, seen: Seen, now: float) -> None:
+        """Take what the proxy before has seen; to be called once, before anything happens."""
+        self._ended.extend(replace(one, end=seen.at if one.end is None else one.end) for one in seen.spans)
+        self._strangers.extend(seen.strangers)
+        self._gaps = [*seen.gaps, *([Gap(seen.at, now)] if seen.at else [])]
+        self._forget(now)
+
+    def seen(self, now: float) -> Seen:
+        """All of it, for the next proxy."""
+        self._forget(now)
+        return Seen(now, [*self._ended, *self._lasting.values()], list(self._strangers), self._gaps)
 
     def moved(self, move: Move, held: Mapping[str, int], at: float) -> None:
         """An engine has entered a state, and holds so much in it."""
@@ -64,7 +95,7 @@ class History:
         self._forget(at)
 
     def told(self, now: float) -> dict[str, Any]:
-        """All of it, as it is sent: `spans` in the order of their ends, those that last at the end; `strangers`."""
+        """All of it, as it is sent: `spans` in the order of their ends, those that last behind them."""
         self._forget(now)
         spans = [*self._ended, *self._lasting.values()]
         return {
@@ -72,10 +103,12 @@ class History:
             "kept_s": KEPT_S,
             "spans": [asdict(span) for span in spans],
             "strangers": [asdict(one) for one in self._strangers],
+            "gaps": [asdict(one) for one in self._gaps],
         }
 
     def _forget(self, now: float) -> None:
         while self._ended and (self._ended[0].end or now) < now - KEPT_S:
             self._ended.popleft()
+        self._gaps = [gap for gap in self._gaps if gap.end >= now - KEPT_S]
         while len(self._strangers) > 1 and self._strangers[1].begin < now - KEPT_S:
             self._strangers.popleft()

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import resource
+import time
 from contextlib import AsyncExitStack, suppress
 from ipaddress import ip_address
 
@@ -15,6 +16,7 @@ from proxy.assembly import Assembled
 from proxy.audit import Audit
 from proxy.core.addresses import Trusted
 from proxy.core.audit_records import Hasher
+from proxy.history import History, Seen
 from proxy.keyring import Keyring
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError
@@ -131,3 +133,10 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
+def go_on_from_history(here: Layout, history: History, stack: AsyncExitStack) -> None:
+    """Have the roster's last hour go on from what the proxy before has seen, and keep it for the next one."""
+    file = StateFile(here.state / "history.json", Seen, Seen())
+    history.go_on_from(file.read(), time.time())
+    stack.callback(lambda: file.write(history.seen(time.time())))

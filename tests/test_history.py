@@ -1,11 +1,12 @@
 """The last hour: spans that follow each other, what is forgotten, what strangers held."""
 
+import msgspec
 import pytest
 
 from proxy import history as module
 from proxy.core.journal import Cause, Move
 from proxy.core.states import EngineState
-from proxy.history import KEPT_S, History
+from proxy.history import KEPT_S, History, Seen
 
 
 def move(model: str, old: EngineState, new: EngineState, why: str = "x") -> Move:
@@ -55,3 +56,26 @@ def test_of_strangers_what_they_hold_now_is_known_however_long_it_lasts() -> Non
         history.strangers_hold({"card": int(at)}, at)
     assert [one["begin"] for one in history.told(10.0)["strangers"]] == [0.0, 5.0, 10.0]
     assert history.told(9 * KEPT_S)["strangers"] == [{"begin": 10.0, "held": {"card": 10}}]
+
+
+def test_the_next_proxy_goes_on_from_what_this_one_has_seen_and_says_what_it_has_not() -> None:
+    first = History()
+    first.moved(move("a", STOPPED, STARTING), {"card": 1}, 100.0)
+    first.strangers_hold({"card": 5}, 101.0)
+    kept = msgspec.json.decode(msgspec.json.encode(first.seen(110.0)), type=Seen)
+    second = History()
+    second.go_on_from(kept, 120.0)
+    told = second.told(121.0)
+    assert [(one["model"], one["begin"], one["end"]) for one in told["spans"]] == [("a", 100.0, 110.0)]
+    assert told["gaps"] == [{"begin": 110.0, "end": 120.0}]
+    assert told["strangers"] == [{"begin": 101.0, "held": {"card": 5}}]
+    third = History()
+    third.go_on_from(second.seen(130.0), 135.0)
+    assert [one["begin"] for one in third.told(140.0)["gaps"]] == [110.0, 130.0]
+    assert third.told(9 * KEPT_S)["gaps"] == []
+
+
+def test_the_first_proxy_of_all_has_missed_nothing() -> None:
+    history = History()
+    history.go_on_from(Seen(), 100.0)
+    assert history.told(100.0)["gaps"] == []

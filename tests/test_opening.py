@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import resource
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from proxy import opening
 from proxy.adapters.audit_files import read_head, read_key, segments_in
 from proxy.core.audit_check import Whole, check, lines_of
+from proxy.history import History
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError
 from proxy.web.tls import TlsError
@@ -75,3 +77,16 @@ def test_many_files_may_be_open_and_the_collector_looks_less_often(caplog: pytes
         gc.unfreeze()
         gc.set_threshold(*before)
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
+
+async def test_what_a_proxy_has_seen_is_there_for_the_next_one(tmp_path: Path) -> None:
+    here = Layout(tmp_path)
+    async with AsyncExitStack() as stack:
+        first = History()
+        opening.go_on_from_history(here, first, stack)
+        first.strangers_hold({"card": 7}, time.time())
+    async with AsyncExitStack() as stack:
+        second = History()
+        opening.go_on_from_history(here, second, stack)
+    told = second.told(time.time())
+    assert ([one["held"] for one in told["strangers"]], len(told["gaps"])) == ([{"card": 7}], 1)

@@ -1,6 +1,6 @@
 """`GET /events`: what happens, as server-sent events; `GET /log` and `GET /engines/MODEL/log`: logs as they grow.
 
-Rule: looking wakes nothing, and an onlooker who does not read holds nobody up.
+Rule: looking wakes nothing, and an onlooker who does not read holds nobody up. Whose key ends is told no more.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from proxy.fleet import Fleet
 from proxy.happenings import Happening, Kind
 from proxy.settings import Layout
 from proxy.web.gate import there
+from proxy.web.guard import may_still
 from proxy.web.queries import digits, flag, number
 
 KEEP_ALIVE_S = 15.0
@@ -65,7 +66,7 @@ class Events:
         try:
             if has_missed:
                 await response.write(_MISSED)
-            while not onlooker.is_over:
+            while not onlooker.is_over and may_still(request):
                 news = await onlooker.next(KEEP_ALIVE_S)
                 wanted = [one for one in news if one is None or one.kind in kinds]
                 told = b"".join(_MISSED if one is None else self._event(one) for one in wanted)
@@ -105,7 +106,11 @@ class Events:
         lines, follow = number(request, "lines", LINES, MOST_LINES), flag(request, "follow")
         response = await _begun(request, "text/plain")
         is_over = self._fleet.happenings.is_over
-        async for piece in logs.follow(self._here.log_of(program), lines, is_over if follow else None):
+
+        def ends() -> bool:
+            return is_over() or not may_still(request)
+
+        async for piece in logs.follow(self._here.log_of(program), lines, ends if follow else None):
             await response.write(piece)
         return response
 

@@ -4,6 +4,7 @@ Rule: where there are keys, who has none is told that and nothing else, but for 
 `forward` and `realtime`, which know what the request is for; all else by the middleware, before it is looked at.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -41,6 +42,21 @@ ADMIN = "/admin/"
 """Below it is what changes something, or shows who asked what."""
 _REMEMBERED = SaidIn.REMEMBERED  # as in proxy.upstream.answer
 _ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
+
+
+class Standing:
+    """Whether that holds under which a request was let in."""
+
+    __slots__ = ("holds",)
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self.holds = holds
+
+    def __repr__(self) -> str:
+        return f"<Standing {self.holds()}>"
+
+
+STANDING = web.RequestKey("standing", Standing)
 
 
 def role_for(path: str) -> Role:
@@ -92,16 +108,30 @@ class Guard:
             path = request.path if resource is None else resource.canonical
             incoming = Incoming.of_pairs(request.raw_headers)
             if not self.is_closed:
+                request[STANDING] = Standing(lambda: not self.is_closed)
                 request[IS_NEARBY] = is_nearby(request.headers, self.address(incoming, request))
                 if path.startswith(ADMIN) and not request[IS_NEARBY]:
                     raise Forbidden(_NOT_NEARBY)
             elif path not in OPEN_PATHS and not (request.path.startswith(_ASK_THEMSELVES) and path not in _NEEDS):
                 caller = await self.caller(incoming)
-                caller.key.check_role(role_for(path))
+                role = role_for(path)
+                caller.key.check_role(role)
                 request[CALLER] = caller
+                request[STANDING] = Standing(lambda: self._may_still(incoming, role))
             return await handler(request)
 
         return guard
+
+    def _may_still(self, incoming: Incoming, role: Role) -> bool:
+        """Whether the key that was good when a stream began is so now."""
+        caller = self.known(incoming)
+        return caller is not None and RANKS[caller.key.role] >= RANKS[role]
+
+
+def may_still(request: web.Request) -> bool:
+    """Whether who asked may have more of an answer that goes on: keys are revoked, expire, and are made."""
+    standing = request.get(STANDING)
+    return standing is None or standing.holds()
 
 
 def check(caller: Allowance, endpoint: Endpoint, route: Route, maker: str | None) -> None:

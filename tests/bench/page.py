@@ -1,8 +1,8 @@
 """`make bench-page`: what an open page costs, the browser's renderer after an hour's worth of events, and the proxy.
 
-The events are played in about a minute, from a server that has the page's own files and the answers of a real proxy; what
-the renderer used for them is said as a share of the hour that they stand for. The proxy's share is measured beside a
-proxy of which nobody has a page open, in turn.
+The events are played in about a minute, from a server that has the page's own files and the answers of a real proxy;
+what the renderer used for them is said as a share of the hour that they stand for. The proxy's share is measured beside
+a proxy of which nobody has a page open, in turn.
 """
 
 import asyncio

@@ -124,6 +124,17 @@ async def test_the_last_hour_is_one_answer_that_the_stream_goes_on_from(box: Box
     assert data(asked)["what"] == "stop_asked"
 
 
+async def test_whose_key_ends_is_told_no_more(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client, here = box
+    here.log_of("proxy").write_text("one\n")
+    answers = iter([True, True, False])
+    monkeypatch.setattr(module, "may_still", lambda _: next(answers, False))
+    monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.01)
+    for path in ("/events", "/log?follow=true"):
+        async with client.stream("GET", path) as got:
+            assert len([line async for line in got.aiter_lines()]) < 10  # and so it ends
+
+
 async def test_a_silent_stream_is_kept_alive_and_ends_with_the_proxy(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.02)
     stage, client, _ = box

@@ -8,6 +8,7 @@ const STATUS_SOON_MS = 400;
 const SILENCE_S = 40; // the proxy says something every 15 s
 const MOST_SPANS = 10000;
 const FORGET_EVERY_S = 30;
+const KILLED_S = 5; // a proxy that goes away in peace keeps what it has seen until then
 const KINDS = "move,refusal,strangers";
 
 class Store extends EventTarget {
@@ -26,6 +27,7 @@ class Store extends EventTarget {
   #timer = null;
   #askedAt = 0;
   #waking = null;
+  #stream = new AbortController();
   #forgotAt = 0;
 
   now() {
@@ -56,7 +58,7 @@ class Store extends EventTarget {
         await this.#follow(() => (pauseS = 0.5));
         pauseS = 0.5;
       } catch (error) {
-        if (!(error instanceof ApiError)) console.error(error);
+        if (!(error instanceof ApiError) && error.name !== "AbortError") console.error(error);
         if (error.status === 401 || error.status === 403) {
           this.#setLink("locked", error.message);
           await new Promise((resolve) => (this.#waking = resolve));
@@ -79,7 +81,8 @@ class Store extends EventTarget {
   async #follow(onLive) {
     if (this.#lastId === null) await this.#loadHistory();
     await this.refresh();
-    const response = await request(`events?kinds=${KINDS}`, { headers: { "Last-Event-ID": this.#lastId } });
+    this.#stream = new AbortController();
+    const response = await request(`events?kinds=${KINDS}`, { headers: { "Last-Event-ID": this.#lastId }, signal: this.#stream.signal });
     this.#setLink("live");
     onLive();
     for await (const one of events(response, SILENCE_S)) {
@@ -99,23 +102,22 @@ class Store extends EventTarget {
     this.#ahead = told.now - Date.now() / 1000;
     this.#kept = told.kept_s;
     const life = this.#lastId?.split("-")[0];
-    if (life !== undefined && life !== told.life) this.#gap(told);
-    else this.spans = told.spans;
-    if (life === told.life || life === undefined) this.strangers = told.strangers;
+    const knownUntil = told.gaps.at(-1)?.begin ?? 0;
+    if (life !== undefined && life !== told.life && knownUntil < this.lastHeard - KILLED_S) this.#gap(told);
+    else [this.spans, this.strangers, this.gaps] = [told.spans, told.strangers, told.gaps];
     this.#lastId = `${told.life}-${told.n}`;
     this.#lasting = new Map(this.spans.filter((span) => span.end === null).map((span) => [span.model, span]));
     this.spans.sort((one, other) => one.begin - other.begin);
     this.#changed("history");
   }
 
-  // Another proxy answers: what was seen of the one before is kept, and nothing is known of the time between.
+  // The proxy before was killed, and told this one nothing: what was seen of it here is kept.
   #gap(told) {
-    const begins = told.spans.map((span) => span.begin);
-    const gap = { begin: this.lastHeard ?? this.now(), end: Math.min(this.now(), ...begins) };
-    for (const span of this.spans) span.end ??= gap.begin;
-    this.gaps.push(gap);
-    this.spans = [...this.spans, ...told.spans];
-    this.strangers = [...this.strangers, ...told.strangers];
+    const from = told.gaps.at(-1)?.end ?? Math.min(this.now(), ...told.spans.map((span) => span.begin));
+    for (const span of this.spans) span.end ??= this.lastHeard;
+    this.gaps.push({ begin: this.lastHeard, end: from });
+    this.spans = [...this.spans, ...told.spans.filter((span) => span.begin >= from)];
+    this.strangers = [...this.strangers, ...told.strangers.filter((one) => one.begin >= from)];
   }
 
   #take(kind, told) {
@@ -167,7 +169,9 @@ class Store extends EventTarget {
     const wait = Math.max(STATUS_SOON_MS, 1000 - (Date.now() - this.#askedAt));
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      this.refresh().catch(() => {}); // the stream of events says what is wrong
+      this.refresh().catch((error) => {
+        if ([401, 403].includes(error.status)) this.#stream.abort(); // else the stream of events says what is wrong
+      });
     }, wait);
   }
 
