@@ -24,8 +24,8 @@ from playwright.sync_api import Browser, Page as Window, expect
 
 from proxy.core.states import EngineState
 from proxy.web.page import Page
-from tests.e2e.browser import chromium, opened
 from tests.installation import Installation, fake_model, free_port, running
+from tests.page.browser import chromium, opened
 
 EVENTS = 50_000
 AN_HOUR_S = 3600.0

@@ -7,10 +7,12 @@ import { store } from "./store.js";
 
 export const title = "Models";
 const ABSENT = ["stopped", "failed"];
+const PATHS = { force: "stop?force=true" };
 
 export function open(body) {
   const list = h("div", { class: "models" });
-  body.append(list);
+  const catalog = h("a", { class: "button", href: "ui#whatif" }, "Reload the catalog …");
+  body.append(h("div", { class: "bar" }, h("p", { class: "hint" }, "A black mark is what the catalog declares, a blue one what was learned here."), catalog), list);
   return {
     update: (what) => {
       if (what !== "status" || !store.status) return;
@@ -115,7 +117,7 @@ class Card {
     button.disabled = true;
     try {
       if (act === "start") toast(`${this.model} is starting: the page shows when it is ready`);
-      const told = await post(act === "force" ? `${path}/stop?force=true` : `${path}/${act}`);
+      const told = await post(`${path}/${PATHS[act] ?? act}${act === "sleep" ? `?level=${engine.sleep_levels[0]}` : ""}`);
       toast(act === "start" ? `${this.model} is ready` : act.endsWith("pin") ? `${this.model} is ${told.is_pinned ? "" : "not "}pinned` : `${this.model}: ${stateWord(told.state)}`);
     } catch (error) {
       toast(`${this.model}: ${error.message}`, "bad");

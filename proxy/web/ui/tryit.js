@@ -110,7 +110,7 @@ class TryIt {
     const told = await response.json();
     const vector = told.data[0].embedding;
     say(answer, `[${vector.slice(0, 8).map((one) => one.toFixed(4)).join(", ")}, …] ${vector.length} numbers`);
-    say(cost, `${heads(response)}answer after ${duration((performance.now() - began) / 1000)}, ${plural(told.usage?.prompt_tokens ?? 0, "token")}`);
+    say(cost, `${heads(response.headers)}answer after ${duration((performance.now() - began) / 1000)}, ${plural(told.usage?.prompt_tokens ?? 0, "token")}`);
   }
 
   async #chat(whom, text, answer, cost) {
@@ -121,13 +121,15 @@ class TryIt {
     say(this.now, "waiting");
     const response = await request("v1/chat/completions", { method: "POST", body, signal: this.#running.signal });
     let [said, firstS, tokens, usage] = ["", null, 0, null];
+    const told = new Headers(response.headers);
     for await (const one of events(response)) {
-      if (one.comment) say(this.now, one.comment);
+      if (one.comment.includes("X-Rota-")) takeHeads(told, one.comment);
+      else if (one.comment) say(this.now, one.comment);
       if (!one.data || one.data === "[DONE]") continue;
-      const told = JSON.parse(one.data);
-      if (told.error) throw new Error(told.error.message);
-      usage = told.usage ?? usage;
-      const piece = told.choices?.[0]?.delta;
+      const event = JSON.parse(one.data);
+      if (event.error) throw new Error(event.error.message);
+      usage = event.usage ?? usage;
+      const piece = event.choices?.[0]?.delta;
       const more = (piece?.reasoning_content ?? piece?.reasoning ?? "") + (piece?.content ?? "");
       if (!more) continue;
       if (firstS === null) {
@@ -137,10 +139,10 @@ class TryIt {
       tokens += 1;
       said += more;
       answer.append(more);
-      say(cost, costWords(response, firstS, passed(), tokens));
+      say(cost, costWords(told, firstS, passed(), tokens));
     }
     this.#turns = [...this.#turns, { role: "assistant", content: said }].slice(-MOST_TURNS);
-    say(cost, costWords(response, firstS, passed(), usage?.completion_tokens ?? tokens));
+    say(cost, costWords(told, firstS, passed(), usage?.completion_tokens ?? tokens));
   }
 }
 
@@ -149,8 +151,16 @@ function chosen(value) {
   return [value.slice(0, colon), value.slice(colon + 1)];
 }
 
-function heads(response) {
-  const [model, waited, swap, fallback] = ["X-Rota-Model", "X-Rota-Waited-S", "X-Rota-Swap", "X-Rota-Fallback"].map((name) => response.headers.get(name));
+// Where the wait was told before the answer, what the head says of it comes in a comment: "X-Rota-Waited-S: 2.5; ...".
+function takeHeads(headers, comment) {
+  for (const line of comment.split(/; (?=X-)/)) {
+    const [name, value] = line.split(/: (.*)/);
+    if (value) headers.set(name, value);
+  }
+}
+
+function heads(headers) {
+  const [model, waited, swap, fallback] = ["X-Rota-Model", "X-Rota-Waited-S", "X-Rota-Swap", "X-Rota-Fallback"].map((name) => headers.get(name));
   const parts = [model];
   if (waited !== null) parts.push(`waited ${duration(Number(waited))}`);
   if (swap && swap !== "none") parts.push(`for its ${swap}`);
@@ -158,7 +168,7 @@ function heads(response) {
   return parts.filter(Boolean).map((one) => `${one} · `).join("");
 }
 
-function costWords(response, firstS, totalS, tokens) {
+function costWords(headers, firstS, totalS, tokens) {
   const speed = tokens > 1 && totalS > firstS ? ` · ${((tokens - 1) / (totalS - firstS)).toFixed(1)} tokens/s` : "";
-  return `${heads(response)}first token after ${duration(firstS)} · ${plural(tokens, "token")} in ${duration(totalS)}${speed}`;
+  return `${heads(headers)}first token after ${duration(firstS)} · ${plural(tokens, "token")} in ${duration(totalS)}${speed}`;
 }

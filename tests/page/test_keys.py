@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import VIEWS, chromium, opened
 from tests.installation import Installation, fake_model, running
+from tests.page.browser import VIEWS, chromium, opened
 
 
 @pytest.fixture(scope="module")

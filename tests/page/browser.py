@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 VIEWS = {
     "roster": "Roster",
@@ -55,3 +55,39 @@ def opened(
     finally:
         context.close()
     assert said == [], f"the page says: {said}"
+
+
+def card(page: Page, model: str) -> Locator:
+    return page.get_by_role("article", name=model)
+
+
+def press(page: Page, model: str, verb: str) -> None:
+    card(page, model).get_by_role("button", name=f"{verb} {model}", exact=True).click()
+
+
+def ask(page: Page, agent_type: str | None, text: str, most: int = 24) -> None:
+    if agent_type is not None:
+        page.get_by_label("Ask").select_option(f"agent:{agent_type}")
+    if page.get_by_label("at most").is_enabled():
+        page.get_by_label("at most").fill(str(most))
+    page.get_by_label("Text").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
+def coloured(canvas: Locator, name: str) -> int:
+    """How many pixels of it have the colour of the variable `name`."""
+    return int(
+        canvas.evaluate(
+            """(canvas, name) => {
+                const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+                const [r, g, b] = [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                let count = 0;
+                for (let at = 0; at < data.length; at += 4) {
+                  if (data[at] === r && data[at + 1] === g && data[at + 2] === b) count += 1;
+                }
+                return count;
+            }""",
+            name,
+        )
+    )
