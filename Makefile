@@ -31,6 +31,9 @@ status:  ## Show devices, engines and who waits
 render: .venv-ready  ## Write supervisor.d/engine-*.conf and the catalog's JSON Schemas
 	@bin/manage_vllm.sh render
 
+docs: .venv-ready  ## Write the parts of docs/ that are made from the code
+	@.venv/bin/python -m proxy.reference
+
 test: setup  ## All tests, also those that start real vLLM
 	FUZZ_EXAMPLES=7000 AUDIT_KILLS=200 .venv/bin/pytest -n 2 --dist loadfile --ignore=tests/faults --ignore=tests/e2e
 	.venv/bin/pytest tests/e2e
@@ -65,5 +68,5 @@ bench-idle: setup  ## What a stream costs in memory on which nothing comes, with
 bench-workers: setup  ## Whether a second forwarding process would serve more on this machine
 	@.venv/bin/python -m tests.bench.proxy.workers
 
-.PHONY: help setup .venv-ready vllm run stop status render test test-faults check format bench-swap bench-scheduler bench-proxy bench-page bench-idle bench-workers
+.PHONY: help setup .venv-ready vllm run stop status render docs test test-faults check format bench-swap bench-scheduler bench-proxy bench-page bench-idle bench-workers
 .DEFAULT_GOAL := help

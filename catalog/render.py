@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
-from catalog.spec import GIB, Agents, FlagValue, Gib, ModelSpec
+from catalog.schema import schema
+from catalog.spec import GIB, Agents, FlagValue, ModelSpec
 
 CUDA_CONTEXT_BYTES = GIB // 2
 """What a process holds on a GPU outside `--gpu-memory-utilization`: 0.3 to 0.5 GiB of CUDA context are usual."""
@@ -194,10 +194,7 @@ def program_text(spec: ModelSpec) -> str:
 def schemas() -> dict[str, str]:
     """The JSON Schemas of the catalog's files, by file name, for editors."""
     named = {"model.schema.json": ModelSpec, "agents.schema.json": Agents}
-    return {
-        name: json.dumps(msgspec.json.schema(kind, schema_hook=_gib_schema), indent=2) + "\n"
-        for name, kind in named.items()
-    }
+    return {name: json.dumps(schema(kind), indent=2) + "\n" for name, kind in named.items()}
 
 
 def canonical_flag(flag: str) -> str:
@@ -228,9 +225,3 @@ def _flag(flag: str, value: FlagValue) -> list[str]:
             return [name, json.dumps(value, default=str)]
         case _:
             return [name, str(value)]
-
-
-def _gib_schema(kind: type) -> dict[str, Any]:
-    if kind is Gib:
-        return {"type": "number", "exclusiveMinimum": 0, "description": "GiB"}
-    raise NotImplementedError(kind)

@@ -196,6 +196,12 @@ _OOM_KILLED = Diagnosis(
 )
 
 
+def all_diagnoses() -> list[Diagnosis]:
+    """Every one that there is, in the order of the rules."""
+    found = [*(diagnosis for _, diagnosis in _RULES), _OOM_KILLED, _ENDED_BY_SIGNAL, UNKNOWN]
+    return list(dict.fromkeys(found))
+
+
 def diagnose(last_words: str, exit_status: int, oom_kills: int = 0) -> Diagnosis:
     """The cause of a failed start, from the log since that start began and supervisord's exit status.
 

@@ -35,7 +35,8 @@ def add_to(verbs: Verbs) -> None:
     sub = verbs.add("plan", plan, what)
     sub.description = _WHAT
     names = ", ".join(verbs.models)
-    what = f"one of {names}, or of {PRODUCTION}; an alias and an agent type stand for their model"
+    here_are = f"one of {names}, or" if names else "a model of the catalog, or one"
+    what = f"{here_are} of {PRODUCTION}; an alias and an agent type stand for their model"
     sub.add_argument("models", metavar="MODEL", nargs="*", help=what)
     what = 'a GPU to plan for, by what it is sold as: "RTX 3090:24", "2x RTX 3090:24"; may be given several times'
     sub.add_argument("--gpu", metavar="NAME:GIB", action="append", default=[], help=what)

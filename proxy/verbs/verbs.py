@@ -59,7 +59,13 @@ class Verbs:
 
     def takes(self, sub: argparse.ArgumentParser, name: str, names: Sequence[str], *, nargs: str | None = None) -> None:
         """Let `sub` take one of `names`, or several."""
-        sub.add_argument(name, metavar="MODEL", nargs=nargs, type=_one_of(names), help=f"one of {', '.join(names)}")
+        sub.add_argument(
+            name,
+            metavar="MODEL",
+            nargs=nargs,
+            type=_one_of(names),
+            help=f"one of {', '.join(names)}" if names else "a model of the catalog",
+        )
 
 
 class Group:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.core.endpoints import ENDPOINTS
 from proxy.web.openapi import described
-from tests.installation import Installation, fake_model, running
+from tests.installation import CHECKOUT, Installation, fake_model, running
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,14 @@ def test_each_says_what_it_is_and_what_it_takes(told: dict[str, Any]) -> None:
     assert told["paths"]["/events"]["get"]["x-role"] == "monitor"
     assert told["openapi"] == "3.1.0"
     assert "Error" in told["components"]["responses"]
+
+
+def test_the_page_about_the_api_has_every_endpoint_of_the_proxys_own(told: dict[str, Any]) -> None:
+    page = (CHECKOUT / "docs" / "api.md").read_text()
+    forwarded = {(one.method.lower(), one.path) for one in ENDPOINTS}
+    for path, operations in told["paths"].items():
+        for method in operations:
+            assert (method, path) in forwarded or f"`{method.upper()} {path}`" in page, (method, path)
 
 
 def test_without_routes_it_is_what_is_forwarded() -> None:
