@@ -48,6 +48,21 @@ check: .venv-ready  ## Linters, types and the rules of who may import whom
 format: .venv-ready  ## Format the code
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
+# Where `make install` puts what; see docs/install.md.
+PREFIX ?= /opt/rota
+SYSCONFDIR ?= /etc/rota
+STATEDIR ?= /var/lib/rota
+UNITDIR ?= /etc/systemd/system
+SERVICE_USER ?= rota
+DEPLOY = $(PYTHON) bin/deploy.py --prefix "$(PREFIX)" --sysconfdir "$(SYSCONFDIR)" --statedir "$(STATEDIR)" \
+	--unitdir "$(UNITDIR)" --user "$(SERVICE_USER)" --destdir "$(DESTDIR)" $(DEPLOY_OPTIONS)
+
+install:  ## Install into PREFIX (/opt/rota), with a systemd unit; over what is there it is an upgrade
+	@$(DEPLOY) install $(if $(BUILD),--build $(BUILD))
+
+uninstall:  ## Remove what `make install` put there; configuration, keys, audit and models stay
+	@$(DEPLOY) uninstall
+
 bench-swap: setup  ## What Rota adds to a cold start, beside bare `vllm serve`
 	.venv/bin/python -m tests.bench.swap
 
@@ -68,5 +83,5 @@ bench-idle: setup  ## What a stream costs in memory on which nothing comes, with
 bench-workers: setup  ## Whether a second forwarding process would serve more on this machine
 	@.venv/bin/python -m tests.bench.proxy.workers
 
-.PHONY: help setup .venv-ready vllm run stop status render docs test test-faults check format bench-swap bench-scheduler bench-proxy bench-page bench-idle bench-workers
+.PHONY: help setup .venv-ready vllm run stop status render docs test test-faults check format install uninstall bench-swap bench-scheduler bench-proxy bench-page bench-idle bench-workers
 .DEFAULT_GOAL := help

@@ -55,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=["proxy", "vllm", "all"])
     parser.add_argument("--build", choices=["auto", "cuda", "cpu"], default="auto", help="which vLLM (auto)")
+    parser.add_argument("--bare", action="store_true", help="without what only tests and the demo need")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036  # any Python may be tried here
         print(
@@ -62,7 +63,8 @@ def main() -> int:
         )
         return 1
     build = arguments.build if arguments.build != "auto" else "cuda" if _has_nvidia() else "cpu"
-    wanted = {"proxy": [install_proxy], "vllm": [lambda: install_vllm(build)]}
+    extras = "" if arguments.bare else "[demo,test]"
+    wanted = {"proxy": [lambda: install_proxy(extras)], "vllm": [lambda: install_vllm(build)]}
     wanted["all"] = wanted["proxy"] + wanted["vllm"]
     with ThreadPoolExecutor() as pool:
         return max(pool.map(_try, wanted[arguments.what]))
@@ -78,14 +80,18 @@ def _try(install: Callable[[], None]) -> int:
     return 0
 
 
-def install_proxy() -> None:
-    """The environment of the proxy, its tools and its tests."""
+def install_proxy(extras: str) -> None:
+    """The environment of the proxy, and with `extras` of its tools and tests.
+
+    Under a running proxy it is changed in place: what that has imported it keeps, and the next one is started soon.
+    """
     folder = ROOT / ".venv"
-    stamp = _stamp(*PROXY_PINS)
+    stamp = _stamp(*PROXY_PINS, extra=extras)
     if _is_done(folder, stamp):
         return
-    _make(folder)
-    editable = f"{ROOT}[demo,test]"
+    if not (folder.exists() and _is_running()):
+        _make(folder)
+    editable = f"{ROOT}{extras}"
     _step("installing the proxy and its tools", folder, "install", "-c", "bin/constraints.txt", "-e", editable)
     (folder / STAMP).write_text(stamp)
 

@@ -74,6 +74,6 @@ def render(here: Layout, _: argparse.Namespace) -> int:
         print(path.relative_to(here.root))
     schemas = here.root / "catalog"
     for name, text in rendering.schemas().items():
-        if (schemas / name).exists():
+        if (schemas / name).exists() and (schemas / name).read_text() != text:  # an installed one may not be writable
             (schemas / name).write_text(text)
     return EXIT_DONE

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Install Rota into a prefix, or take it away again: `make install`, `make uninstall`. Standard library only.
+
+    PREFIX        /opt/rota        the code, its environments, supervisord's programs
+    SYSCONFDIR    /etc/rota        settings.yaml and the catalog; never overwritten, never removed
+    STATEDIR      /var/lib/rota    keys, audit, state, models, logs, sockets; never removed
+    UNITDIR       /etc/systemd/system
+    DESTDIR       put in front of all of them, for packagers: then no environment is made and no user
+
+Installing over a running installation is the way to upgrade: files are replaced one by one, so that what runs keeps
+what it has open; engines go on, and `manage_vllm.sh restart-proxy` has the new proxy take over.
+"""
+
+import argparse
+import fcntl
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("bin", "catalog", "proxy", "docs", "setup.cfg", "pyproject.toml", "README.md", "supervisor.d/supervisord.conf")
+LIST = "installed-files"
+ENVIRONMENTS = (".venv", ".venv-vllm")
+SETTINGS = """\
+# Rota's settings; README.md of the installation has the table. They count after a restart of the proxy.
+catalog: {catalog}
+"""
+
+
+class DeployError(Exception):
+    """It cannot be done; the message says why and what to do."""
+
+
+class Places:
+    """Where things go; `real` is where that is now, with DESTDIR in front."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        paths = (given.prefix, given.sysconfdir, given.statedir, given.unitdir)
+        self.prefix, self.etc, self.state, self.units = (Path(one).absolute() for one in paths)
+        self._destdir = given.destdir
+
+    def real(self, path: Path) -> Path:
+        """Where `path` is now."""
+        return Path(f"{self._destdir}{path}") if self._destdir else path
+
+
+def main() -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["install", "uninstall"])
+    parser.add_argument("--prefix", default="/opt/rota")
+    parser.add_argument("--sysconfdir", default="/etc/rota")
+    parser.add_argument("--statedir", default="/var/lib/rota")
+    parser.add_argument("--unitdir", default="/etc/systemd/system")
+    parser.add_argument("--destdir", default="")
+    parser.add_argument("--user", default="rota", help="who it runs as; made if there is none of that name")
+    parser.add_argument("--build", choices=["auto", "cuda", "cpu"], default="auto", help="which vLLM (auto)")
+    parser.add_argument(
+        "--no-environments", action="store_true", help="make none: they are there, or somebody else does"
+    )
+    given = parser.parse_args()
+    try:
+        {"install": install, "uninstall": uninstall}[given.what](Places(given), given)
+    except (DeployError, OSError, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def install(places: Places, given: argparse.Namespace) -> None:
+    """Put it there, over what is there. Raises: DeployError."""
+    if places.prefix == ROOT:
+        raise DeployError(f"{ROOT} is the project folder itself: choose another PREFIX")
+    is_here = not given.destdir
+    if is_here:
+        _make_user(given.user, places.state)
+    before, now = _listed(places), []
+    for source in _sources():
+        name = str(source.relative_to(ROOT))
+        _put(source.read_bytes(), places.real(places.prefix / name), source.stat().st_mode & 0o777)
+        now.append(name)
+    for name in sorted(set(before) - set(now)):
+        places.real(places.prefix / name).unlink(missing_ok=True)
+    _link(places.real(places.prefix / "var"), places.state)
+    _link(places.real(places.prefix / "settings.yaml"), places.etc / "settings.yaml")
+    _put("".join(f"{name}\n" for name in now).encode(), places.real(places.prefix / LIST), 0o644)
+    _put_configuration(places)
+    own = _put_state(places)
+    unit = (ROOT / "docs" / "systemd" / "rota.service").read_text()
+    for word, value in (("@PREFIX@", places.prefix), ("@STATE@", places.state), ("@USER@", given.user)):
+        unit = unit.replace(word, str(value))
+    _put(unit.encode(), places.real(places.units / "rota.service"), 0o644)
+    if is_here and not given.no_environments:
+        for what, more in (("proxy", ["--bare"]), ("vllm", ["--build", given.build])):
+            subprocess.run([sys.executable, places.prefix / "bin" / "install.py", what, *more], check=True)  # noqa: S603
+    if is_here:
+        _give(own, given.user)
+    print(f"installed in {places.prefix}; configuration in {places.etc}, state in {places.state}")
+    if is_here:
+        print(
+            f"next: systemctl daemon-reload && systemctl enable --now rota; after an upgrade: "
+            f"sudo -u {given.user} {places.prefix}/bin/manage_vllm.sh restart-proxy"
+        )
+
+
+def uninstall(places: Places, _: argparse.Namespace) -> None:
+    """Remove what was put there, and nothing else. Raises: DeployError."""
+    if not (names := _listed(places)):
+        raise DeployError(f"nothing is installed in {places.real(places.prefix)}")
+    if _is_running(places.real(places.state)):
+        raise DeployError("it runs: systemctl stop rota, or manage_vllm.sh stop-service, first")
+    prefix = places.real(places.prefix)
+    for name in (*names, LIST, "var", "settings.yaml"):
+        (prefix / name).unlink(missing_ok=True)
+    for name in ENVIRONMENTS:
+        if (prefix / name).is_symlink():
+            (prefix / name).unlink()
+        shutil.rmtree(prefix / name, ignore_errors=True)
+    for program in (prefix / "supervisor.d").glob("engine-*.conf"):
+        program.unlink()
+    for cache in [*prefix.rglob("__pycache__"), *prefix.glob("*.egg-info")]:
+        shutil.rmtree(cache, ignore_errors=True)
+    for folder in sorted((one for one in prefix.rglob("*") if one.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    if prefix.exists() and not any(prefix.iterdir()):
+        prefix.rmdir()
+    places.real(places.units / "rota.service").unlink(missing_ok=True)
+    left = [str(one) for one in (places.prefix, places.etc, places.state) if places.real(one).exists()]
+    print(f"removed; left, with your configuration and data: {', '.join(left)}")
+
+
+def _sources() -> Iterator[Path]:
+    for part in PARTS:
+        at = ROOT / part
+        for path in sorted(at.rglob("*")) if at.is_dir() else [at]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def _listed(places: Places) -> list[str]:
+    path = places.real(places.prefix / LIST)
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _put(content: bytes, at: Path, mode: int) -> None:
+    """Whole or not at all: who has the old one open keeps it."""
+    at.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if at.exists() and not at.is_symlink() and at.read_bytes() == content and at.stat().st_mode & 0o777 == mode:
+        return
+    new = at.with_name(f".{at.name}.new")
+    new.write_bytes(content)
+    new.chmod(mode)
+    new.replace(at)
+
+
+def _link(at: Path, to: Path) -> None:
+    if at.is_symlink() and at.readlink() == to:
+        return
+    if at.exists():
+        raise DeployError(f"{at} is there and is no link to {to}: move it away")
+    at.unlink(missing_ok=True)
+    at.symlink_to(to)
+
+
+def _put_configuration(places: Places) -> None:
+    """The first time: the demo's catalog, to begin with."""
+    etc = places.real(places.etc)
+    if not (etc / "settings.yaml").exists():
+        _put(SETTINGS.format(catalog=places.etc / "catalog").encode(), etc / "settings.yaml", 0o644)
+    if not (etc / "catalog").exists():
+        for path in sorted((ROOT / "catalog" / "demo").glob("*.yaml")):
+            _put(path.read_bytes(), etc / "catalog" / path.name, 0o644)
+
+
+def _put_state(places: Places) -> list[Path]:
+    """The folders that the service writes into."""
+    state = places.real(places.state)
+    own = [state, *(state / name for name in ("run", "log", "state")), places.real(places.prefix / "supervisor.d")]
+    for folder in own:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own[-1].chmod(0o755)
+    return own
+
+
+def _make_user(name: str, home: Path) -> None:
+    """Raises: DeployError where it is missing and this is not root."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        if os.geteuid() != 0:
+            what = f"there is no user {name}, and only root can make one: SERVICE_USER=you, or sudo"
+            raise DeployError(what) from None
+        argv = [
+            "useradd",
+            "--system",
+            "--home-dir",
+            str(home),
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+            name,
+        ]
+        subprocess.run(argv, check=True)  # noqa: S603  # of a name that root gave
+
+
+def _give(folders: list[Path], user: str) -> None:
+    """Have `user` own them, with what stands in them."""
+    if os.geteuid() != 0:
+        return
+    entry = pwd.getpwnam(user)
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def _is_running(state: Path) -> bool:
+    """Whether a proxy holds the lock."""
+    try:
+        with (state / "run" / "proxy.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
