@@ -22,7 +22,7 @@ import uvloop
 from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon, opening
-from proxy.adapters import processes
+from proxy.adapters import handed_sockets, processes
 from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.state_files import StateFile
@@ -46,6 +46,7 @@ from proxy.web.events import Events
 from proxy.web.for_admins import ForAdmins
 from proxy.web.forward import Forwarder
 from proxy.web.gate import Gate
+from proxy.web.hand_over import HandOver
 from proxy.web.keys import Keys
 from proxy.web.metrics import Metrics
 from proxy.web.named import Named
@@ -187,7 +188,9 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         public = web_app.runner(
             web_app.public_app(guard, audit, admin, for_admins, Page(), events, named, realtime, metrics, OpenApi())
         )
-        private = web_app.runner(web_app.private_app(audit, admin, events, Gate(fleet, router), reloading, keys))
+        hand_over = HandOver(here.hand_over_socket)
+        verbs = (Gate(fleet, router), reloading, keys, hand_over)
+        private = web_app.runner(web_app.private_app(audit, admin, events, *verbs))
         for runner in (public, private):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -200,7 +203,9 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         await web_app.listen_unix(private, here.gate_socket)
         front = web_app.front(public, forwarder)
         context = None if tls is None else tls.context
-        listening = await web_app.listen_tcp(front, settings.listen_host, settings.listen_port, context)
+        handed = await asyncio.to_thread(handed_sockets.take, here.hand_over_socket)
+        listening = await web_app.listen_tcp(front, settings.listen_host, settings.listen_port, context, handed)
+        hand_over.listening = listening
         if tls is not None:
             stack.callback(asyncio.create_task(tls.watch()).cancel)
         stack.push_async_callback(front.close, web_app.SHUTDOWN_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Rota as a whole: renders the programs, starts supervisord and ends it. What `make run` and `make stop` do.
+"""Rota as a whole: renders the programs, starts supervisord, ends it. What `make run` and `make stop` do.
 
 Rule: what runs already is not started again and not disturbed, and after a stop no process of this folder is left.
 """
@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
@@ -37,6 +37,26 @@ _HOPELESS = f"exit status {EXIT_CONFIGURATION}"
 
 class DaemonError(Exception):
     """It could not be started, reached or stopped; the message says what to do."""
+
+
+def make_folders(here: Layout) -> None:
+    """Those that supervisord wants to be there, for this user only."""
+    for folder in (here.run, here.logs):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def run(here: Layout, settings: Settings, catalog: Catalog) -> NoReturn:
+    """Become supervisord, in the foreground: for who looks after this process himself, as a container does.
+
+    Raises: DaemonError where it runs already, or could not listen.
+    """
+    if (pid := _proxy_pid(here) or _pid_in(here.run / "supervisord.pid")) is not None:
+        raise DaemonError(f"it runs already, pid {pid}")
+    make_folders(here)
+    check_listen(settings.listen_host, settings.listen_port)
+    programs.write(here.programs, catalog.models.values())
+    supervisord = here.root / ".venv" / "bin" / "supervisord"
+    os.execv(supervisord, [str(supervisord), "-n", "-c", str(here.supervisord_conf)])  # noqa: S606  # our own
 
 
 def client(here: Layout) -> httpx.Client:
@@ -76,8 +96,7 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
 
     Raises: DaemonError.
     """
-    for folder in (here.run, here.logs):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(here)
     supervisord = Supervisord(here.supervisord_socket)
     left = _proxy_pid(here) if _pid_in(here.run / "supervisord.pid") is None else None
     # A proxy whose supervisord was killed starts another, and ends.
@@ -105,7 +124,7 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
                 raise
             say("another supervisord was there first")
     try:
-        await _wait_healthy(here, supervisord, began_at)
+        await wait_healthy(here, supervisord, began_at)
     except DaemonError:
         if not runs:
             await stop(here, say)
@@ -180,8 +199,8 @@ async def _running_in(supervisord: Supervisord) -> set[str] | None:
         return None
 
 
-async def _wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) -> None:
-    """Raises: DaemonError, with the end of what the proxy has logged since it held `began_at` bytes."""
+async def wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) -> None:
+    """Raises: DaemonError, with the end of what the proxy has logged since its log held `began_at` bytes."""
     deadline = time.monotonic() + HEALTHY_WITHIN_S
     while running_proxy(here) is None:
         state, is_hopeless = "not reachable", False

@@ -101,6 +101,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.run / "gate.sock"
 
     @property
+    def hand_over_socket(self) -> Path:
+        """Where who restarts the proxy keeps its port meanwhile."""
+        return self.run / "hand-over.sock"
+
+    @property
     def lock(self) -> Path:
         """Held by the one proxy that runs here."""
         return self.run / "proxy.lock"

@@ -19,7 +19,8 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
     """Line by line; `with_memory` adds what each model was declared to take, takes as measured, and holds now."""
     proxy = status["proxy"]
     names = {device["id"]: device["name"] for device in status["devices"]}
-    yield f"proxy   {proxy['url']}  pid {proxy['pid']}, up {proxy['up_s']:.0f} s, catalog {proxy['catalog']}"
+    which = f"version {proxy.get('version', '?')}, pid {proxy['pid']}, up {proxy['up_s']:.0f} s"
+    yield f"proxy   {proxy['url']}  {which}, catalog {proxy['catalog']}"
     if proxy["catalog_problem"]:
         yield f"        the catalog is broken, and the last that was sound is served: {proxy['catalog_problem']}"
     for device in status["devices"]:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 from catalog import render as rendering
+from catalog.spec import Catalog
 from proxy import daemon
 from proxy.adapters import programs
-from proxy.settings import Layout, load_settings
+from proxy.settings import Layout, Settings, load_settings
 from proxy.status_text import fallback_lines
 from proxy.verbs.catalogs import catalog_to_start
 from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
@@ -21,7 +22,8 @@ def add_to(verbs: Verbs) -> None:
     verbs.takes(sub, "program", [*verbs.models, "proxy", "supervisord"])
     sub.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
     sub.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    verbs.add("start-service", start, "Start supervisord and the proxy, and wait until it is healthy.")
+    sub = verbs.add("start-service", start, "Start supervisord and the proxy, and wait until it is healthy.")
+    sub.add_argument("--foreground", action="store_true", help="stay, as supervisord, until told to stop")
     verbs.add("stop-service", stop, "Stop the proxy, all engines and supervisord.")
     verbs.add("restart-service", restart, "stop-service, then start-service.")
     verbs.add("install-vllm", install_vllm, "Install vLLM for this machine into .venv-vllm.")
@@ -37,9 +39,16 @@ def logs(here: Layout, arguments: argparse.Namespace) -> int:
     return subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
 
 
-def start(here: Layout, _: argparse.Namespace) -> int:
+def start(here: Layout, arguments: argparse.Namespace) -> int:
     """Start what does not run."""
-    asyncio.run(daemon.start(here, load_settings(here.root, os.environ), catalog_to_start(here), print))
+    settings, catalog = load_settings(here.root, os.environ), catalog_to_start(here)
+    if arguments.foreground:
+        daemon.run(here, settings, catalog)
+    return _start(here, settings, catalog)
+
+
+def _start(here: Layout, settings: Settings, catalog: Catalog) -> int:
+    asyncio.run(daemon.start(here, settings, catalog, print))
     with daemon.client(here) as proxy:
         status = answer(proxy.get("/status"))
     print(f"the proxy is healthy: {status['proxy']['url']}")
@@ -59,8 +68,8 @@ def stop(here: Layout, _: argparse.Namespace) -> int:
 
 def restart(here: Layout, arguments: argparse.Namespace) -> int:
     """A wrong catalog must not stop what runs."""
-    catalog_to_start(here)
-    return stop(here, arguments) or start(here, arguments)
+    settings, catalog = load_settings(here.root, os.environ), catalog_to_start(here)
+    return stop(here, arguments) or _start(here, settings, catalog)
 
 
 def install_vllm(here: Layout, _: argparse.Namespace) -> int:

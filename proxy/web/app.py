@@ -3,9 +3,10 @@
 Rule: tests go through `runner()` and `front()` too, so that what they see is what is served.
 """
 
-import asyncio
 import os
+import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,13 +20,12 @@ from proxy.web.admin import Admin
 from proxy.web.forward import Forwarder
 from proxy.web.front import Front
 from proxy.web.guard import ADMIN, Guard
+from proxy.web.listening import Listening, listen
 from proxy.web.middleware import TELLS_ALL, identify, put_own_headers, render_errors
 from proxy.web.server import SETTINGS
 
 SHUTDOWN_TIMEOUT_S = 5.0
 SMALL_BODY_BYTES = 2**20
-BACKLOG = 1024
-"""Connections that the kernel holds until they are taken; as many as most kernels allow by themselves."""
 LONGEST_SOCKET_PATH = 107
 """sockaddr_un.sun_path holds 108 bytes, the last one zero (Linux, unix(7))."""
 
@@ -75,11 +75,16 @@ def front(app_runner: web.AppRunner, forwarder: Forwarder) -> Front:
     return Front(server, forwarder, [one for one in ENDPOINTS if one.key in (Key.JSON, Key.FORM)])
 
 
-async def listen_tcp(accepting: Front, host: str, port: int, tls: ssl.SSLContext | None = None) -> asyncio.Server:
-    """Listen until the server that is returned is closed. Raises: ListenError."""
-    loop = asyncio.get_running_loop()
+async def listen_tcp(
+    accepting: Front,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    handed: Sequence[socket.socket] = (),
+) -> Listening:
+    """Listen until what is returned is closed; on `handed`, if they are those. Raises: ListenError."""
     try:
-        return await loop.create_server(accepting, host or None, port, ssl=tls, backlog=BACKLOG)
+        return await listen(accepting, host, port, tls, handed)
     except OSError as error:
         what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
         raise ListenError(what) from error

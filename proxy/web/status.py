@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from catalog.answers import answering
-from proxy import assembly
+from proxy import VERSION, assembly
 from proxy.assembly import Assembled
 from proxy.core.devices import Device
 from proxy.core.roster import EngineView
@@ -64,6 +64,7 @@ class Status:
     def proxy(self) -> dict[str, object]:
         """Which proxy this is, since when, with which catalog."""
         return {
+            "version": VERSION,
             "pid": os.getpid(),
             "url": self._url,
             "up_s": round(time.monotonic() - self._started_at, 1),
