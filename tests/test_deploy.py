@@ -1,4 +1,4 @@
-"""`make install` into a prefix, an upgrade under running engines, and `make uninstall`, which leaves what is not its own."""
+"""`make install` into a prefix, an upgrade under running engines, `make uninstall`; systemd, Docker."""
 
 import getpass
 import os
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import threading
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Deployed:
 
     def serve(self, *models: str) -> None:
         """Its own catalog and settings, as a sysadmin writes them; the environment is the checkout's."""
-        (self.prefix / ".venv").symlink_to(CHECKOUT / ".venv")
+        self._make_environment()
         shutil.rmtree(self.etc / "catalog")
         (self.etc / "catalog").mkdir()
         (self.state / "models" / "fake").mkdir(parents=True)
@@ -58,6 +59,18 @@ class Deployed:
         (self.etc / "catalog" / "agents.yaml").write_text(yaml.safe_dump(routes))
         with (self.etc / "settings.yaml").open("a") as settings:
             settings.write(f"listen_port: {self.port}\ndevice_memory_gib: 6\n")
+
+    def _make_environment(self) -> None:
+        """One whose code is the prefix's, with the packages of the checkout's: those take a minute to install."""
+        own = self.prefix / ".venv"
+        venv.create(own, symlinks=True)
+        packages = next((CHECKOUT / ".venv" / "lib").glob("python*/site-packages"))
+        site = next((own / "lib").glob("python*/site-packages"))
+        (site / "rota.pth").write_text(f"{self.prefix}\n{packages}\n")
+        for name in ("supervisord", "supervisorctl"):
+            _, _, code = (CHECKOUT / ".venv" / "bin" / name).read_text().partition("\n")
+            (own / "bin" / name).write_text(f"#!{own}/bin/python\n{code}")
+            (own / "bin" / name).chmod(0o755)
 
     def status(self) -> dict[str, object]:
         answer: dict[str, object] = httpx.get(f"http://127.0.0.1:{self.port}/status", trust_env=False).json()
@@ -105,9 +118,8 @@ def test_it_is_installed_used_upgraded_under_running_engines_and_removed(deploye
 
     def ask() -> None:
         while not is_over.is_set():
-            outcomes.append(
-                httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60, trust_env=False).status_code
-            )
+            got = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60, trust_env=False)
+            outcomes.append(got.status_code)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -158,7 +170,7 @@ def test_for_a_package_all_of_it_goes_below_another_folder(deployed: Deployed, t
     at = Path(f"{stage}{deployed.prefix}")
     assert (at / "var").readlink() == deployed.state
     unit = Path(f"{stage}{deployed.units}/rota.service").read_text()
-    assert f"ExecStart={deployed.prefix}/bin/in-foreground\n" in unit
+    assert f"ExecStart={deployed.prefix}/bin/manage_vllm.sh start-service --foreground\n" in unit
     assert "User=nobody-of-that-name\n" in unit
     assert "@" not in re.sub(r"SystemCallFilter=@\S+", "", unit)
 
@@ -167,9 +179,8 @@ def test_the_unit_is_one_that_systemd_takes(deployed: Deployed) -> None:
     if (analyze := shutil.which("systemd-analyze")) is None:
         pytest.skip("there is no systemd-analyze here")
     assert deployed.make("install").returncode == 0
-    done = subprocess.run(
-        [analyze, "verify", str(deployed.units / "rota.service")], capture_output=True, text=True, check=False
-    )
+    argv = [analyze, "verify", str(deployed.units / "rota.service")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if "rota.service" in line]
     assert (done.returncode, said) == (0, [])
 
@@ -189,22 +200,20 @@ def test_the_compose_file_and_the_dockerfile_name_what_there_is(tmp_path: Path) 
             assert (CHECKOUT / source).exists(), source
     assert re.search(r"^FROM \S+:v\d+\.\d+\.\d+$", dockerfile, re.MULTILINE), "pinned"
     assert "\nUSER rota\n" in dockerfile
-    [entry] = re.findall(r'^ENTRYPOINT \["/opt/rota/(.*)"\]$', dockerfile, re.MULTILINE)
-    assert os.access(CHECKOUT / entry, os.X_OK)
-    assert {volume.split(":")[1] for volume in service["volumes"]} == set(
-        re.findall(r'"(/[^"]*)"', re.findall(r"^VOLUME (.*)$", dockerfile, re.MULTILINE)[0])
+    [entry] = re.findall(
+        r'^ENTRYPOINT \["/opt/rota/([^"]*)", "start-service", "--foreground"\]$', dockerfile, re.MULTILINE
     )
+    assert os.access(CHECKOUT / entry, os.X_OK)
+    [volumes] = re.findall(r"^VOLUME (.*)$", dockerfile, re.MULTILINE)
+    assert {volume.split(":")[1] for volume in service["volumes"]} == set(re.findall(r'"(/[^"]*)"', volumes))
 
 
 def test_in_the_foreground_it_is_supervisord_and_ends_with_it(deployed: Deployed) -> None:
     assert deployed.make("install").returncode == 0
     deployed.serve("a")
-    with subprocess.Popen(
-        [deployed.prefix / "bin" / "in-foreground"],
-        env=deployed.environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    argv = [deployed.prefix / "bin" / "manage_vllm.sh", "start-service", "--foreground"]
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(argv, env=deployed.environ, **nowhere) as process:
         try:
             eventually(lambda: deployed.manage("status").returncode == 0, within_s=30, every_s=0.3)
             assert deployed.manage("start", "a").returncode == 0

@@ -113,6 +113,11 @@ class Door(asyncio.Protocol):
 
     # --- for `front` ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no request has come on it yet."""
+        return self._task is None
+
     def expire(self) -> None:
         """Its time is over; what is half there is aiohttp's, which knows what to say."""
         if self._begun:

@@ -17,6 +17,8 @@ from proxy.web.server import KEEP_ALIVE_S, SETTINGS, Client
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+FIRST_WORD_S = 1.0
+"""For so long a proxy that goes away waits for the first request of a new connection."""
 HEAD_TIMEOUT_S = 30.0
 """Within it a new connection has sent the head of its first request."""
 
@@ -63,13 +65,22 @@ class Front:
     async def close(self, timeout_s: float) -> None:
         """Take no other request of a door's; those that are under way have `timeout_s` to come to their end."""
         self.is_closing = True
-        busy = [task for door in list(self._doors) if (task := door.close()) is not None]
+        known = [door for door in self._doors if not door.is_new]
+        busy = {task for door in known if (task := door.close()) is not None}
+        await self._hear_out()
+        busy |= {task for door in list(self._doors) if (task := door.close()) is not None}
         if busy:
             _, late = await asyncio.wait(busy, timeout=timeout_s)
             for task in late:
                 task.cancel()
         if self._sweep is not None:
             self._sweep.cancel()
+
+    async def _hear_out(self) -> None:
+        """Who has just come, and has not said a word yet, may: his connection was taken, and nobody else has it."""
+        until = self._loop.time() + FIRST_WORD_S
+        while any(door.is_new for door in self._doors) and self._loop.time() < until:
+            await asyncio.sleep(FIRST_WORD_S / 20)
 
     # --- for doors ------------------------------------------------------------------------------------------------
 

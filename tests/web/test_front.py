@@ -101,3 +101,19 @@ async def test_a_client_that_leaves_before_it_is_told_anything_is_counted_as_499
         await until(lambda: plane.fleet.leases.waiting == 1)
     await until(lambda: bool(plane.traffic._series))
     assert [key[3:] for key in plane.traffic._series] == [(499, "client_left")]
+
+
+async def test_who_has_just_come_is_heard_out_when_the_proxy_goes(plane: DataPlane) -> None:
+    assert plane.front is not None
+    plane.answer = answered
+    async with connected(plane) as (reader, writer):
+        closing = asyncio.create_task(plane.front.close(5))
+        await asyncio.sleep(0.1)
+        writer.write(request(BODY))
+        told = await whole(reader)
+        await closing
+    assert told.startswith(b"HTTP/1.1 200 OK")
+
+
+async def answered(_: web.Request) -> web.Response:
+    return web.json_response({"id": "1"})
