@@ -19,6 +19,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 FIRST_WORD_S = 1.0
 """For so long a proxy that goes away waits for the first request of a new connection."""
+_LOOKS = 20
 HEAD_TIMEOUT_S = 30.0
 """Within it a new connection has sent the head of its first request."""
 
@@ -78,9 +79,10 @@ class Front:
 
     async def _hear_out(self) -> None:
         """Who has just come, and has not said a word yet, may: his connection was taken, and nobody else has it."""
-        until = self._loop.time() + FIRST_WORD_S
-        while any(door.is_new for door in self._doors) and self._loop.time() < until:
-            await asyncio.sleep(FIRST_WORD_S / 20)
+        for _ in range(_LOOKS):
+            if not any(door.is_new for door in self._doors):
+                return
+            await asyncio.sleep(FIRST_WORD_S / _LOOKS)
 
     # --- for doors ------------------------------------------------------------------------------------------------
 
