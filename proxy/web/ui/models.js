@@ -11,15 +11,13 @@ const PATHS = { force: "stop?force=true" };
 
 export function open(body) {
   const list = h("div", { class: "models" });
+  const none = emptyState("No model", "The catalog names none. Its folder is in the setting 'catalog'.");
   const catalog = h("a", { class: "button", href: "ui#whatif" }, "Reload the catalog …");
-  body.append(h("div", { class: "bar" }, h("p", { class: "hint" }, "A black mark is what the catalog declares, a blue one what was learned here."), catalog), list);
+  body.append(h("div", { class: "bar" }, h("p", { class: "hint" }, "A black mark is what the catalog declares, a blue one what was learned here."), catalog), none, list);
   return {
     update: (what) => {
       if (what !== "status" || !store.status) return;
-      if (store.status.engines.length === 0) {
-        list.replaceChildren(emptyState("No model", "The catalog names none. Its folder is in the setting 'catalog'."));
-        return;
-      }
+      none.hidden = store.status.engines.length > 0;
       const biggest = Math.max(1, ...store.status.devices.map(scaleOf));
       keyed(list, store.status.engines, (engine) => engine.model, (engine) => new Card(engine.model).element,
         (element, engine) => element.card.update(engine, biggest));

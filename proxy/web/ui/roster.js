@@ -41,6 +41,7 @@ class Roster {
       h("li", {}, h("span", { class: "swatch", data: { state: "strangers" } }), "strangers"),
       h("li", {}, h("span", { class: "swatch", data: { state: "planned" } }), "planned"));
     this.lanes = h("div", { class: "lanes" });
+    this.none = emptyState("No device", "Nothing can run here.");
     this.slider = h("div", { class: "cursor", role: "slider", tabindex: "0", "aria-label": "Changes, one by one",
       "aria-orientation": "horizontal", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0",
       "aria-valuetext": "no change yet" }, this.lanes);
@@ -53,6 +54,7 @@ class Roster {
     this.list = h("tbody");
     body.append(
       h("div", { class: "bar" }, this.ranges, this.legend),
+      this.none,
       this.slider,
       h("p", { class: "hint" }, "Point at a band, or go through the changes with the arrow keys, to see why."),
       this.card,
@@ -97,7 +99,7 @@ class Roster {
   }
 
   #showLanes() {
-    if (store.status.devices.length === 0) this.lanes.replaceChildren(emptyState("No device", "Nothing can run here."));
+    this.none.hidden = store.status.devices.length > 0;
     keyed(this.lanes, store.status.devices, (device) => device.id, (device) => {
       const canvas = h("canvas");
       const caption = h("div", { class: "caption" }, h("strong"), h("span"));
