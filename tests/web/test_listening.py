@@ -7,10 +7,14 @@ from proxy.web.listening import listen
 
 
 class Greets(asyncio.Protocol):
+    transport: asyncio.Transport
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.write(b"hello")
-        transport.close()
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"hello")
 
 
 def bound() -> socket.socket:
@@ -26,7 +30,8 @@ async def test_a_handed_socket_is_listened_on_if_it_is_the_one_that_is_wanted() 
     port = handed.getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)  # before anybody accepts
     listening = await listen(Greets, "127.0.0.1", port, None, [handed])
-    assert await reader.read() == b"hello"
+    writer.write(b"x")
+    assert await asyncio.wait_for(reader.readexactly(5), 10) == b"hello"
     assert [one.fileno() for one in listening.sockets] == [handed.fileno()]
     assert repr(listening) == "<Listening on 1 sockets>"
     writer.close()
@@ -40,7 +45,8 @@ async def test_one_of_another_address_is_closed_and_the_address_of_the_settings_
     listening = await listen(Greets, "127.0.0.1", port, None, [handed])
     assert handed.fileno() == -1
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    assert await reader.read() == b"hello"
+    writer.write(b"x")
+    assert await asyncio.wait_for(reader.readexactly(5), 10) == b"hello"
     writer.close()
     listening.close()
 
