@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -78,3 +79,80 @@ def test_a_checkout_without_its_environment_says_what_to_run(tmp_path: Path) -> 
     script.chmod(0o755)
     done = subprocess.run([script, "status"], env=os.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, "make setup" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["nonsense"],
+        ["status"],
+        ["status", "-m"],
+        ["start", "a"],
+        ["start", "broken"],
+        ["why", "a"],
+        ["events"],
+        ["plan", "a", "b"],
+        ["plan", "--gpu", "RTX 3090:24"],
+        ["check", "--quick"],
+        ["download", "--all", "--dry-run"],
+        ["reload", "-n"],
+        ["keys", "list"],
+        ["audit", "verify"],
+        ["completion", "bash"],
+        ["logs", "proxy"],
+    ],
+    ids=" ".join,
+)
+def test_into_a_pipe_verbs_print_plainly(service: Installation, arguments: list[str]) -> None:
+    argv = [str(service.root / "bin" / "manage_vllm.sh"), *arguments]
+    environ = {**service.environ, "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-256color"}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout + done.stderr
+    assert not [letter for letter in done.stdout + done.stderr if not letter.isprintable() and letter not in "\n\t"]
+
+
+def test_into_a_pipe_the_status_is_said_again_in_plain_lines(service: Installation) -> None:
+    argv = [str(service.root / "bin" / "manage_vllm.sh"), "status", "--watch"]
+    environ = {**service.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watch:
+        assert watch.stdout is not None
+        told = list[str]()
+        while len(told) < 500 and sum(line.startswith("proxy ") for line in told) < 2:
+            told.append(watch.stdout.readline())
+        watch.terminate()
+    assert len(told) < 500
+    assert all(letter.isprintable() or letter == "\n" for line in told for letter in line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["status"], 0),
+        (["plan", "a", "b", "--json"], 1),
+        (["start", "broken"], 1),
+        (["start", "nobody"], 2),
+        (["sleep", "a", "--level", "3"], 2),
+        (["logs", "b"], 1),
+        (["keys", "revoke", "nobody"], 1),
+        (["audit", "find", "--id", "nobody"], 1),
+        (["download"], 2),
+        (["check", "nobody"], 2),
+        (["completion", "fish"], 2),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_a_script_can_tell_by_the_exit_status_how_it_went(
+    service: Installation, arguments: list[str], status: int
+) -> None:
+    assert service.manage(*arguments).returncode == status
+
+
+def test_who_is_interrupted_exits_130(service: Installation) -> None:
+    assert service.manage("start", "a").returncode == 0  # so that there is something to tell
+    argv = [str(service.root / "bin" / "manage_vllm.sh"), "events", "--follow"]
+    with subprocess.Popen(argv, env=service.environ, stdout=subprocess.PIPE, text=True) as events:
+        assert events.stdout is not None
+        events.stdout.readline()
+        events.send_signal(signal.SIGINT)
+        assert events.wait(timeout=30) == 130

@@ -104,7 +104,8 @@ def _set_pin(here: Layout, model: str, verb: str) -> int:
 
 def _watch(here: Layout, *, with_memory: bool) -> NoReturn:
     """Show the status anew every second: on a terminal in its place, else one behind the other."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()  # whatever FORCE_COLOR says: into a file go lines
+    console = Console(highlight=False, soft_wrap=not is_terminal, force_terminal=is_terminal)
     with Live(console=console, auto_refresh=False, screen=True) if console.is_terminal else nullcontext() as live:
         while True:
             text = "\n".join(_now(here, with_memory=with_memory))
