@@ -30,6 +30,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from vllm.platforms import current_platform
 
 GROUP = 128
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -86,6 +87,12 @@ CHATML_TEMPLATE = (
 )
 
 
+def has_int4_kernel() -> bool:
+    """Whether vLLM's compiled part for this CPU has what AWQ and GPTQ weights need; without AVX-512 it has not."""
+    current_platform.import_kernels()
+    return hasattr(torch.ops._C, "cpu_gemm_wna16")
+
+
 def main(folder: Path) -> None:
     torch.manual_seed(5)
     llava(folder / "MBZUAI" / "BiMediX2-8B-hf")
@@ -94,7 +101,11 @@ def main(folder: Path) -> None:
         folder / "references.json",
         prompt=PROMPT,
         evidence=EVIDENCE,
-        cpu={"int4 experts": torch.cpu._is_amx_tile_supported(), "torchvision": has_torchvision()},
+        cpu={
+            "int4 experts": torch.cpu._is_amx_tile_supported(),
+            "int4 weights": has_int4_kernel(),
+            "torchvision": has_torchvision(),
+        },
         chatdoctor=chatdoctor(folder / "zl111" / "ChatDoctor" / "result"),
         mixtral=mixtral(folder / "casperhansen" / "mixtral-instruct-awq"),
         qwen=qwen(folder / "Qwen" / "Qwen2.5-14B-Instruct-AWQ"),

@@ -34,7 +34,11 @@ AGENTS = {
 }
 REPOSITORIES = {"huggyllama/llama-7b": "decapoda-research/llama-7b-hf"}
 """The tokenizer that the catalog takes for ChatDoctor; here the old one stands in for it, with its old names."""
-NEEDS = {"bimedix2-8b-fp16": "torchvision", "mixtral-8x7b-4bit": "int4 experts"}
+NEEDS = {
+    "bimedix2-8b-fp16": "torchvision",
+    "mixtral-8x7b-4bit": "int4 experts",
+    "qwen2.5-14b-4bit": "int4 weights",
+}
 """What of the machine, or of vLLM's environment, a model needs beyond what every CPU build has."""
 
 CLAIM = {
