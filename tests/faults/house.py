@@ -28,6 +28,8 @@ class Asked:
     """One client's request, in a thread of its own, and what became of it."""
 
     model: str
+    within_s: float
+    """Until then something has become of it; where an engine must be started for it, that takes what a start takes."""
     outcome: str = "still waiting"
     status: int | None = None
     first_byte: threading.Event = field(default_factory=threading.Event)
@@ -41,7 +43,7 @@ class Asked:
     def done(self) -> str:
         """What became of it; waits for that."""
         assert self.thread is not None
-        self.thread.join(ANSWERED_WITHIN_S)
+        self.thread.join(self.within_s)
         return self.outcome
 
 
@@ -61,7 +63,7 @@ class House:
 
     def ask(self, model: str, tokens: int = 4, *, stream: bool = False) -> Asked:
         """Begin a request."""
-        asked = Asked(model)
+        asked = Asked(model, max(ANSWERED_WITHIN_S, self.start_takes_s))
         asked.thread = threading.Thread(target=self._ask, args=(asked, tokens, stream), daemon=True)
         asked.thread.start()
         self.asked.append(asked)
@@ -71,7 +73,7 @@ class House:
         body = {"model": asked.model, "prompt": "Tell", "max_tokens": tokens, "stream": stream, "ignore_eos": True}
         try:
             with httpx.stream(
-                "POST", f"{self.of.url}/v1/completions", json=body, timeout=ANSWERED_WITHIN_S, trust_env=False
+                "POST", f"{self.of.url}/v1/completions", json=body, timeout=asked.within_s, trust_env=False
             ) as answer:
                 asked.status = answer.status_code
                 text = ""

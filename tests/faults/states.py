@@ -30,7 +30,7 @@ def _starting(house: House) -> str:
     house.of.control(house.main, start_s=SLOW_S)
     house.ask(house.main)
     house.wait_state(house.main, "starting")
-    eventually(lambda: "core" in house.members(house.main), within_s=30)
+    eventually(lambda: "core" in house.members(house.main), within_s=max(30, house.start_takes_s))
     return house.main
 
 
@@ -58,7 +58,7 @@ def _parked(house: House) -> str:
     _mid_stream(house)
     house.ask(house.other)
     house.wait_state(house.other, "parked")
-    eventually(lambda: "api" in house.members(house.other), within_s=30)
+    eventually(lambda: "api" in house.members(house.other), within_s=max(30, house.start_takes_s))
     return house.other
 
 
