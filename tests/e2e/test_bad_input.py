@@ -121,7 +121,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("huge", 400, "model_too_large", "needs 400.00 GiB, and it fits nowhere: cpu0 has 4.50 GiB", ""),
         ("failing", 503, "engine_start_failed", "ended while starting", "Engine core initialization failed"),
         ("missing", 503, "weights_missing", "bin/download_models.py missing", "models/nowhere"),
-        ("taken", 503, "port_taken", "another process has it", f"pid {os.getpid()}"),
+        ("taken", 503, "port_taken", "another process has it", "pid {this}"),
         ("slow", 503, "engine_start_failed", "was not ready 2 s after its start", ""),
         ("misflagged", 503, "engine_start_failed", "vLLM does not understand one of its flags", "--no-such-flag"),
         ("vllmless", 503, "engine_start_failed", "install-vllm", "models/no-vllm"),
@@ -130,6 +130,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_model_that_cannot_start_says_why_and_the_rest_is_for_the_boxs_own_people(
     troubled: Installation, model: str, status: int, code: str, says: str, also: str
 ) -> None:
+    also = also.format(this=os.getpid())
     answer = troubled.chat(model=model)
     assert answer.status_code == status
     assert error_of(answer)["code"] == code
