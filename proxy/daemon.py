@@ -5,11 +5,9 @@ Rule: what runs already is not started again and not disturbed, and after a stop
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from catalog import render
 from catalog.spec import Catalog
 from proxy.adapters import logs, processes, programs
 from proxy.adapters.supervisord import Supervisord, SupervisorError
+from proxy.prechecks import DaemonError as DaemonError, check_listen, make_folders
 from proxy.settings import Layout, Settings
 
 POLL_S = 0.1
@@ -33,16 +32,6 @@ REVIVE_AFTER_S = 2.0
 EXIT_CONFIGURATION = 2
 """The exit status of a proxy that cannot run as things are: to try again changes nothing."""
 _HOPELESS = f"exit status {EXIT_CONFIGURATION}"
-
-
-class DaemonError(Exception):
-    """It could not be started, reached or stopped; the message says what to do."""
-
-
-def make_folders(here: Layout) -> None:
-    """Those that supervisord wants to be there, for this user only."""
-    for folder in (here.run, here.logs):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def run(here: Layout, settings: Settings, catalog: Catalog) -> NoReturn:
@@ -166,19 +155,6 @@ async def revive(here: Layout) -> None:
     argv: list[str | Path] = [here.root / ".venv" / "bin" / "supervisord", "-c", here.supervisord_conf]
     nowhere = subprocess.DEVNULL  # what this process had, supervisord's pipe, is broken
     subprocess.run(argv, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False)  # noqa: S603, ASYNC221
-
-
-def check_listen(host: str, port: int) -> None:
-    """Find out now whether the proxy will be able to listen there. Raises: DaemonError."""
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-    except OSError as error:
-        what = f"cannot listen on {host}:{port} (settings listen_host and listen_port): {error.strerror}"
-        who = processes.port_holder(port) if error.errno == errno.EADDRINUSE else None
-        raise DaemonError(f"{what}, by {who}" if who else what) from error
 
 
 async def _answers_within(supervisord: Supervisord, seconds: float) -> bool:

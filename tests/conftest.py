@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from tests.checkpoints import Five, lay_out
 from tests.installation import Installation, fake_model, running
+
+settings.register_profile("shared", deadline=None)  # how long something takes says nothing on a shared machine
+settings.load_profile("shared")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -81,8 +81,8 @@ class Deployed:
 
 
 @pytest.fixture
-def deployed(tmp_path: Path) -> Iterator[Deployed]:
-    it = Deployed(tmp_path)
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    it = Deployed(Path(tmp_path_factory.mktemp("d")))  # a short path: sockets must fit below it
     yield it
     if (it.prefix / ".venv").exists():
         it.manage("stop-service")

@@ -1,0 +1,39 @@
+"""What is found out before supervisord starts."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy.prechecks import LONGEST_SOCKET_BYTES, DaemonError, check_listen, make_folders
+from proxy.settings import Layout
+
+
+def test_the_folders_are_for_this_user_only(tmp_path_factory: pytest.TempPathFactory) -> None:
+    here = Layout(tmp_path_factory.mktemp("p"))
+    make_folders(here)
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (here.run, here.logs)] == [0o700, 0o700]
+
+
+def test_a_folder_whose_sockets_would_have_too_long_a_path_is_refused_and_the_longest_one_works(tmp_path: Path) -> None:
+    base = Path(os.path.relpath("/tmp"))  # noqa: S108  # only its length counts here
+    fits = LONGEST_SOCKET_BYTES - len("/supervisor.d/../var/run/supervisord.sock.4194304")
+    with pytest.raises(DaemonError, match=rf"is {fits + 1} bytes long, and may be {fits}: those of the sockets"):
+        make_folders(Layout(base / ("x" * (fits - len(str(base))))))
+    longest = tmp_path / ("y" * max(1, fits - len(str(tmp_path)) - 1))
+    if len(str(longest)) > fits:
+        pytest.skip("the folder of the tests is too deep itself")
+    make_folders(Layout(longest))
+    (longest / "supervisor.d").mkdir()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(f"{longest}/supervisor.d/../var/run/supervisord.sock.4194304")
+
+
+def test_a_port_that_somebody_has_is_refused_and_who_it_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DaemonError, match=rf"cannot listen on 127.0.0.1:{port} .*in use, by .*pid {os.getpid()}"):
+            check_listen("127.0.0.1", port)
+    check_listen("127.0.0.1", port)
