@@ -20,7 +20,7 @@ STOP_WAIT_S = 10
 """supervisord's patience before SIGKILL. An engine has drained before it is stopped; what takes longer hangs."""
 
 GUARD = "rota_engine_guard.Guard"
-"""vLLM's middleware that asks for the engine's key, in `bin/asgi`."""
+"""vLLM's middleware that asks for the engine's key, in `bin/in_engine`."""
 
 UNWRITTEN = "it would write what people say into the engine's log, and that is kept nowhere"
 
@@ -97,11 +97,13 @@ class Launch(msgspec.Struct, frozen=True):
 class Preparation(msgspec.Struct, frozen=True):
     """What `bin/engine` may do before it has leave: import what the Python script `executable` will, with `env`.
 
-    None where nothing can be done ahead: the variables that say which devices to use must be there before ROCm is.
+    `forks` is whether vLLM's other processes may be forked from it then. None where nothing can be done ahead: the
+    variables that say which devices to use must be there before ROCm is.
     """
 
     executable: str | None
     env: dict[str, str]
+    forks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

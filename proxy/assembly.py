@@ -91,7 +91,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     launching = Launching(
         specs=entries.specs,
         programs=supervisor,
-        launches=Launcher(vllm, devices),
+        launches=Launcher(vllm, devices, forks=settings.fork),
         memory=memory,
         watch=watch,
         groups=groups,
@@ -156,6 +156,7 @@ def _limits(settings: Settings) -> Limits:
         queue_timeout_s=settings.queue_timeout_s,
         max_queue=settings.max_queue,
         overlap=settings.overlap,
+        parks=settings.park,
         cool_down_s=settings.cool_down_s,
         blocked_s=settings.blocked_s,
         # The scheduler's own limit stands behind the act's, for an act that does not end: it also waits for memory.

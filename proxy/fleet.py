@@ -1,7 +1,7 @@
 """The fleet: owns the scheduler, has its commands run (`commands`) and feeds what happened back as events.
 
 Rule: one writer. `feed()` is synchronous, so the event loop is the lock.
-Nobody reads a state here and then acts on it: they ask for the whole thing, `leases.take()` or `ask_gate()`.
+Nobody reads a state here and then acts on it: they ask for the whole thing, `leases.take()` or `asking.leave()`.
 """
 
 import asyncio
@@ -10,17 +10,16 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from catalog.render import Launch, Preparation
+from proxy.asking import Asking
 from proxy.commands import Commands, Forgets
 from proxy.core import messages
-from proxy.core.errors import EngineStartFailed
 from proxy.core.explain import Explanation
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Event
-from proxy.core.roster import EngineView
 from proxy.core.scheduler import Scheduler
 from proxy.core.states import AWAKE
 from proxy.core.tally import Tally
+from proxy.core.views import EngineView
 from proxy.core.waiters import Waiter
 from proxy.core.whatif import WhatIf
 from proxy.entries import Entries
@@ -28,6 +27,7 @@ from proxy.happenings import Happenings
 from proxy.keeper import Keeper
 from proxy.leases import Leases
 from proxy.lifecycle.acts import Lifecycle
+from proxy.lifecycle.host import Host
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
 from proxy.lifecycle.watch import Watch
@@ -69,7 +69,8 @@ class Fleet:
         self._asking_why = asyncio.Lock()
         self._tasks = Tasks(on_crash=self.look_now)
         self._commands = Commands(lifecycle, launching, entries, programs, self._tasks, self.feed)
-        self._gates = self._commands.gates
+        self._host = Host()
+        self.asking = Asking(self._commands.gates, launching, scheduler, self.feed)
         self.leases = Leases(
             scheduler=scheduler, commands=self._commands, entries=entries, launching=launching, feed=self.feed
         )
@@ -99,43 +100,6 @@ class Fleet:
         except Exception as error:
             self._tasks.end_with(error)
             raise
-
-    async def prepare(self, model: str, pid: int) -> Preparation:
-        """What the process `pid` may do before it asks for leave to become `model`'s engine.
-
-        Raises: GateRefused; EngineStartFailed where a start that was told to begin is bound to fail.
-        """
-        await self._launching.check_asker(model, pid)
-        try:
-            return await self._launching.preparation(model)
-        except EngineStartFailed as error:
-            self.feed(messages.StartFailed(model, error))
-            if self._scheduler.moves():
-                raise
-            return Preparation(None, {})  # a person started it: the same error meets it with its leave, and is kept
-
-    async def ask_gate(self, model: str, pid: int) -> Launch:
-        """Leave for the process `pid` to become `model`'s engine; it waits here until there is room.
-
-        Raises: RotaError if it may not.
-        """
-        await self._launching.check_asker(model, pid)
-        asked = self._gates.ask(model, pid)
-        try:
-            self.feed(messages.GateAsked(model))
-            if self._gates.was_early(model, pid):
-                self.feed(messages.GateReached(model))
-            return await asked.answer
-        finally:
-            if self._gates.leave(model, asked):
-                if not asked.answer.done() or asked.answer.cancelled():
-                    self._launching.expect(model)  # it ended, or is being ended: supervisord will tell
-                self.feed(messages.GateLeft(model))
-
-    def reach_gate(self, model: str, pid: int) -> None:
-        """The process `pid` has done what it can without leave; it may say so before its question is heard."""
-        if self._gates.reach(model, pid):
-            self.feed(messages.GateReached(model))
 
     def stop(self, model: str, who: str, *, at_once: bool = False) -> None:
         """Drain `model`'s engine and stop it, or break its requests off and end it `at_once`; returns at once."""
@@ -245,7 +209,8 @@ class Fleet:
         self._watch.close()
 
     async def _look_at_memory(self) -> None:
-        for event in await self._memory.look(self._scheduler.states(), dict(self.ledger.placings)):
+        seen = await self._memory.look(self._scheduler.states(), dict(self.ledger.placings))
+        for event in [*seen, *self._host.look()]:
             self.feed(event)
 
     async def _take_pulse(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from catalog.render import Launch
 from proxy.core.errors import RotaError
+from proxy.core.methods import Method
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,12 +16,21 @@ class Asked:
     answer: "asyncio.Future[Launch]"
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A process has done all it can without leave: how it goes on with it, and the host memory that it takes."""
+
+    pid: int
+    method: Method
+    host_bytes: int
+
+
 class Gates:
     """Who waits now, by model. A newer process of the same model takes the place of the one before."""
 
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
-        self._early: dict[str, int] = {}
+        self._early: dict[str, Reached] = {}
         """Processes that had done all they can before their question was heard."""
 
     def __repr__(self) -> str:
@@ -31,17 +41,18 @@ class Gates:
         self._asked[model] = Asked(pid, asyncio.get_running_loop().create_future())
         return self._asked[model]
 
-    def reach(self, model: str, pid: int) -> bool:
-        """The process `pid` has done what it can without leave; False if it is not known (yet)."""
+    def reach(self, model: str, reached: Reached) -> bool:
+        """A process has done what it can without leave; False if it is not known (yet)."""
         asked = self._asked.get(model)
-        if asked is not None and asked.pid == pid:
+        if asked is not None and asked.pid == reached.pid:
             return True
-        self._early[model] = pid
+        self._early[model] = reached
         return False
 
-    def was_early(self, model: str, pid: int) -> bool:
-        """Whether `pid` had done so before it asked; says so once."""
-        return self._early.pop(model, None) == pid
+    def was_early(self, model: str, pid: int) -> Reached | None:
+        """What `pid` said of that before it asked; says so once."""
+        early = self._early.pop(model, None)
+        return early if early is not None and early.pid == pid else None
 
     def leave(self, model: str, asked: Asked) -> bool:
         """Give the place up; False if a newer process has it."""

@@ -152,7 +152,7 @@ class Happenings:
             case messages.RequestArrived():
                 if self._onlookers:
                     self._tell(Kind.EVENT, event.model, _fields(event), is_kept=False)
-            case messages.AmountsLearned() | messages.CostsRemembered():
+            case messages.AmountsLearned() | messages.CostsRemembered() | messages.HostSeen():
                 pass  # figures, which /status has
             case _:
                 self._tell(Kind.EVENT, event.model, _fields(event))

@@ -9,7 +9,7 @@ from proxy.settings import Layout
 
 LONGEST_SOCKET_BYTES = 107
 """Of the path of a Unix socket (unix(7): sun_path has 108, the last for its end)."""
-_BEHIND = "supervisor.d/../var/run/supervisord.sock.4194304"
+_BEHIND = "var/run/supervisord.sock.4194304"
 """The longest path of a socket below the project folder: supervisord binds one with its pid, and renames it."""
 
 

@@ -60,6 +60,8 @@ class Settings(
     queue_timeout_s: Seconds = 600.0
     max_queue: Annotated[int, Meta(ge=1)] = 2000
     overlap: bool = True
+    park: bool = True
+    fork: bool = True
     cool_down_s: Seconds = 15.0
     sleep_host_bytes: Gib | None = None
     sleep_timeout_s: Seconds = 120.0

@@ -91,10 +91,14 @@ def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bo
         yield f"    crashed {times} {duration(engine['last_crash_ago_s'])} ago: {engine['last_crash']}"
         if engine["last_words"] and state in _ABSENT:
             yield "    | " + engine["last_words"].replace("\n", "\n    | ")
+    if engine["starts_plainly"]:
+        yield "    nothing is done ahead of its starts: " + engine["starts_plainly"].replace("\n", "\n    | ")
     if engine["escalations"]:
         yield f"    {engine['escalations']} sleeps or wakes failed; the last: {engine['last_escalation']}"
     if with_memory:
         yield f"    {state} because: {engine['why']}"
+        if engine["parked_bytes"]:
+            yield f"    its process holds {_gib(engine['parked_bytes'])} GiB of the host's memory"
         memory = engine["memory"]
         for kind in ("declared", "learned", "reserves"):
             known = [f"{_gib(memory[kind][key])} {word}" for key, word in _AMOUNTS if memory[kind][key] is not None]

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 LAUNCH = Launch(["vllm"], {})
 TAKEN = Amounts(30, 30, 5, 25)
+UNKNOWN_PID = 2**22 + 1
+"""More than Linux gives."""
 
 
 def spec(name: str) -> ModelSpec:
@@ -61,7 +63,7 @@ class FakeLifecycle:
         return [messages.StartFailed(model, self.start_error)] if self.start_error else []
 
     async def check_asker(self, model: str, pid: int) -> None:
-        if pid < 0:
+        if pid == UNKNOWN_PID:
             raise GateRefused("not supervisord's")
 
     def why_not(self, model: str) -> EngineStartFailed | None:
@@ -199,8 +201,8 @@ class Stage:
 
     async def ask_gate(self, model: str, pid: int) -> Launch:
         """A process asks for leave that has nothing to prepare."""
-        self.fleet.reach_gate(model, pid)
-        return await self.fleet.ask_gate(model, pid)
+        self.fleet.asking.reached(model, pid)
+        return await self.fleet.asking.leave(model, pid)
 
     async def found(self, model: str, sleep_level: int | None = None) -> None:
         """An engine that ran before the fleet did."""

@@ -91,6 +91,7 @@ class Installation:
             "ROTA_CATALOG": "catalog/test",
             "ROTA_LISTEN_PORT": str(self.port),
             "ROTA_COOL_DOWN_S": "1",
+            "ROTA_PARK": "false",  # what is told here of engines is told from their requests on
             "ROTA_MAX_WAIT_S": "0.5",  # swaps are made soon, whether or not they are worth it
             "FAKE_LOG": str(root / "fake.log"),
             "FAKE_CONTROL": str(root / "control"),

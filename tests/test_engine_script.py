@@ -35,6 +35,7 @@ class Gate(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.may_go, self.reached = threading.Event(), threading.Event()
         self.refusal: str | None = None
+        self.forks = False
         self.executable = executable
         self.argv = [executable or sys.executable, "serve", "w"]
         super().__init__(str(path), Handler, bind_and_activate=True)  # type: ignore[arg-type]
@@ -54,11 +55,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(f"GET {self.path}")
-        self.answer(200, {"executable": self.server.executable, "env": {"EARLY": "1"}})
+        may = {"executable": self.server.executable, "env": {"EARLY": "1"}, "forks": self.server.forks}
+        self.answer(200, may)
 
     def do_POST(self) -> None:
         self.server.asked.append(f"POST {self.path}")
-        if self.path.endswith("/reached"):
+        if "/reached?method=" in self.path:
             self.server.reached.set()
             self.answer(204, None)
         elif self.server.refusal is not None:
@@ -133,7 +135,7 @@ def test_it_imports_before_it_has_leave_and_becomes_the_engine_in_the_same_proce
     assert told["path"] == str(box.script.parent)
     assert title == "title vllm serve w"
     assert f"engine a: leave given: {box.script} serve w" in err
-    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached"]
+    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached?method=spawn"]
 
 
 @pytest.mark.parametrize("package", ["vllm", "setproctitle"])
@@ -175,7 +177,7 @@ def test_where_nothing_may_be_prepared_it_asks_at_once(box: Box) -> None:
     out, _, status = end(box.start())
     assert status == 7
     assert "title" not in out, "it was run by exec"
-    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached"]
+    assert box.gate.asked == ["GET /gate/a", "POST /gate/a", "POST /gate/a/reached?method=plain"]
 
 
 def test_a_refusal_is_said_and_ends_it(box: Box) -> None:
@@ -183,6 +185,27 @@ def test_a_refusal_is_said_and_ends_it(box: Box) -> None:
     _, err, status = end(box.start())
     assert status == 1
     assert "engine a: not started: there is no room" in err
+
+
+def test_a_vllm_that_was_installed_anew_meanwhile_is_imported_anew(box: Box) -> None:
+    process = box.start()
+    assert box.gate.reached.wait(20)
+    os.utime(box.script, (1, 1))
+    box.gate.may_go.set()
+    out, err, status = end(process)
+    assert status == 7
+    assert "engine: vLLM was changed after it was imported: it is started anew" in err
+    assert json.loads(out.splitlines()[-1])["late"] == "2"
+    assert "title" not in out, "it was run by exec"
+
+
+def test_a_vllm_that_was_not_tried_forks_nothing_and_says_so(box: Box) -> None:
+    box.gate.forks = True
+    box.gate.may_go.set()
+    _, err, status = end(box.start())
+    assert status == 7
+    assert "engine: nothing is forked: there is no distribution of vLLM here" in err
+    assert box.gate.asked[-1] == "POST /gate/a/reached?method=spawn"
 
 
 def test_without_a_proxy_it_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from proxy.core import messages
 from proxy.core.errors import CannotSleep, EngineStartFailed, GateRefused, ShuttingDown, StoppedByHand, WeightsMissing
 from proxy.core.states import EngineState
-from tests.fleet_stage import LAUNCH, Stage
+from tests.fleet_stage import LAUNCH, UNKNOWN_PID, Stage
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_a_failed_preparation_reaches_the_client_and_the_process_at_the_ga
 
 async def test_a_process_that_supervisord_does_not_know_is_refused_and_changes_nothing(stage: Stage) -> None:
     with pytest.raises(GateRefused):
-        await stage.ask_gate("a", -1)
+        await stage.ask_gate("a", UNKNOWN_PID)
     assert stage.scheduler.states()["a"] is EngineState.STOPPED
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.installation import CHECKOUT
 
-sys.path.append(str(CHECKOUT / "bin" / "asgi"))
+sys.path.append(str(CHECKOUT / "bin" / "in_engine"))
 
 from rota_engine_guard import Guard
 

@@ -12,7 +12,7 @@ from proxy.core.strip import Strip
 from proxy.core.usage import Tokens
 from tests.installation import CHECKOUT
 
-sys.path.append(str(CHECKOUT / "bin" / "asgi"))
+sys.path.append(str(CHECKOUT / "bin" / "in_engine"))
 
 from rota_engine_usage import ASKED, telling
 

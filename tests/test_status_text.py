@@ -30,6 +30,8 @@ def status(**engine: Any) -> dict[str, Any]:
         "is_outdated": False,
         "failure": None,
         "escalations": 0,
+        "starts_plainly": None,
+        "parked_bytes": 0,
         "last_escalation": None,
         "crashes": 0,
         "last_crash": None,
@@ -45,7 +47,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "strangers": {"bytes": GIB, "processes": [{"pid": 7, "bytes": GIB, "command": "train.py"}]},
     }
     proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c", "catalog_problem": None}
-    host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "free_bytes": 4 * GIB}
+    host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "parked": {"a": GIB}, "free_bytes": 4 * GIB}
     engines = [{**known, **engine}]
     types = [{"agent_type": "Chat", "model": "a", "fallback": None, "by": "a", "why_not": None}]
     return {"proxy": proxy, "devices": [device], "host": host, "engines": engines, "agent_types": types, "queue": []}

@@ -16,6 +16,8 @@ from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 
 CONFIG = "config.json"
+MULTIPROC_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+"""vLLM's variable: where the catalog sets it, it counts."""
 PLUGIN = "vllm_gguf_plugin*"
 """What the plugin's installation leaves in site-packages."""
 _GPU_ONLY = (
@@ -88,10 +90,18 @@ def gguf_obstacles(spec: ModelSpec, executable: Path, is_gpu: bool) -> list[str]
     return [*filter(None, told), *([] if is_gpu else [f"{spec.name}'s {_GPU_ONLY}"])]
 
 
-class Launcher:
-    """Launches on `devices`: `vllm` is the executable for specs that name none."""
+def may_fork(spec: ModelSpec) -> bool:
+    """Whether one process makes all others of `spec`'s engine, on one device: else vLLM starts them its own way."""
+    flags = {canonical_flag(flag): value for flag, value in spec.vllm_args.items()}
+    is_local = flags.get("distributed-executor-backend") in (None, "mp", "uni")
+    return spec.device_count == 1 and is_local and MULTIPROC_METHOD not in spec.env
 
-    def __init__(self, vllm: Path, devices: Devices) -> None:
+
+class Launcher:
+    """Launches on `devices`: `vllm` is the executable for specs that name none, `forks` the setting."""
+
+    def __init__(self, vllm: Path, devices: Devices, *, forks: bool = False) -> None:
+        self._forks = forks
         self._vllm = vllm
         self._devices = devices
 
@@ -133,7 +143,7 @@ class Launcher:
         kinds = {device.kind for device in self._devices.devices}
         executable = None if DeviceKind.AMD in kinds else spec.vllm or str(self._vllm)
         can_sleep = bool(sleep_levels_of(spec, DeviceKind.CPU not in kinds))
-        return Preparation(executable, static_env(spec, can_sleep))
+        return Preparation(executable, static_env(spec, can_sleep), self._forks and may_fork(spec))
 
     def check(self, spec: ModelSpec) -> None:
         """Raises: WeightsMissing, PortTaken, EngineStartFailed, where a start of `spec` is bound to fail."""

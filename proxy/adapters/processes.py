@@ -71,6 +71,11 @@ def host_available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def host_total_bytes() -> int:
+    """All memory of the host."""
+    return int(psutil.virtual_memory().total)
+
+
 def oom_kills() -> int:
     """How many processes the kernel has killed for want of memory: on the machine, or in this container.
 

@@ -3,6 +3,7 @@
 from proxy.core import errors, messages, stops
 from proxy.core.board import Board
 from proxy.core.fits import too_large
+from proxy.core.methods import Method
 from proxy.core.roster import Engine
 from proxy.core.states import RUNS, EngineState
 
@@ -29,8 +30,11 @@ def asked(board: Board, engine: Engine, now: float) -> None:
         board.stop(engine, now, "restarted with supervisorctl")
 
 
-def reached(board: Board, engine: Engine, now: float) -> None:
+def reached(board: Board, engine: Engine, event: messages.GateReached, now: float) -> None:
     """It has done what it can without leave. If memory is reserved already, it gets leave at once."""
+    engine.method = event.method
+    if event.host_bytes and event.method is not Method.PLAIN:
+        engine.costs.parked_bytes = event.host_bytes
     if engine.state is EngineState.STARTING and not engine.is_gate_open:
         engine.costs.note_prepare(now - engine.process_since)
         board.open_gate(engine, now)

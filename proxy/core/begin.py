@@ -1,6 +1,6 @@
 """Begins what the plan has decided, as soon as it can be: at most one start, wake, sleep or stop on each device."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from proxy.core.board import Board
@@ -19,12 +19,13 @@ class _Devices:
     claimed: set[str]
 
 
-def park(board: Board, demands: Iterable[Demand], now: float) -> None:
+def park(board: Board, demands: Collection[Demand], now: float) -> None:
     """Have the processes of those who are to start next prepare while others still make room: one for each device.
 
     It takes host memory and no VRAM, so that it is done as soon as somebody waits, whether or not the swap is decided.
     """
-    parked = sum(one.state is EngineState.PARKED for one in board.changing.values())
+    wanted = {demand.model for demand in demands}  # of the others, who are parked ahead, nobody stands in their way
+    parked = sum(one.state is EngineState.PARKED and one.model in wanted for one in board.changing.values())
     for demand in demands:
         if parked >= len(board.ledger.devices) or not board.limits.overlap:
             return

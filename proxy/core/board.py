@@ -14,6 +14,7 @@ from proxy.core.journal import Cause, Granted, Journal, Move, Refused
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
 from proxy.core.messages import Command
+from proxy.core.methods import Method
 from proxy.core.offers import Plan, Rung, Way
 from proxy.core.queue import Ticket
 from proxy.core.roster import Engine, EngineNeeds
@@ -57,6 +58,8 @@ class Board:
         """Who has begun to make room, and for whom: until that one is up, its room is not taken back."""
         self.is_stale = True
         """What has happened may change the plan."""
+        self.is_host_short = False
+        """The host itself has hardly any memory left, whoever holds it."""
         self.waiting = 0
         """The tickets in all queues."""
         self._expiries: list[tuple[float, int]] = []
@@ -175,6 +178,7 @@ class Board:
 
     def _create_process(self, engine: Engine, now: float) -> None:
         engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now
+        engine.method = Method.PLAIN  # until it says what it can do
         self.commands.append(messages.StartEngine(engine.model))
 
     def open_gate(self, engine: Engine, now: float) -> None:

@@ -51,6 +51,10 @@ class Costs:
     """From the start of the process until it stands at the gate, with its imports done."""
     load_s: float | None = None
     """From the opening of the gate until it is ready."""
+    parked_bytes: int | None = None
+    """The host memory of its process at the gate, with its imports done."""
+    is_plain_only: bool = False
+    """It starts only where nothing is done ahead: another start failed, and a plain one did not."""
     stop_s: float | None = None
     wake_s: dict[int, float] = field(default_factory=dict)
     """By the level that it wakes from; the probe is part of it."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from proxy.core import policy
+from proxy.core import parking, policy
 from proxy.core.begin import begin_transitions, park
 from proxy.core.board import Board
 from proxy.core.demands import candidate_of, coming_host, coming_room, demand_of, fitting, needed_by, room_of, standings
@@ -35,6 +35,7 @@ def decide(board: Board, now: float) -> None:
     begin_transitions(board, decided, now)
     park(board, ordered, now)
     send_down_idle(board, now)
+    parking.keep(board, now)
 
 
 def _grant(board: Board, engines: Iterable[Engine], now: float) -> None:

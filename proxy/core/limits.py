@@ -29,6 +29,8 @@ class Limits:
     """How many requests may wait in all."""
     overlap: bool = True
     """Whether the process of an engine is started while others still make room for it."""
+    parks: bool = False
+    """Whether processes wait at the gate before anybody waits for their engines."""
     cool_down_s: float = 15.0
     blocked_s: float = 10.0
     """How long a request waits for room that strangers hold: memory just freed is theirs for a moment."""

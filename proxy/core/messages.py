@@ -20,6 +20,7 @@ from proxy.core.costs import Costs
 from proxy.core.devices import Amounts, Strangers
 from proxy.core.diagnose import UNKNOWN, Diagnosis
 from proxy.core.errors import EngineStartFailed
+from proxy.core.methods import Method
 from proxy.core.roster import EngineNeeds
 
 # --- events: something happened ---------------------------------------------------------------------------------
@@ -93,9 +94,14 @@ class GateAsked:
 
 @dataclass(frozen=True, slots=True)
 class GateReached:
-    """The process that asked has done all it can without leave."""
+    """The process that asked has done all it can without leave; it takes so much of the host's memory (0: not known).
+
+    With leave it goes on by `method`.
+    """
 
     model: str
+    method: Method = Method.PLAIN
+    host_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +233,13 @@ class StrangersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSeen:
+    """Whether the host has hardly any memory left, whoever holds it."""
+
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed; time-outs are the scheduler's decisions."""
 
@@ -254,8 +267,9 @@ Event = (
     | StopRemembered
     | AmountsLearned
     | StrangersSeen
+    | HostSeen
     | Tick
 )
 
-NOT_OF_ONE_MODEL = (RequestEnded, ModelSet, StrangersSeen, Tick)
+NOT_OF_ONE_MODEL = (RequestEnded, ModelSet, StrangersSeen, HostSeen, Tick)
 """All others are about a model that must be there."""

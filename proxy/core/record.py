@@ -6,7 +6,7 @@ What is not news any more (an engine that is ready after it was stopped) changes
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core import arrivals, at_gate, by_hand, errors, messages, renew, stops
+from proxy.core import arrivals, at_gate, by_hand, doubts, errors, messages, renew, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
@@ -36,14 +36,14 @@ def record(board: Board, event: Event, now: float) -> None:
         case messages.GateAsked(model):
             at_gate.asked(board, board.engines[model], now)
         case messages.GateReached(model):
-            at_gate.reached(board, board.engines[model], now)
+            at_gate.reached(board, board.engines[model], event, now)
         case messages.GateLeft(model):
             at_gate.left(board, board.engines[model], now)
         case messages.EngineReady(model):
             _ready(board, board.engines[model], now)
         case messages.StartFailed(model, error):
             if board.engines[model].state in (EngineState.PARKED, EngineState.STARTING):
-                board.fail(board.engines[model], error, now)
+                doubts.failed(board, board.engines[model], error, now)
         case messages.EngineDown(model):
             _down(board, board.engines[model], event, now)
         case messages.EngineAsleep(model):
@@ -76,6 +76,8 @@ def record(board: Board, event: Event, now: float) -> None:
             _correct(board, engine)
         case messages.StrangersSeen(by_device):
             board.ledger.note_strangers(by_device)
+        case messages.HostSeen(is_short):
+            board.is_host_short = is_short
         case messages.Tick():
             pass
         case _:
@@ -100,6 +102,7 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
     elif engine.failure is None and not engine.is_adopted:
         engine.costs.note_load(now - engine.gate_opened_at)
+        doubts.succeeded(engine)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0
     board.load_no_more(engine)
@@ -135,7 +138,7 @@ def _down(board: Board, engine: Engine, event: messages.EngineDown, now: float) 
         mend = f" Then: bin/manage_vllm.sh start {engine.model}" if why.lasts is Lasts.LASTING else ""
         what = f"{engine.model} ended while starting. {why.cause} {why.remedy}{mend}"
         detail = "; ".join(filter(None, (event.detail, event.last_words)))
-        board.fail(engine, errors.EngineStartFailed(what, detail=detail, lasts=why.lasts), now)
+        doubts.failed(board, engine, errors.EngineStartFailed(what, detail=detail, lasts=why.lasts), now)
     else:
         engine.crashes += 1
         engine.last_crash = Crash(now, event.detail, event.last_words)

@@ -6,6 +6,7 @@ from math import isfinite
 from proxy.core.costs import Costs
 from proxy.core.devices import Amounts
 from proxy.core.errors import RotaError
+from proxy.core.methods import Method
 from proxy.core.offers import Rung
 from proxy.core.queue import Queue
 from proxy.core.states import EngineState, check_move
@@ -56,47 +57,6 @@ class Successor:
     costs: Costs
 
 
-@dataclass(frozen=True, slots=True)
-class EngineView:
-    """An engine at one moment, for /status and the lists of models. Times are seconds, sizes bytes on each device."""
-
-    model: str
-    state: EngineState
-    in_state_s: float
-    why: str
-    sleep_level: int
-    devices: tuple[str, ...]
-    reserved_bytes: int
-    pinned_bytes: int
-    amounts: Amounts
-    terms: Terms
-    leases: int
-    waiting: int
-    oldest_wait_s: float
-    at_gate_s: float | None
-    """For how long a process that a person started has waited at the gate, and for what."""
-    waits_for: str | None
-    stopped_by: str | None
-    is_pinned: bool
-    """It never makes room: so says the catalog, or a person."""
-    is_outdated: bool
-    """It runs by an entry that the catalog does not have any more, and leaves as soon as it has drained."""
-    failure: str | None
-    is_cooling: bool
-    """It failed, and whoever asks for it now is refused."""
-    retry_in_s: float | None
-    escalations: int
-    last_escalation: str | None
-    crashes: int
-    last_crash: str | None
-    last_crash_ago_s: float | None
-    last_words: str
-    """The end of its log at its crash, until it serves again."""
-    requests_per_minute: float
-    sleep_levels: tuple[int, ...]
-    """Those that a person may put it to."""
-
-
 @dataclass(slots=True)
 class Engine:
     """One `vllm serve`, existing or not."""
@@ -121,6 +81,16 @@ class Engine:
     """When it was told to, or when what it last did at the gate ended."""
     is_at_gate: bool = False
     """Its process stands at the gate, with its imports done."""
+    method: Method = Method.PLAIN
+    """How that process goes on, or has gone on, with its leave."""
+    is_doubted: bool = False
+    """Its last start failed, by a method that a plain one may do without."""
+    last_doubt: str | None = None
+    """What was seen then, the last time."""
+    park_after: float = 0.0
+    """It is not parked ahead before then: its process ended as it was."""
+    park_failures: int = 0
+    """How often that was so, in a row."""
     keep_alive_s: float | None = None
     """How long the last request that said so wants it to stay without requests; None where none has."""
     refused_at: float | None = None
@@ -200,47 +170,3 @@ class Engine:
     def drain_s(self) -> float:
         """How long those whom it serves will take."""
         return self.costs.expected_drain_s(len(self.leases))
-
-    def view(
-        self,
-        now: float,
-        devices: tuple[str, ...],
-        reserved_bytes: int,
-        pinned_bytes: int,
-        stopped_by: str | None,
-        waits_for: str | None = None,
-        is_pinned: bool = False,
-    ) -> EngineView:
-        """The engine at this moment."""
-        oldest = self.queue.oldest
-        return EngineView(
-            model=self.model,
-            state=self.state,
-            in_state_s=now - self.since,
-            why=self.why,
-            sleep_level=self.sleep_level,
-            devices=devices,
-            reserved_bytes=reserved_bytes,
-            pinned_bytes=pinned_bytes,
-            amounts=self.needs.amounts,
-            terms=self.needs.terms,
-            leases=len(self.leases),
-            waiting=len(self.queue),
-            oldest_wait_s=0.0 if oldest is None else now - oldest.arrived_at,
-            at_gate_s=None if self.at_gate_since is None else now - self.at_gate_since,
-            waits_for=waits_for,
-            stopped_by=stopped_by,
-            is_pinned=is_pinned,
-            is_outdated=self.is_removed or self.successor is not None,
-            failure=None if self.failure is None else self.failure.in_full,
-            is_cooling=self.is_cooling(now),
-            retry_in_s=self.retry_in_s(now),
-            escalations=self.escalations,
-            last_escalation=self.last_escalation,
-            crashes=self.crashes,
-            last_crash=None if self.last_crash is None else self.last_crash.what,
-            last_crash_ago_s=None if self.last_crash is None else now - self.last_crash.at,
-            last_words="" if self.last_crash is None else self.last_crash.last_words,
-            requests_per_minute=60.0 * self.costs.rate(now),
-            sleep_levels=self.needs.sleep_levels,
-        )

@@ -24,8 +24,9 @@ from proxy.core.board import Board
 from proxy.core.costs import Costs
 from proxy.core.decide import decide
 from proxy.core.devices import Device
+from proxy.core.doubts import is_plain
 from proxy.core.explain import Explanation, explain
-from proxy.core.fits import holders_of, too_large
+from proxy.core.fits import too_large
 from proxy.core.journal import Granted, Move, Refused
 from proxy.core.ledger import Ledger
 from proxy.core.limits import Limits
@@ -33,8 +34,9 @@ from proxy.core.may_sleep import why_not_sleep
 from proxy.core.messages import Command, Event
 from proxy.core.outlook import outlook
 from proxy.core.record import record
-from proxy.core.roster import Engine, EngineNeeds, EngineView
+from proxy.core.roster import EngineNeeds
 from proxy.core.states import ABSENT, EngineState
+from proxy.core.views import EngineView, view
 from proxy.core.waiters import Waiter, waiters
 from proxy.core.whatif import WhatIf, what_if
 
@@ -90,6 +92,10 @@ class Scheduler:
     def states(self) -> dict[str, EngineState]:
         """The state of every engine, by model."""
         return {model: engine.state for model, engine in self._board.engines.items()}
+
+    def starts_plainly(self, model: str) -> bool:
+        """Whether the next process of `model` is to do nothing ahead."""
+        return model not in self._board.gone and is_plain(self._board.engines[model])
 
     def is_absent(self, model: str) -> bool:
         """Whether `model`'s engine would have to be started. Raises: KeyError, but for one that has just left."""
@@ -153,19 +159,4 @@ class Scheduler:
 
     def view(self, now: float) -> list[EngineView]:
         """All engines at this moment, in the order of the catalog."""
-        placings, pinned = self.ledger.placings, self.ledger.pinned
-        views = []
-        for model, engine in self._board.engines.items():
-            placing = placings.get(model)
-            devices, reserved = (placing.devices, placing.bytes) if placing else ((), 0)
-            stopped_by = self._board.stopped_by.get(model)
-            waits_for = None if engine.at_gate_since is None else self._gate_waits_for(engine)
-            is_pinned = self._board.is_pinned(engine)
-            views.append(engine.view(now, devices, reserved, pinned.get(model, 0), stopped_by, waits_for, is_pinned))
-        return views
-
-    def _gate_waits_for(self, engine: Engine) -> str:
-        """What the process at the gate of `engine` waits for, in words."""
-        if engine.state is EngineState.STOPPING:
-            return "the process before it has not ended, or its memory is not back"
-        return holders_of(self._board, engine)
+        return [view(self._board, engine, now) for engine in self._board.engines.values()]

@@ -3,8 +3,8 @@
 vLLM tells a stream's usage only where `stream_options` ask for it, which changes the stream (an event more, and
 `system_fingerprint` is in another; vLLM 0.32, `entrypoints/openai/chat_completion/serving.py`). So Rota's middleware in
 the engine says it in a comment of its own, `: rota-usage PROMPT ANSWER`, before the end, where the proxy asks for that
-(`bin/asgi/rota_engine_usage.py`). A line of a stream begins with a colon only where it is a comment: in a string of
-JSON there is no end of a line.
+(`bin/in_engine/rota_engine_usage.py`). A line of a stream begins with a colon only where it is a comment: in a string
+of JSON there is no end of a line.
 """
 
 import re

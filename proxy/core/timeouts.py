@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from proxy.core import errors, messages, stops
+from proxy.core import doubts, errors, messages, parking, stops
 from proxy.core.board import Board
 from proxy.core.estimates import served_in_s
 from proxy.core.fits import holders_of
@@ -34,11 +34,14 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
     match engine.state:
         case EngineState.STARTING if in_state_s > engine.needs.start_timeout_s:
             what = f"{engine.model} was not ready {engine.needs.start_timeout_s:.0f} s after its start"
-            board.fail(engine, errors.EngineStartFailed(what), now)
+            doubts.failed(board, engine, errors.EngineStartFailed(what), now)
+        case EngineState.STARTING if doubts.hangs(engine, now):
+            what = f"{engine.model} was not ready {now - engine.gate_opened_at:.0f} s after it had leave"
+            doubts.failed(board, engine, errors.EngineStartFailed(what), now)
         case EngineState.PARKED if not engine.is_at_gate and now - engine.process_since > engine.needs.start_timeout_s:
             what = f"{engine.model} did not come to the gate within {engine.needs.start_timeout_s:.0f} s"
-            board.fail(engine, errors.EngineStartFailed(what), now)
-        case EngineState.PARKED if engine.model not in board.wanted:
+            doubts.failed(board, engine, errors.EngineStartFailed(what), now)
+        case EngineState.PARKED if engine.model not in board.wanted and not parking.is_kept(board, engine):
             board.stop(engine, now, "nobody waits for it any longer")
         case EngineState.FALLING_ASLEEP | EngineState.WAKING if in_state_s > board.limits.sleep_timeout_s:
             board.escalate(engine, f"still {engine.state} after {board.limits.sleep_timeout_s:.0f} s", now)

@@ -6,6 +6,8 @@ Rule: the kernel says which process asks, so nobody can ask for another.
 import msgspec
 from aiohttp import web
 
+from proxy.core.errors import InvalidRequest
+from proxy.core.methods import Method
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
 from proxy.web.who import peer
@@ -33,19 +35,22 @@ class Gate:
         """What can be done without leave: which executable to import. Raises: RotaError if a start must fail."""
         model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
-        return _encoded(await self._fleet.prepare(model, pid))
+        return _encoded(await self._fleet.asking.preparation(model, pid))
 
     async def ask(self, request: web.Request) -> web.Response:
         """Wait for room, then answer with argv and environment. Raises: RotaError."""
         model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
-        return _encoded(await self._fleet.ask_gate(model, pid))
+        return _encoded(await self._fleet.asking.leave(model, pid))
 
     async def reached(self, request: web.Request) -> web.Response:
-        """The process that asks has done what it can. Raises: ModelNotFound."""
+        """The process that asks has done what it can, and goes on by `?method=`.
+
+        Raises: ModelNotFound, InvalidRequest.
+        """
         model = there(self._fleet, self._router, request.match_info["model"])
         pid, _ = peer(request)
-        self._fleet.reach_gate(model, pid)
+        self._fleet.asking.reached(model, pid, _method(request.query.get("method", Method.PLAIN)))
         return web.Response(status=204)
 
 
@@ -55,6 +60,15 @@ def there(fleet: Fleet, router: Router, model: str) -> str:
     Raises: ModelNotFound.
     """
     return model if fleet.has(model) else router.named(model)
+
+
+def _method(given: str) -> Method:
+    """Raises: InvalidRequest."""
+    try:
+        return Method(given)
+    except ValueError as error:
+        what = f"'{given}' is no method: {', '.join(Method)}"
+        raise InvalidRequest(what, param="method") from error
 
 
 def _encoded(answer: msgspec.Struct) -> web.Response:

@@ -10,8 +10,8 @@ from catalog.answers import answering
 from proxy import VERSION, assembly
 from proxy.assembly import Assembled
 from proxy.core.devices import Device
-from proxy.core.roster import EngineView
 from proxy.core.routing import Router
+from proxy.core.views import EngineView
 from proxy.reload import Reloader
 
 
@@ -42,7 +42,8 @@ class Status:
             "host": {
                 "for_sleepers_bytes": ledger.host_bytes,
                 "pinned": dict(ledger.pinned),
-                "free_bytes": ledger.host_free_bytes,
+                "parked": (parked := {view.model: view.parked_bytes for view in views if view.parked_bytes}),
+                "free_bytes": ledger.host_free_bytes - sum(parked.values()),
             },
             "engines": [
                 {**self._engine(view), "warnings": [why[view.model] for why in (misfits, missing) if view.model in why]}

@@ -54,7 +54,8 @@ async def test_a_program_is_started_seen_and_stopped(supervisord: Supervisord) -
     program = await supervisord.program("sleeper")
     assert program.is_alive
     assert program.pid is not None
-    assert os.getpgid(program.pid) == program.pid, "each program leads a process group of its own"
+    pid = program.pid
+    eventually(lambda: os.getpgid(pid) == pid)  # each program leads a process group of its own, when it has made it
     await supervisord.stop("sleeper")
     assert (await _gone(supervisord, "sleeper")).was_stopped_by_hand
 

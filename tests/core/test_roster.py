@@ -78,7 +78,7 @@ def test_it_cools_only_while_failed_and_only_so_long() -> None:
     one.move(EngineState.FAILED, 3.0, "x")
     assert one.is_cooling(9.9)
     assert not one.is_cooling(10.0)
-    assert one.view(9.0, (), 0, 0, None).retry_in_s == 1.0
+    assert one.retry_in_s(9.0) == 1.0
 
 
 def test_a_level_that_failed_twice_is_closed() -> None:

@@ -80,7 +80,7 @@ async def test_status_shows_devices_reservations_engines_and_the_queue(
         "its oldest request has waited 0.0 s; 0.00 GiB are free on gpu0",
         0,
     )
-    assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "free_bytes": 100}
+    assert status["host"] == {"for_sleepers_bytes": 100, "pinned": {}, "parked": {}, "free_bytes": 100}
     [queued] = status["queue"]
     assert (queued["model"], queued["waiting"], len(queued["first"])) == ("a", 1, 1)
     assert (a["tokens_per_s"], a["is_pinned"], a["sleep_levels"]) == (12.5, False, [1])

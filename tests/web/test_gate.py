@@ -13,11 +13,16 @@ async def test_the_gate_takes_the_askers_pid_from_the_kernel_and_answers_with_th
     private: tuple[object, httpx.AsyncClient],
 ) -> None:
     stage, client = private
-    assert (await client.get("/gate/a")).json() == {"executable": "/vllm", "env": {}}
+    assert (await client.get("/gate/a")).json() == {"executable": "/vllm", "env": {}, "forks": False}
     asking = asyncio.create_task(client.post("/gate/a"))
     await asyncio.sleep(0.1)
     assert not asking.done(), "it has leave only when it has done what it can without"
-    assert (await client.post("/gate/a/reached")).status_code == 204
+    assert (await client.post("/gate/a/reached?method=fork")).status_code == 204
+    wrong = await client.post("/gate/a/reached?method=knife")
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        400,
+        "'knife' is no method: fork, spawn, plain",
+    )
     assert (await asking).json() == {"argv": ["vllm"], "env": {}}
     assert stage.lifecycle.done == [f"launch a {os.getpid()}"]  # type: ignore[attr-defined]
 

@@ -1,0 +1,111 @@
+"""Which engines have a process at the gate before anybody waits for them: the rung between stopped and asleep. Pure.
+
+Such a process has imported vLLM and holds no VRAM: with leave its engine is up in a fraction of a cold start. What it
+takes is host memory. Sleepers come first, who are back sooner still: the parked have what sleepers leave of the same
+account, the most likely ones first, and give it up as soon as others need it. An import keeps a core busy for seconds,
+so that there is one at a time, and none while an engine starts or wakes.
+"""
+
+from proxy.core import errors
+from proxy.core.board import Board
+from proxy.core.fits import too_large
+from proxy.core.methods import Method
+from proxy.core.roster import Engine
+from proxy.core.states import IN_TRANSITION, EngineState
+
+PRIOR_BYTES = 5 * 2**27
+"""0.6 GiB: measured with vLLM 0.32's CPU build, its imports done."""
+AGAIN_S = 60.0
+LONGEST_AGAIN_S = 3600.0
+"""How long a process is left alone that ended while parked: at first, and at most."""
+MOST_DOUBLINGS = 10
+LIKELIER = 2.0
+"""So many times as likely to be wanted must be who takes the place of another: an import is not free."""
+
+
+def parked_bytes(engine: Engine) -> int:
+    """The host memory that its process takes, or is taken to take, while it is parked."""
+    return PRIOR_BYTES if engine.costs.parked_bytes is None else engine.costs.parked_bytes
+
+
+def held_bytes(board: Board) -> int:
+    """The host memory of all who are parked."""
+    return sum(parked_bytes(one) for one in board.changing.values() if one.state is EngineState.PARKED)
+
+
+def is_kept(board: Board, engine: Engine) -> bool:
+    """Whether it stays parked though nobody waits for it."""
+    return board.limits.parks and engine.model not in board.outdated
+
+
+def give_up(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
+    """Its process ended while it was parked, and nobody waited: that keeps nobody from a start, and is tried later."""
+    engine.park_failures += 1
+    again_s = min(LONGEST_AGAIN_S, AGAIN_S * 2.0 ** min(engine.park_failures - 1, MOST_DOUBLINGS))
+    engine.park_after = now + again_s
+    what = error.message.partition("\n")[0]
+    board.stop(engine, now, f"not parked again for {again_s:.0f} s: {what}", at_once=True)
+
+
+def keep(board: Board, now: float) -> None:
+    """Have those parked who may be, one after the other, and end those whose memory others need."""
+    if not board.limits.parks:
+        return
+    idle = [one for one in board.changing.values() if _is_idle(board, one)]
+    for engine in idle:
+        if engine.is_at_gate and engine.method is Method.PLAIN:
+            give_up(board, engine, errors.EngineStartFailed("nothing could be imported ahead"), now)
+    _make_room(board, idle, now)
+    if board.wanted or board.is_host_short or any(map(_is_busy, board.changing.values())):
+        return
+    able = [one for one in board.engines.values() if _may_park(board, one, now)]
+    if not able:
+        return
+    engine = max(able, key=lambda one: _likelihood(one, now))  # of equals the first of the catalog
+    room_bytes = board.ledger.host_free_bytes - held_bytes(board)
+    if parked_bytes(engine) <= room_bytes:
+        board.park(engine, now, "parked ahead: with its imports done it is up sooner")
+    elif idle:
+        least = _least_likely(idle, now)
+        would_fit = parked_bytes(engine) <= room_bytes + parked_bytes(least)
+        if would_fit and _likelihood(engine, now) > LIKELIER * _likelihood(least, now):
+            board.stop(least, now, f"its place at the gate is {engine.model}'s, which is likelier to be wanted")
+
+
+def _is_idle(board: Board, engine: Engine) -> bool:
+    """Parked, and nobody waits for it."""
+    return engine.state is EngineState.PARKED and engine.model not in board.wanted
+
+
+def _is_busy(engine: Engine) -> bool:
+    """It starts, wakes, leaves, or imports."""
+    return engine.state in IN_TRANSITION or (engine.state is EngineState.PARKED and not engine.is_at_gate)
+
+
+def _least_likely(engines: list[Engine], now: float) -> Engine:
+    return min(reversed(engines), key=lambda one: _likelihood(one, now))
+
+
+def _likelihood(engine: Engine, now: float) -> float:
+    return engine.costs.rate(now) * engine.needs.terms.priority
+
+
+def _may_park(board: Board, engine: Engine, now: float) -> bool:
+    return (
+        engine.state is EngineState.STOPPED
+        and engine.at_gate_since is None
+        and engine.model not in board.stopped_by
+        and engine.model not in board.outdated
+        and not (engine.is_doubted or engine.costs.is_plain_only)
+        and now >= engine.park_after
+        and too_large(board, engine) is None
+    )
+
+
+def _make_room(board: Board, idle: list[Engine], now: float) -> None:
+    """Sleepers have come, or the host itself is short: the least likely go first."""
+    for engine in sorted(idle, key=lambda one: _likelihood(one, now)):
+        if not board.is_host_short and held_bytes(board) <= board.ledger.host_free_bytes:
+            return
+        if engine.state is EngineState.PARKED:
+            board.stop(engine, now, "its host memory is needed")

@@ -1,0 +1,91 @@
+"""A start that fails where nothing was done plainly is answered by a plain one, for the same requests."""
+
+import pytest
+
+from proxy.core.diagnose import Diagnosis, Lasts
+from proxy.core.errors import EngineStartFailed
+from proxy.core.messages import (
+    EngineDown,
+    EngineReady,
+    EngineStopped,
+    GateAsked,
+    GateReached,
+    Grant,
+    Reject,
+    RequestArrived,
+    RequestEnded,
+    StartEngine,
+    StartFailed,
+    StopAsked,
+    StopEngine,
+)
+from proxy.core.methods import Method
+from proxy.core.states import EngineState
+from tests.core.world import SlowWorld
+
+
+def started(method: Method) -> SlowWorld:
+    world = SlowWorld(a=30, start_timeout_s=100)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"))
+    assert world.feed(GateReached("a", method)) == [world.opened("a")]
+    return world
+
+
+def down(lasts: Lasts = Lasts.UNKNOWN) -> EngineDown:
+    return EngineDown("a", "exit status 1", diagnosis=Diagnosis("x", "Its log does not say why.", "Look there.", lasts))
+
+
+@pytest.mark.parametrize("method", [Method.FORK, Method.SPAWN])
+def test_the_request_gets_a_plain_start_and_the_model_stays_with_it(method: Method) -> None:
+    world = started(method)
+    assert world.feed(down()) == [StopEngine("a", at_once=True)]
+    assert world.feed(EngineStopped("a")) == [StartEngine("a")]
+    assert world.scheduler.starts_plainly("a")
+    world.feed(GateAsked("a"))
+    assert world.feed(GateReached("a", Method.PLAIN)) == [world.opened("a")]
+    assert world.feed(EngineReady("a")) == [Grant(1)]
+    assert world.scheduler.costs("a").is_plain_only
+    assert world.scheduler.learned_costs()["a"].is_plain_only, "it is kept for the next proxy"
+    world.feed(RequestEnded(1), StopAsked("a", "by ann"), EngineStopped("a"))
+    assert world.scheduler.starts_plainly("a")
+
+
+def test_where_the_plain_one_fails_too_the_client_is_told_and_the_method_is_not_to_blame() -> None:
+    world = started(Method.FORK)
+    world.feed(down(), EngineStopped("a"), GateAsked("a"), GateReached("a", Method.PLAIN))
+    reject, stop = world.feed(down())
+    assert isinstance(reject, Reject)
+    assert "a ended while starting" in reject.error.message
+    assert stop == StopEngine("a", at_once=True)
+    world.feed(EngineStopped("a"))
+    assert world.state("a") is EngineState.FAILED
+    assert not world.scheduler.starts_plainly("a")
+
+
+@pytest.mark.parametrize("lasts", [Lasts.PASSING, Lasts.LASTING])
+def test_a_cause_that_is_known_is_told_at_once(lasts: Lasts) -> None:
+    reject, _ = started(Method.FORK).feed(down(lasts))
+    assert isinstance(reject, Reject)
+
+
+def test_a_plain_start_that_fails_is_told_at_once() -> None:
+    reject, _ = started(Method.PLAIN).feed(down())
+    assert isinstance(reject, Reject)
+
+
+def test_one_that_hangs_is_given_up_while_there_is_time_for_a_plain_one() -> None:
+    world = started(Method.FORK)
+    assert world.after(50) == []
+    assert world.after(0.1) == [StopEngine("a", at_once=True)]
+    assert world.feed(EngineStopped("a")) == [StartEngine("a")]
+    world = started(Method.PLAIN)
+    assert world.after(60) == []
+
+
+def test_an_answer_to_the_probe_that_is_none_is_a_failure_like_others() -> None:
+    world = started(Method.FORK)
+    assert world.feed(StartFailed("a", EngineStartFailed("a is up, but does not answer"))) == [
+        StopEngine("a", at_once=True)
+    ]
+    explained = world.scheduler.explain("a", world.now)
+    assert "its start by fork failed, a plain one follows: a is up, but does not answer" in str(explained)

@@ -1,0 +1,179 @@
+"""Processes at the gate before anybody waits: who, how many, and when they go."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core import parking
+from proxy.core.costs import Costs
+from proxy.core.messages import (
+    CostsRemembered,
+    EngineDown,
+    EngineReady,
+    EngineStopped,
+    GateAsked,
+    GateLeft,
+    GateReached,
+    HostSeen,
+    OpenGate,
+    RequestArrived,
+    RequestEnded,
+    StartEngine,
+    StopAsked,
+    StopEngine,
+    Tick,
+)
+from proxy.core.methods import Method
+from proxy.core.states import EngineState
+from proxy.core.terms import Terms
+from tests.core.world import CARD, LIMITS, SlowWorld, amounts, gib, needs
+
+PARKS = replace(LIMITS, parks=True, overlap=True)
+
+
+def box(host: float = 2, sizes: dict[str, float] | None = None, sleeps: bool = False) -> SlowWorld:
+    """A card of 40 GiB, and so much host memory for sleepers and the parked together."""
+    world = SlowWorld()
+    levels = (1,) if sleeps else ()
+    wanted = {
+        name: needs(amounts(size, 1 if sleeps else 0, host=1.8 if sleeps else 0), {CARD: 40}, levels=levels)
+        for name, size in (sizes or {"a": 30, "b": 30, "c": 30}).items()
+    }
+    world.set_up({CARD: 40}, wanted, PARKS, host=host)
+    return world
+
+
+def reach(world: SlowWorld, model: str, method: Method = Method.FORK, host: float = 0.6) -> list[object]:
+    """Its process has imported all."""
+    world.feed(GateAsked(model))
+    return [*world.feed(GateReached(model, method, gib(host)))]
+
+
+def states(world: SlowWorld) -> str:
+    return " ".join(f"{model}={state}" for model, state in world.scheduler.states().items())
+
+
+def test_one_after_the_other_as_many_as_the_host_has_memory_for() -> None:
+    world = box(host=2)
+    assert world.feed(Tick()) == [StartEngine("a")]
+    assert world.feed(Tick()) == [], "one import at a time"
+    assert reach(world, "a") == [StartEngine("b")]
+    assert reach(world, "b") == [StartEngine("c")]
+    assert reach(world, "c") == []
+    assert states(world) == "a=parked b=parked c=parked"
+    assert world.reserved() == {}
+    world = box(host=1)
+    assert world.feed(Tick()) == [StartEngine("a")]
+    assert reach(world, "a") == []
+    assert states(world) == "a=parked b=stopped c=stopped"
+
+
+def test_the_setting_turns_it_off() -> None:
+    world = box()
+    world.set_up({CARD: 40}, {"a": needs(amounts(30), {CARD: 40})}, replace(PARKS, parks=False), host=2)
+    assert world.feed(Tick()) == []
+
+
+def test_a_request_opens_the_gate_at_once_and_whoever_made_room_is_parked_again() -> None:
+    world = box(host=2, sizes={"a": 30, "b": 30})
+    world.feed(Tick())
+    reach(world, "a")
+    reach(world, "b")
+    (opened,) = world.feed(RequestArrived(1, "a"))
+    assert isinstance(opened, OpenGate)
+    world.feed(GateLeft("a"), EngineReady("a"), RequestEnded(1))
+    assert world.feed(RequestArrived(2, "b")) == [StopEngine("a")]
+    assert [type(one) for one in world.feed(EngineStopped("a"))] == [OpenGate], "no import beside a start"
+    assert world.feed(GateLeft("b"), EngineReady("b"))[-1] == StartEngine("a")
+    assert reach(world, "a") == []
+    assert states(world) == "a=parked b=ready"
+
+
+def test_what_one_takes_is_measured_and_counts_for_the_next() -> None:
+    world = box(host=2)
+    world.feed(Tick())
+    assert reach(world, "a", host=1.5) == [], "of 2 GiB 0.5 are left"
+    assert world.scheduler.costs("a").parked_bytes == gib(1.5)
+    assert gib(0.625) == parking.PRIOR_BYTES
+
+
+def test_the_likeliest_come_first_and_take_the_place_of_others() -> None:
+    world = box(host=1, sizes={"a": 30, "b": 30})
+    world.feed(Tick())
+    reach(world, "a")
+    world.feed(RequestArrived(1, "b"))
+    reach(world, "b")
+    world.feed(GateLeft("b"), EngineReady("b"), RequestEnded(1), StopAsked("b", "by ann"))
+    assert world.feed(EngineStopped("b")) == [], "what a person stopped stays stopped"
+    world.feed(RequestArrived(2, "b", by_hand="by ann"))
+    reach(world, "b")
+    world.feed(GateLeft("b"), EngineReady("b"), RequestEnded(2), EngineDown("b", "signal 9"))
+    assert world.feed(EngineStopped("b")) == [StopEngine("a")]
+    assert "its place at the gate is b's" in str(world.scheduler.explain("a", world.now))
+    assert world.feed(EngineStopped("a")) == [StartEngine("b")]
+
+
+def test_sleepers_come_first() -> None:
+    world = box(host=2, sizes={"a": 30, "b": 30}, sleeps=True)
+    world.feed(Tick())
+    reach(world, "a")
+    world.feed(RequestArrived(1, "a"), GateLeft("a"))
+    world.after(30, EngineReady("a"))
+    world.feed(RequestEnded(1))
+    reach(world, "b")
+    assert states(world) == "a=ready b=parked"
+    world.feed(RequestArrived(2, "b"))
+    world.after(60)
+    assert states(world) == "a=falling_asleep b=parked", "who is waited for keeps its place"
+
+
+def test_a_host_that_is_short_has_none_and_takes_none() -> None:
+    world = box()
+    world.feed(Tick())
+    reach(world, "a")
+    reach(world, "b")
+    world.feed(GateAsked("c"), GateReached("c", Method.FORK))
+    assert world.feed(HostSeen(is_short=True)) == [StopEngine("a"), StopEngine("b"), StopEngine("c")]
+    assert world.feed(EngineStopped("a"), EngineStopped("b"), EngineStopped("c")) == []
+    assert world.feed(HostSeen(is_short=False)) == [StartEngine("a")]
+
+
+def test_one_that_is_killed_keeps_nobody_waiting_and_comes_back_later() -> None:
+    world = box(sizes={"a": 30})
+    world.feed(Tick())
+    reach(world, "a")
+    assert world.feed(EngineDown("a", "signal 9")) == [StopEngine("a", at_once=True)]
+    assert world.feed(EngineStopped("a")) == []
+    assert world.state("a") is EngineState.STOPPED
+    assert world.after(59) == []
+    assert world.feed(RequestArrived(1, "a")) == [StartEngine("a")], "it keeps nobody from a start"
+    assert [type(one) for one in reach(world, "a")] == [OpenGate]
+    world.feed(GateLeft("a"), EngineReady("a"), RequestEnded(1), EngineDown("a", "signal 9"))
+    world.feed(EngineStopped("a"))
+    assert world.state("a") is EngineState.PARKED
+
+
+@pytest.mark.parametrize("method", [Method.PLAIN])
+def test_one_that_could_do_nothing_ahead_is_of_no_use(method: Method) -> None:
+    world = box(sizes={"a": 30})
+    world.feed(Tick())
+    assert reach(world, "a", method) == [StopEngine("a", at_once=True)]
+    assert world.feed(EngineStopped("a")) == []
+    assert "nothing could be imported ahead" in str(world.scheduler.explain("a", world.now))
+
+
+def test_a_model_that_starts_only_plainly_is_not_parked() -> None:
+    world = box(sizes={"a": 30})
+    assert world.feed(CostsRemembered("a", Costs(is_plain_only=True))) == []
+
+
+def test_the_most_wanted_by_its_terms_goes_first_of_those_asked_as_often() -> None:
+    world = box(sizes={"a": 10, "b": 10})
+    wanted = {name: needs(amounts(10), {CARD: 40}) for name in "ab"}
+    wanted["b"] = replace(wanted["b"], terms=Terms(priority=3.0))
+    world.set_up({CARD: 40}, wanted, replace(PARKS, parks=False), host=2)
+    board = world.scheduler._board
+    for model in "ab":
+        board.engines[model].costs.note_request(0.0)
+    board.limits = PARKS
+    assert world.feed(Tick()) == [StartEngine("b")]
