@@ -29,6 +29,8 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
         held = ", ".join(f"{model} {_gib(amount)}" for model, amount in pinned.items())
         capacity = _gib(status["host"]["for_sleepers_bytes"])
         yield f"host    {_gib(sum(pinned.values()))} of {capacity} GiB pinned by sleepers: {held}"
+    if parked := status["host"]["parked"]:
+        yield f"host    {_gib(sum(parked.values()))} GiB held by processes that are parked: {', '.join(parked)}"
     head = f"{'MODEL':<24} {'STATE':<14} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'ON':<6} {'LEASES':>6} {'WAIT':>5}"
     yield f"{head}  AGENT TYPES"
     for engine in status["engines"]:

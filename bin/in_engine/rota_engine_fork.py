@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
 
@@ -88,6 +89,9 @@ def install() -> None:
         if os.environ[METHOD] == FORK and (others := other_threads()):
             print(f"engine: spawned, since other threads run: {', '.join(others)}", file=sys.stderr, flush=True)
             os.environ[METHOD] = SPAWN
+        # Before the first fork, as before a spawn: one that a child began would be killed with it at the end, and what
+        # it keeps account of, shared memory and semaphores, would stay for ever.
+        resource_tracker.ensure_running()
 
     for module in (system_utils, sys.modules.get("vllm.v1.executor.multiproc_executor")):
         if isinstance(module, ModuleType):

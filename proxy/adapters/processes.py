@@ -48,13 +48,26 @@ def members(group: int, model: str) -> list[int]:
     return [one.pid for one in engine_processes() if (one.group, one.model) == (group, model)]
 
 
-def end_group(group: int, model: str) -> list[int]:
-    """Send SIGKILL to what is left of an engine's group, also when its leader is gone. Returns the pids it met."""
+def end_group(group: int, model: str, *, spares_trackers: bool = False) -> list[int]:
+    """Send SIGKILL to what is left of an engine's group, also when its leader is gone. Returns the pids it met.
+
+    `spares_trackers`: Python's resource tracker among them ends by itself when all others have, and removes what they
+    had of shared memory and semaphores, which nobody else would.
+    """
     left = members(group, model)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            if not (spares_trackers and _is_tracker(pid)):
+                os.kill(pid, signal.SIGKILL)
     return left
+
+
+def _is_tracker(pid: int) -> bool:
+    """Whether this is Python's `multiprocessing.resource_tracker`."""
+    try:
+        return any("multiprocessing.resource_tracker" in one for one in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def resident_bytes(pids: list[int]) -> int:

@@ -93,7 +93,7 @@ def view(board: Board, engine: Engine, now: float) -> EngineView:
         last_words="" if crash is None else crash.last_words,
         requests_per_minute=60.0 * engine.costs.rate(now),
         sleep_levels=engine.needs.sleep_levels,
-        parked_bytes=parked_bytes(engine) if engine.state is EngineState.PARKED else 0,
+        parked_bytes=parked_bytes(engine) if engine.state is EngineState.PARKED and engine.is_at_gate else 0,
         starts_plainly=(engine.last_doubt or _AN_EARLIER_ONE) if is_plain(engine) else None,
     )
 

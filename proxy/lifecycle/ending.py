@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 
 STOP_POLL_S = 0.05
 WARN_EVERY_S = 10.0
+CLEAN_UP_S = 2.0
+"""So long the process that removes shared memory has for that, once it is the last."""
 
 
 class Stopper(Protocol):
@@ -52,7 +54,8 @@ async def end_program(supervisor: Stopper, model: str, group: int | None) -> int
 async def end_group(model: str, group: int) -> None:
     """See the whole group gone, also where its leader died first."""
     warn_at = _now() + WARN_EVERY_S
-    while left := await asyncio.to_thread(processes.end_group, group, model):
+    cleaned_at = _now() + CLEAN_UP_S
+    while left := await asyncio.to_thread(processes.end_group, group, model, spares_trackers=_now() < cleaned_at):
         if _now() > warn_at:
             log.warning("%s: still not gone: %s", model, left)
             warn_at += WARN_EVERY_S

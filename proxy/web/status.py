@@ -104,7 +104,7 @@ class Status:
             "held_bytes": max(present.values(), default=0),
             "port": self._parts.entries.specs[view.model].port,
             "tokens_per_s": round(self._parts.pulse.tokens_per_s(view.model), 1),
-            "pid": self._parts.groups.pid_of(view.model),
+            "pid": self._parts.groups.leader_of(view.model),
             "agent_types": self._router.catalog.agent_types_of(view.model),
         }
 

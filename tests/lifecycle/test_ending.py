@@ -2,10 +2,14 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from proxy.adapters import processes
+from proxy.lifecycle import ending
 from proxy.lifecycle.ending import end_group, end_program
 from tests.lifecycle.stage import RUNNING, FakeSupervisor, engine_group
 
@@ -54,6 +58,41 @@ async def test_the_whole_group_is_ended_also_without_its_leader(tmp_path: Path) 
         leader.wait(5)
         await asyncio.wait_for(end_group("a", leader.pid), 10)
         assert not processes.exists(child)
+
+
+_SHARES = """
+import time
+from multiprocessing.shared_memory import SharedMemory
+print(SharedMemory(create=True, size=1000).name, flush=True)
+time.sleep(600)
+"""
+
+
+async def test_shared_memory_of_processes_that_are_killed_does_not_stay(tmp_path: Path) -> None:
+    marks = {"ROTA_ENGINE": "a", "ROTA_GATE": str(tmp_path / "gate.sock")}
+    argv = [sys.executable, "-c", _SHARES]
+    with subprocess.Popen(  # noqa: ASYNC220  # it is only begun here
+        argv, env={**os.environ, **marks}, start_new_session=True, stdout=subprocess.PIPE, stderr=-3, text=True
+    ) as one:
+        assert one.stdout is not None
+        segment = Path("/dev/shm") / one.stdout.readline().strip()  # noqa: S108  # where Linux has it
+        assert segment.exists()
+        under_way = asyncio.create_task(end_group("a", one.pid))
+        await asyncio.to_thread(one.wait, 10)
+        await asyncio.wait_for(under_way, 10)
+    assert not segment.exists()
+
+
+async def test_a_tracker_that_does_not_end_is_killed_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "CLEAN_UP_S", 0.3)
+    marks = {"ROTA_ENGINE": "a", "ROTA_GATE": str(tmp_path / "gate.sock")}
+    argv = [sys.executable, "-c", "import time; time.sleep(600)  # multiprocessing.resource_tracker"]
+    with subprocess.Popen(argv, env={**os.environ, **marks}, start_new_session=True) as one:  # noqa: ASYNC220  # begun
+        ended = asyncio.create_task(asyncio.to_thread(one.wait, 10))
+        await asyncio.wait_for(end_group("a", one.pid), 10)
+        assert await ended == -signal.SIGKILL
 
 
 async def test_nobody_elses_process_is_touched(group: subprocess.Popen[str]) -> None:
