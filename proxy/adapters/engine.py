@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 import httpx
 import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from catalog.spec import ModelSpec
+from proxy.adapters import readiness
 from proxy.adapters.engine_keys import EngineKeys
+from proxy.adapters.ports import listens
+from proxy.adapters.readiness import NotReady as NotReady
 from proxy.core.probe import PROBE_TEXT, Answer, answer_of_vector
 from proxy.core.pulse import samples
 
@@ -23,10 +25,6 @@ SLEEP_STATE = "vllm:engine_sleep_state"
 IN_FLIGHT = "vllm:sleep_mode_operations_in_flight"
 IN_FLIGHT_S = 30.0
 """How long a sleep or a wake that somebody else began may still take."""
-
-
-class NotReady(Exception):
-    """The engine does not answer yet, or something else answers on its port."""
 
 
 class EngineError(Exception):
@@ -64,8 +62,9 @@ class _Completion(msgspec.Struct):
 class EngineApi:
     """Talks to engines on the loopback: are they ready, sleep, wake, and the probe."""
 
-    def __init__(self, keys: EngineKeys) -> None:
+    def __init__(self, keys: EngineKeys, listens: Callable[[int], Awaitable[bool]] = listens) -> None:
         self._keys = keys
+        self._listens = listens
         # trust_env: a proxy from the environment must not come between us and the loopback.
         # No connection is kept: vLLM closes idle ones after 5 s, and a POST could meet that.
         limits = httpx.Limits(max_keepalive_connections=0)
@@ -79,13 +78,7 @@ class EngineApi:
 
         Raises: NotReady after the model's start time-out.
         """
-        retrying = AsyncRetrying(
-            wait=wait_fixed(POLL_S),
-            stop=stop_after_delay(spec.start_timeout_s),
-            retry=retry_if_exception_type(NotReady),
-            reraise=True,
-        )
-        await retrying(self.check, spec)
+        await readiness.wait(spec, self._listens, self.check)
 
     async def check(self, spec: ModelSpec) -> None:
         """Ask once. Raises: NotReady."""

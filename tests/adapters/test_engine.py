@@ -17,7 +17,11 @@ EMBEDDER = msgspec.structs.replace(spec("a"), embedder=True)
 async def api() -> EngineApi:
     keys = engine_keys()
     keys.use({"a": "of the engine"})
-    return EngineApi(keys)
+    return EngineApi(keys, listens=of_course)
+
+
+async def of_course(port: int) -> bool:
+    return True
 
 
 def serving(*names: str) -> httpx.Response:
