@@ -27,6 +27,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.starts import Starts, Took
 from proxy.lifecycle.watch import Watch
 from proxy.settings import Layout, Settings
 
@@ -47,6 +48,7 @@ class Assembled:
     engine_keys: EngineKeys
     launching: Launching
     pulse: Pulse
+    starts: Starts
 
     @property
     def device_names(self) -> list[str]:
@@ -88,15 +90,17 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         log_of=here.log_of,
         hang_timeout_s=settings.hang_timeout_s,
     )
+    starts = Starts(here.log_of, entries.keys, StateFile(here.state / "starts.json", dict[str, Took], {}))
     launching = Launching(
         specs=entries.specs,
         programs=supervisor,
-        launches=Launcher(vllm, devices, forks=settings.fork),
+        launches=Launcher(vllm, devices, forks=settings.fork, caches=here.caches),
         memory=memory,
         watch=watch,
         groups=groups,
         launched=StateFile(here.state / "launched.json", dict[str, Launched], {}),
         keys=engine_keys,
+        starts=starts,
     )
     lifecycle = Lifecycle(
         specs=entries.specs,
@@ -111,6 +115,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         choices=entries.choices,
         gate_socket=here.gate_socket,
         sleep_timeout_s=settings.sleep_timeout_s,
+        starts=starts,
     )
     needs = {name: entry.needs(memory.amounts(name), catalog.agents) for name, entry in all_entries.items()}
     scheduler = Scheduler(
@@ -141,7 +146,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching, pulse)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching, pulse, starts)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:

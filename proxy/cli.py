@@ -16,7 +16,20 @@ from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFileError
 from proxy.core.key_acts import KeyActRefused
 from proxy.settings import Layout, layout
-from proxy.verbs import audit, check, completion, download, engines, events, keys, plan, reload, restart_proxy, service
+from proxy.verbs import (
+    audit,
+    check,
+    completion,
+    download,
+    engines,
+    events,
+    keys,
+    plan,
+    reload,
+    restart_proxy,
+    service,
+    warm,
+)
 from proxy.verbs.verbs import EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_RUNNING, Verb, Verbs
 
 
@@ -50,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 def command_line(here: Layout) -> Verbs:
     """All verbs."""
     verbs = Verbs(here)
-    for kind in (engines, plan, events, service, restart_proxy, reload, check, download, keys, audit, completion):
+    for kind in (engines, plan, events, service, restart_proxy, reload, check, download, keys, audit, completion, warm):
         kind.add_to(verbs)
     return verbs
 

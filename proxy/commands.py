@@ -81,9 +81,11 @@ class Commands:
             case messages.Reject(ticket, error):
                 if (granted := self._tickets.get(ticket)) and not granted.done():
                     granted.set_exception(error)
-            case messages.StartEngine(model):
+            case messages.StartEngine(model, is_ahead):
                 # Never cancelled: a stop must find what supervisord was told to start.
                 self._tasks.run(self._report(lambda: self._lifecycle.start(model)))
+                if not is_ahead:
+                    self.read_weights(model)
             case messages.OpenGate(model, devices, awake_bytes):
                 self._begin(model, lambda: self._open_gate(model, devices, awake_bytes))
             case messages.CloseGate(model, error):
@@ -102,6 +104,10 @@ class Commands:
                 self._tasks.run(self._programs.remove(model))
             case _:
                 assert_never(command)
+
+    def read_weights(self, model: str) -> None:
+        """Have them read into the page cache: somebody waits for `model`, whose engine is down."""
+        self._tasks.run(self._lifecycle.read_weights(model))
 
     async def _open_gate(self, model: str, devices: tuple[str, ...], awake_bytes: int) -> list[Event]:
         asked = self.gates.waiting(model)

@@ -129,6 +129,7 @@ class Leases:
             missing = await asyncio.to_thread(self._launching.why_not, model)
             if missing is not None:
                 raise missing
+            self._commands.read_weights(model)
         if self.is_closing:
             raise going_away()
         ticket, began_at = next(self._numbers), self._now()

@@ -133,6 +133,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.state / "catalog"
 
     @property
+    def caches(self) -> Path:
+        """What vLLM compiles at first starts."""
+        return self.root / "var" / "cache"
+
+    @property
     def logs(self) -> Path:
         """One log per program."""
         return self.root / "var" / "log"

@@ -46,6 +46,8 @@ class FakeLifecycle:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.read: list[str] = []
+        """Whose weights."""
         self.start_error: EngineStartFailed | None = None
         self.launch_error: EngineStartFailed | None = None
         self.missing: EngineStartFailed | None = None
@@ -61,6 +63,9 @@ class FakeLifecycle:
         if self.bug:
             raise self.bug
         return [messages.StartFailed(model, self.start_error)] if self.start_error else []
+
+    async def read_weights(self, model: str) -> None:
+        self.read.append(model)
 
     async def check_asker(self, model: str, pid: int) -> None:
         if pid == UNKNOWN_PID:

@@ -64,6 +64,14 @@ async def test_each_act_is_begun_and_its_end_is_fed_back(
     assert it.lifecycle.done == [done]
 
 
+async def test_weights_are_read_for_who_waits_and_not_for_who_is_parked_ahead() -> None:
+    it = Running()
+    await it.run(messages.StartEngine("a", is_ahead=True))
+    assert it.lifecycle.read == []
+    await it.run(messages.StartEngine("a"))
+    assert it.lifecycle.read == ["a"]
+
+
 async def test_a_stop_cuts_short_what_is_done_to_the_engine() -> None:
     it = Running()
     it.lifecycle.ready.clear()

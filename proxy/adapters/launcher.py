@@ -11,11 +11,19 @@ from catalog.amounts import sleep_levels_of
 from catalog.render import Launch, Preparation, Seat, canonical_flag, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
+from proxy.adapters.vllm_version import version_of
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
 
 CONFIG = "config.json"
+CACHES = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+}
+"""Variables, and their folders below that of a version. vLLM's names are of 0.32, `envs.py`."""
 MULTIPROC_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 """vLLM's variable: where the catalog sets it, it counts."""
 PLUGIN = "vllm_gguf_plugin*"
@@ -98,10 +106,14 @@ def may_fork(spec: ModelSpec) -> bool:
 
 
 class Launcher:
-    """Launches on `devices`: `vllm` is the executable for specs that name none, `forks` the setting."""
+    """Launches on `devices`: `vllm` is the executable for specs that name none, `forks` the setting.
 
-    def __init__(self, vllm: Path, devices: Devices, *, forks: bool = False) -> None:
+    What is compiled at first starts is kept in `caches`, apart for each version of vLLM; by default where vLLM would.
+    """
+
+    def __init__(self, vllm: Path, devices: Devices, *, forks: bool = False, caches: Path | None = None) -> None:
         self._forks = forks
+        self._caches = caches
         self._vllm = vllm
         self._devices = devices
 
@@ -133,9 +145,10 @@ class Launcher:
             can_sleep=bool(sleep_levels_of(spec, is_gpu)),
         )
         try:
-            return launch(spec, str(self._vllm), seat)
+            launched = launch(spec, str(self._vllm), seat)
         except ValueError as error:
             raise EngineStartFailed(str(error), lasts=Lasts.LASTING) from error
+        return Launch(launched.argv, self._cache_env(spec) | launched.env)
 
     def preparation(self, spec: ModelSpec) -> Preparation:
         """What `spec`'s process may do before it has leave. Raises: as `check`."""
@@ -143,7 +156,15 @@ class Launcher:
         kinds = {device.kind for device in self._devices.devices}
         executable = None if DeviceKind.AMD in kinds else spec.vllm or str(self._vllm)
         can_sleep = bool(sleep_levels_of(spec, DeviceKind.CPU not in kinds))
-        return Preparation(executable, static_env(spec, can_sleep), self._forks and may_fork(spec))
+        env = self._cache_env(spec) | static_env(spec, can_sleep)
+        return Preparation(executable, env, self._forks and may_fork(spec))
+
+    def _cache_env(self, spec: ModelSpec) -> dict[str, str]:
+        """Where vLLM, Triton and FlashInfer keep what they compile; what the catalog says of that counts."""
+        if self._caches is None:
+            return {}
+        root = self._caches / f"vllm-{version_of(Path(spec.vllm) if spec.vllm else self._vllm)}"
+        return {name: str(root / folder) for name, folder in CACHES.items()}
 
     def check(self, spec: ModelSpec) -> None:
         """Raises: WeightsMissing, PortTaken, EngineStartFailed, where a start of `spec` is bound to fail."""

@@ -155,10 +155,10 @@ class Board:
         else:
             self.changing.pop(engine.model, None)
 
-    def park(self, engine: Engine, now: float, why: str) -> None:
-        """Have the process created that will wait at the gate, while others make room for it."""
+    def park(self, engine: Engine, now: float, why: str, *, is_ahead: bool = False) -> None:
+        """Have the process created that will wait at the gate, while others make room for it, or ahead of that."""
         self._begin_anew(engine, EngineState.PARKED, now, why)
-        self._create_process(engine, now)
+        self._create_process(engine, now, is_ahead=is_ahead)
 
     def start(self, engine: Engine, devices: tuple[str, ...], now: float, why: str) -> None:
         """Reserve, and have the process created, or let the one that is there already go on as soon as it can."""
@@ -176,10 +176,10 @@ class Board:
         self.move(engine, state, now, why)
         engine.failure, engine.is_gate_open, engine.is_adopted, engine.sleep_level = None, False, False, 0
 
-    def _create_process(self, engine: Engine, now: float) -> None:
+    def _create_process(self, engine: Engine, now: float, *, is_ahead: bool = False) -> None:
         engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now
         engine.method = Method.PLAIN  # until it says what it can do
-        self.commands.append(messages.StartEngine(engine.model))
+        self.commands.append(messages.StartEngine(engine.model, is_ahead))
 
     def open_gate(self, engine: Engine, now: float) -> None:
         """Let the process at the gate become the engine for which memory is reserved."""

@@ -22,9 +22,13 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class StartEngine:
-    """Have supervisord run the engine's program; it will ask at the gate."""
+    """Have supervisord run the engine's program; it will ask at the gate.
+
+    `is_ahead`: nobody waits for it yet, so that its weights need not be read.
+    """
 
     model: str
+    is_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def keep(board: Board, now: float) -> None:
     engine = max(able, key=lambda one: _likelihood(one, now))  # of equals the first of the catalog
     room_bytes = board.ledger.host_free_bytes - held_bytes(board)
     if parked_bytes(engine) <= room_bytes:
-        board.park(engine, now, "parked ahead: with its imports done it is up sooner")
+        board.park(engine, now, "parked ahead: with its imports done it is up sooner", is_ahead=True)
     elif idle:
         least = _least_likely(idle, now)
         would_fit = parked_bytes(engine) <= room_bytes + parked_bytes(least)

@@ -17,6 +17,7 @@ from proxy.adapters.supervisord import Program, SupervisorError
 from proxy.core.errors import EngineStartFailed, GateRefused
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.starts import Starts
 from proxy.lifecycle.watch import Watch
 
 
@@ -56,7 +57,9 @@ class Launching:
         groups: Groups,
         launched: StateFile[dict[str, Launched]],
         keys: EngineKeys,
+        starts: Starts,
     ) -> None:
+        self._starts = starts
         self._specs = specs
         self._programs = programs
         self._launches = launches
@@ -108,6 +111,7 @@ class Launching:
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._specs[model]
         launch = await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
+        self._starts.begin(model)
         return Launch(launch.argv, launch.env | {engine_keys.VARIABLE: key})
 
     def expect(self, model: str) -> None:

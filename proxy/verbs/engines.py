@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from proxy import daemon
+from proxy.core.phases import bar
 from proxy.plan_text import why_lines
 from proxy.settings import Layout
 from proxy.status_text import status_lines
@@ -47,6 +48,7 @@ def add_to(verbs: Verbs) -> None:
     sub = verbs.add("why", why, "Show why an engine is where it is, and what was decided about it of late.")
     verbs.takes_model(sub)
     sub.add_argument("--json", action="store_true", help="as /status?explain=MODEL says it")
+    sub.add_argument("--start", action="store_true", help="where the time of its last start went, as a bar")
 
 
 def status(here: Layout, arguments: argparse.Namespace) -> int:
@@ -61,6 +63,9 @@ def status(here: Layout, arguments: argparse.Namespace) -> int:
 def why(here: Layout, arguments: argparse.Namespace) -> int:
     """The last decisions about one engine."""
     told = ask(here, "/status", explain=arguments.model)
+    if arguments.start and not arguments.json:
+        print("\n".join(bar(told["last_start"])) or f"{arguments.model}: no start of it was seen yet")
+        return EXIT_DONE
     print(json.dumps(told) if arguments.json else "\n".join(why_lines(told)))
     return EXIT_DONE
 

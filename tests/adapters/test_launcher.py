@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -142,3 +143,34 @@ def test_a_port_in_use_is_refused_before_vllm_starts(spec: ModelSpec, tmp_path: 
         taken.listen()
         with pytest.raises(PortTaken, match=str(spec.port)):
             prepare(tmp_path / "vllm", spec)
+
+
+def test_what_is_compiled_at_first_starts_is_kept_apart_for_each_vllm_unless_the_catalog_says_where(
+    spec: ModelSpec, tmp_path: Path
+) -> None:
+    launcher = Launcher(tmp_path / "vllm", ON_HOST, caches=tmp_path / "cache")
+    own = tmp_path / "cache" / "vllm-unknown"
+    assert launcher.preparation(spec).env["VLLM_CACHE_ROOT"] == str(own / "vllm")
+    assert launcher.prepare(spec, ("GPU-1",), 10 * GIB, None).env["TRITON_CACHE_DIR"] == str(own / "triton")
+    chosen = msgspec.structs.replace(spec, env={"VLLM_CACHE_ROOT": "/elsewhere"})
+    assert launcher.preparation(chosen).env["VLLM_CACHE_ROOT"] == "/elsewhere"
+    assert launcher.prepare(chosen, ("GPU-1",), 10 * GIB, None).env["VLLM_CACHE_ROOT"] == "/elsewhere"
+    assert "VLLM_CACHE_ROOT" not in prepare(tmp_path / "vllm", spec).env
+
+
+@pytest.mark.parametrize(
+    ("more", "forks"),
+    [
+        ({}, True),
+        ({"device_count": 2}, False),
+        ({"vllm_args": {"distributed_executor_backend": "ray"}}, False),
+        ({"vllm_args": {"distributed-executor-backend": "mp"}}, True),
+        ({"env": {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}}, False),
+    ],
+)
+def test_forked_is_what_one_process_on_one_device_makes_and_the_catalog_does_not_forbid(
+    spec: ModelSpec, tmp_path: Path, more: dict[str, Any], forks: bool
+) -> None:
+    one = msgspec.structs.replace(spec, **more)
+    assert Launcher(tmp_path / "vllm", ON_GPU, forks=True).preparation(one).forks is forks
+    assert not Launcher(tmp_path / "vllm", ON_GPU).preparation(one).forks

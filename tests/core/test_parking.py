@@ -49,21 +49,25 @@ def reach(world: SlowWorld, model: str, method: Method = Method.FORK, host: floa
     return [*world.feed(GateReached(model, method, gib(host)))]
 
 
+def ahead(model: str) -> StartEngine:
+    return StartEngine(model, is_ahead=True)
+
+
 def states(world: SlowWorld) -> str:
     return " ".join(f"{model}={state}" for model, state in world.scheduler.states().items())
 
 
 def test_one_after_the_other_as_many_as_the_host_has_memory_for() -> None:
     world = box(host=2)
-    assert world.feed(Tick()) == [StartEngine("a")]
+    assert world.feed(Tick()) == [ahead("a")]
     assert world.feed(Tick()) == [], "one import at a time"
-    assert reach(world, "a") == [StartEngine("b")]
-    assert reach(world, "b") == [StartEngine("c")]
+    assert reach(world, "a") == [ahead("b")]
+    assert reach(world, "b") == [ahead("c")]
     assert reach(world, "c") == []
     assert states(world) == "a=parked b=parked c=parked"
     assert world.reserved() == {}
     world = box(host=1)
-    assert world.feed(Tick()) == [StartEngine("a")]
+    assert world.feed(Tick()) == [ahead("a")]
     assert reach(world, "a") == []
     assert states(world) == "a=parked b=stopped c=stopped"
 
@@ -84,7 +88,7 @@ def test_a_request_opens_the_gate_at_once_and_whoever_made_room_is_parked_again(
     world.feed(GateLeft("a"), EngineReady("a"), RequestEnded(1))
     assert world.feed(RequestArrived(2, "b")) == [StopEngine("a")]
     assert [type(one) for one in world.feed(EngineStopped("a"))] == [OpenGate], "no import beside a start"
-    assert world.feed(GateLeft("b"), EngineReady("b"))[-1] == StartEngine("a")
+    assert world.feed(GateLeft("b"), EngineReady("b"))[-1] == ahead("a")
     assert reach(world, "a") == []
     assert states(world) == "a=parked b=ready"
 
@@ -110,7 +114,7 @@ def test_the_likeliest_come_first_and_take_the_place_of_others() -> None:
     world.feed(GateLeft("b"), EngineReady("b"), RequestEnded(2), EngineDown("b", "signal 9"))
     assert world.feed(EngineStopped("b")) == [StopEngine("a")]
     assert "its place at the gate is b's" in str(world.scheduler.explain("a", world.now))
-    assert world.feed(EngineStopped("a")) == [StartEngine("b")]
+    assert world.feed(EngineStopped("a")) == [ahead("b")]
 
 
 def test_sleepers_come_first() -> None:
@@ -135,7 +139,7 @@ def test_a_host_that_is_short_has_none_and_takes_none() -> None:
     world.feed(GateAsked("c"), GateReached("c", Method.FORK))
     assert world.feed(HostSeen(is_short=True)) == [StopEngine("a"), StopEngine("b"), StopEngine("c")]
     assert world.feed(EngineStopped("a"), EngineStopped("b"), EngineStopped("c")) == []
-    assert world.feed(HostSeen(is_short=False)) == [StartEngine("a")]
+    assert world.feed(HostSeen(is_short=False)) == [ahead("a")]
 
 
 def test_one_that_is_killed_keeps_nobody_waiting_and_comes_back_later() -> None:
@@ -176,4 +180,4 @@ def test_the_most_wanted_by_its_terms_goes_first_of_those_asked_as_often() -> No
     for model in "ab":
         board.engines[model].costs.note_request(0.0)
     board.limits = PARKS
-    assert world.feed(Tick()) == [StartEngine("b")]
+    assert world.feed(Tick()) == [ahead("b")]

@@ -22,6 +22,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.starts import Starts, Took
 from proxy.lifecycle.watch import Watch
 from tests.fleet_stage import engine_keys, spec
 
@@ -181,6 +182,7 @@ class Stage:
         )
         self.watch.notice = self.note
         self.engine_keys = engine_keys(folder / "engine_keys.json")
+        starts = Starts(lambda model: folder / f"{model}.log", keys, StateFile(folder / "s.json", dict[str, Took], {}))
         self.launching = Launching(
             specs=models,
             programs=self.supervisor,
@@ -190,6 +192,7 @@ class Stage:
             groups=self.groups,
             launched=StateFile(folder / "launched.json", dict[str, Launched], {}),
             keys=self.engine_keys,
+            starts=starts,
         )
         self.lifecycle = Lifecycle(
             specs=models,
@@ -204,6 +207,7 @@ class Stage:
             choices=dict.fromkeys(models, ((CARD,),)),
             gate_socket=folder / "gate.sock",
             sleep_timeout_s=1.0,
+            starts=starts,
         )
 
     def log_of(self, name: str) -> Path:

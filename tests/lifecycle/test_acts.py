@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.adapters import processes
+from proxy.adapters import page_cache, processes
 from proxy.adapters.engine import EngineError
 from proxy.adapters.supervisord import NoSuchProgram
 from proxy.core import messages
@@ -179,3 +179,13 @@ def own(monkeypatch: pytest.MonkeyPatch) -> list[processes.EngineProcess]:
     there = [processes.EngineProcess(PID, PID, "a", "gate")]
     monkeypatch.setattr(processes, "engine_processes", lambda: list(there))
     return there
+
+
+async def test_weights_are_read_ahead_once_however_many_wait_for_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(page_cache, "read_ahead", lambda folder: read.append(str(folder)))
+    for _ in range(3):
+        await stage.lifecycle.read_weights("a")
+    assert len(read) == 1

@@ -1,0 +1,62 @@
+"""Sees where the time of each start goes: follows the engine's log from its leave until it is ready, and keeps that."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from proxy.adapters import logs
+from proxy.adapters.state_files import StateFile
+from proxy.core.phases import Phases
+
+Took = dict[str, float]
+"""Seconds by phase, in their order."""
+
+
+class Starts:
+    """Of all models; the last whole start of each is kept under the key that its figures have."""
+
+    def __init__(
+        self, log_of: Callable[[str], Path], keys: Mapping[str, str], kept: StateFile[dict[str, Took]]
+    ) -> None:
+        self._log_of = log_of
+        self._keys = keys
+        self._file = kept
+        self._kept = kept.read()
+        self._now: dict[str, Phases] = {}
+        self._following: dict[str, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Starts {', '.join(self._now)}>"
+
+    def begin(self, model: str) -> None:
+        """It has leave."""
+        self.drop(model)
+        phases = self._now[model] = Phases(asyncio.get_running_loop().time())
+        self._following[model] = asyncio.create_task(self._follow(model, phases))
+
+    async def ready(self, model: str) -> None:
+        """It is ready. One that was not seen to begin is not kept."""
+        phases = self._now.get(model)
+        self.drop(model)
+        if phases is not None:
+            self._kept[self._keys[model]] = {
+                phase.value: took_s for phase, took_s in phases.took(asyncio.get_running_loop().time()).items()
+            }
+            await asyncio.to_thread(self._file.write, dict(self._kept))
+
+    def drop(self, model: str) -> None:
+        """It ends, or begins anew."""
+        self._now.pop(model, None)
+        if (following := self._following.pop(model, None)) is not None:
+            following.cancel()
+
+    def last(self, model: str) -> Took:
+        """Where the time of its last whole start went; nothing where none was seen."""
+        return dict(self._kept.get(self._keys[model], {}))
+
+    async def _follow(self, model: str, phases: Phases) -> None:
+        loop, begun = asyncio.get_running_loop(), b""
+        async for piece in logs.follow(self._log_of(model), 0, lambda: self._now.get(model) is not phases):
+            *lines, begun = (begun + piece).split(b"\n")
+            for line in lines:
+                phases.line(line.decode(errors="replace"), loop.time())
