@@ -6,7 +6,7 @@ LINES = (
     (7.5, "(Worker pid=1) INFO 11-27 20:46:10 [default_loader.py:501] Loading weights took 5.00 seconds"),
     (
         9.0,
-        "(EngineCore pid=1) INFO 11-27 20:46:11 [core.py:402] init engine (profile, create kv cache, warmup model) took",
+        "(EngineCore pid=1) INFO 11-27 20:46:11 [core.py:402] init engine (profile, create kv cache, warmup",
     ),
 )
 

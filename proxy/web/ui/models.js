@@ -37,6 +37,7 @@ class Card {
     this.why = h("p", { class: "reason" });
     this.figures = Object.fromEntries(["in hand", "waiting", "a minute", "tokens/s"].map((name) => [name, h("dd")]));
     this.bar = new MemoryBar();
+    this.lastStart = new StartBar();
     this.notes = h("div", { class: "notes" });
     this.buttons = Object.fromEntries(
       [["start", "Start"], ["sleep", "Sleep"], ["stop", "Stop"], ["force", "Stop now"], ["pin", "Pin"], ["unpin", "Unpin"]].map(
@@ -48,7 +49,7 @@ class Card {
       h("div", { class: "head" }, heading, this.badge, this.since, this.pinned),
       this.agents, this.why,
       h("dl", { class: "figures" }, Object.entries(this.figures).map(([name, value]) => h("div", {}, h("dt", {}, name), value))),
-      this.bar.element, this.notes,
+      this.bar.element, this.lastStart.element, this.notes,
       h("div", { class: "actions" }, Object.values(this.buttons), h("a", { class: "button", href: `ui#logs/${encodeURIComponent(model)}` },
         "Log", h("span", { class: "unseen" }, ` of ${model}`))));
     this.element.card = this;
@@ -69,6 +70,7 @@ class Card {
     say(this.figures["a minute"], engine.requests_per_minute.toFixed(1));
     say(this.figures["tokens/s"], engine.tokens_per_s ? engine.tokens_per_s.toFixed(1) : "–");
     this.bar.update(engine, biggest);
+    this.lastStart.update(engine.last_start);
     this.#showNotes(engine);
     this.#showButtons(engine);
   }
@@ -82,6 +84,7 @@ class Card {
     if (engine.crashes) note("warn", `Crashed ${plural(engine.crashes, "time")}, the last ${duration(engine.last_crash_ago_s)} ago`,
       [engine.last_crash, engine.last_words].filter(Boolean).join("\n"));
     if (engine.escalations) note("warn", `Ended ${plural(engine.escalations, "time")} for a sleep or wake that failed`, engine.last_escalation ?? "");
+    if (engine.starts_plainly) note("warn", "Nothing is done ahead of its starts", engine.starts_plainly);
     if (engine.at_gate_s !== null) note("", `Started by hand ${duration(engine.at_gate_s)} ago`, `waits for ${engine.waits_for}`);
     if (engine.is_outdated) note("", "Its entry has changed", "It leaves as soon as it has drained.");
     keyed(this.notes, notes, (one) => one.head.replace(/\d.*/, ""), () => h("div", { class: "note" }, h("strong"), h("pre")), (element, one) => {
@@ -94,7 +97,7 @@ class Card {
   #showButtons(engine) {
     const isUp = !ABSENT.includes(engine.state) && engine.state !== "stopping";
     const shown = {
-      start: !isUp || ["asleep", "falling_asleep"].includes(engine.state),
+      start: !isUp || ["asleep", "falling_asleep", "parked"].includes(engine.state),
       sleep: engine.state === "ready" && engine.sleep_levels.length > 0,
       stop: isUp && engine.state !== "draining",
       force: engine.state === "draining",
@@ -152,7 +155,28 @@ class MemoryBar {
     const where = engine.devices.map((id) => store.status.devices.find((one) => one.id === id)?.name ?? id).join(" and ");
     const known = learned.awake_bytes ? `learned ${gib(learned.awake_bytes)}` : "not learned yet";
     const now = engine.reserved_bytes ? `reserves ${gib(engine.reserved_bytes)}${where ? ` on ${where}` : ""}, holds ${gib(engine.held_bytes)}` : `will take ${gib(reserves.awake_bytes)}`;
-    const host = engine.pinned_bytes ? `, and ${gib(engine.pinned_bytes)} of the host` : "";
+    const ofHost = engine.pinned_bytes || engine.parked_bytes;
+    const host = ofHost ? `, and ${engine.parked_bytes ? "holds " : ""}${gib(ofHost)} of the host` : "";
     say(this.words, `${now}${host}; declared ${gib(declared.awake_bytes)}, ${known}`);
+  }
+}
+
+// Where the time of its last start went, phase by phase.
+class StartBar {
+  constructor() {
+    this.track = h("div", { class: "track phases", "aria-hidden": "true" });
+    this.words = h("p", { class: "hint" });
+    this.element = h("div", { class: "last-start", hidden: true }, this.track, this.words);
+  }
+
+  update(took) {
+    const phases = Object.entries(took);
+    const total = phases.reduce((sum, [, seconds]) => sum + seconds, 0);
+    this.element.hidden = !total;
+    if (!total) return;
+    keyed(this.track, phases, ([phase]) => phase, () => h("span"), (element, [, seconds]) => {
+      element.style.width = `${(100 * seconds) / total}%`;
+    });
+    say(this.words, `its last start took ${total.toFixed(1)} s: ${phases.map(([phase, seconds]) => `${phase} ${seconds.toFixed(1)}`).join(", ")}`);
   }
 }

@@ -116,7 +116,7 @@ class Roster {
 
   // What will happen for those who wait, and for those who start.
   async #askPlan() {
-    const coming = store.status.engines.filter((one) => one.waiting || ["starting", "waking", "parked"].includes(one.state));
+    const coming = store.status.engines.filter((one) => one.waiting || ["starting", "waking"].includes(one.state));
     if (!coming.length) {
       this.#plan = null;
       this.#showNext(coming);
