@@ -47,7 +47,7 @@ def status(**engine: Any) -> dict[str, Any]:
         "strangers": {"bytes": GIB, "processes": [{"pid": 7, "bytes": GIB, "command": "train.py"}]},
     }
     proxy = {"url": "http://x:1", "pid": 1, "up_s": 2.0, "catalog": "c", "catalog_problem": None}
-    host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "parked": {"a": GIB}, "free_bytes": 4 * GIB}
+    host = {"for_sleepers_bytes": 8 * GIB, "pinned": {"b": 4 * GIB}, "parked": {}, "free_bytes": 4 * GIB}
     engines = [{**known, **engine}]
     types = [{"agent_type": "Chat", "model": "a", "fallback": None, "by": "a", "why_not": None}]
     return {"proxy": proxy, "devices": [device], "host": host, "engines": engines, "agent_types": types, "queue": []}
@@ -63,6 +63,12 @@ def test_devices_show_reservations_strangers_and_what_sleepers_pin() -> None:
         "        stranger pid 7 holds 1.00 GiB: train.py",
         "host    4.00 of 8.00 GiB pinned by sleepers: b 4.00",
     ]
+
+
+def test_what_is_parked_shows_what_it_holds_of_the_host() -> None:
+    told = status()
+    told["host"]["parked"] = {"a": GIB, "c": GIB}
+    assert list(status_lines(told))[4] == "host    2.00 GiB held by processes that are parked: a, c"
 
 
 def test_a_stranger_without_a_figure_or_a_name_is_shown_as_such() -> None:

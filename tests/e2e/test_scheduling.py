@@ -107,7 +107,7 @@ def test_while_others_drain_the_next_process_is_there_and_waits_at_the_gate(box:
     busy = later(box, model="claims", max_tokens=20)
     eventually(lambda: box.engine("claims")["leases"] == 1)
     next_one = later(box, model="chat", max_tokens=1)
-    eventually(lambda: box.state("chat") == "parked" and box.engine("chat")["pid"] is None)
+    eventually(lambda: box.state("chat") == "parked" and box.engine("chat")["reserved_bytes"] == 0)
     assert "chat" not in box.status()["devices"][0]["reservations"], "it holds no memory"
     assert "RUNNING" in box.supervisorctl("status", "chat")
     assert (busy.result(30).status_code, next_one.result(30).status_code) == (200, 200)
