@@ -58,6 +58,8 @@ class Board:
         """Who has begun to make room, and for whom: until that one is up, its room is not taken back."""
         self.is_stale = True
         """What has happened may change the plan."""
+        self.has_ticked = False
+        """Time passes: what ran before this proxy's life has been found."""
         self.is_host_short = False
         """The host itself has hardly any memory left, whoever holds it."""
         self.waiting = 0

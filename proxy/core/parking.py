@@ -49,8 +49,8 @@ def give_up(board: Board, engine: Engine, error: errors.EngineStartFailed, now: 
 
 def keep(board: Board, now: float) -> None:
     """Have those parked who may be, one after the other, and end those whose memory others need."""
-    if not board.limits.parks:
-        return
+    if not board.limits.parks or not board.has_ticked:
+        return  # before the first tick an engine may run that is not known yet
     idle = [one for one in board.changing.values() if _is_idle(board, one)]
     for engine in idle:
         if engine.is_at_gate and engine.method is Method.PLAIN:

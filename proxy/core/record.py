@@ -79,7 +79,7 @@ def record(board: Board, event: Event, now: float) -> None:
         case messages.HostSeen(is_short):
             board.is_host_short = is_short
         case messages.Tick():
-            pass
+            board.has_ticked = True
         case _:
             assert_never(event)
 

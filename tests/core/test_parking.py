@@ -9,6 +9,7 @@ from proxy.core.costs import Costs
 from proxy.core.messages import (
     CostsRemembered,
     EngineDown,
+    EngineFound,
     EngineReady,
     EngineStopped,
     GateAsked,
@@ -21,6 +22,7 @@ from proxy.core.messages import (
     StartEngine,
     StopAsked,
     StopEngine,
+    StrangersSeen,
     Tick,
 )
 from proxy.core.methods import Method
@@ -70,6 +72,13 @@ def test_one_after_the_other_as_many_as_the_host_has_memory_for() -> None:
     assert world.feed(Tick()) == [ahead("a")]
     assert reach(world, "a") == []
     assert states(world) == "a=parked b=stopped c=stopped"
+
+
+def test_nobody_is_parked_before_it_is_known_who_runs_already() -> None:
+    world = box(sizes={"a": 30})
+    assert world.feed(StrangersSeen({})) == []
+    assert world.feed(EngineFound("a", (CARD,)), Tick()) == []
+    assert world.state("a") is EngineState.STARTING
 
 
 def test_the_setting_turns_it_off() -> None:
