@@ -177,7 +177,7 @@ def test_one_that_could_do_nothing_ahead_is_of_no_use(method: Method) -> None:
 
 def test_a_model_that_starts_only_plainly_is_not_parked() -> None:
     world = box(sizes={"a": 30})
-    assert world.feed(CostsRemembered("a", Costs(is_plain_only=True))) == []
+    assert world.feed(CostsRemembered("a", Costs(is_plain_only=True)), Tick()) == []
 
 
 def test_the_most_wanted_by_its_terms_goes_first_of_those_asked_as_often() -> None:
