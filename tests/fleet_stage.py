@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Generic, TypeVar
 
 from catalog.render import Launch, Preparation
@@ -45,6 +46,7 @@ class FakeLifecycle:
     """Answers at once with success, unless the test has put something else in."""
 
     def __init__(self) -> None:
+        self.starts = SimpleNamespace(heard=None)
         self.done: list[str] = []
         self.read: list[str] = []
         """Whose weights."""

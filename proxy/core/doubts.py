@@ -19,9 +19,9 @@ def is_plain(engine: Engine) -> bool:
 
 
 def hangs(engine: Engine, now: float) -> bool:
-    """Whether a start that is not plain has taken half of its time: the other half is for a plain one."""
-    is_under_way = engine.is_gate_open and engine.method is not Method.PLAIN
-    return is_under_way and now - engine.gate_opened_at > engine.needs.start_timeout_s / 2
+    """Whether a start that is not plain has taken half of its time and is silent: the other half is for a plain one."""
+    may_hang = engine.is_gate_open and engine.is_silent and engine.method is not Method.PLAIN
+    return may_hang and now - engine.gate_opened_at > engine.needs.start_timeout_s / 2
 
 
 def failed(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:

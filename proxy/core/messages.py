@@ -112,6 +112,14 @@ class GateLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class StartHeard:
+    """Whether the log of an engine that starts has been silent for so long that it may hang."""
+
+    model: str
+    is_silent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReady:
     """The engine answers /health, serves its model and has answered its probe, after a start or a wake."""
 
@@ -254,6 +262,7 @@ Event = (
     | GateAsked
     | GateReached
     | GateLeft
+    | StartHeard
     | EngineReady
     | StartFailed
     | EngineDown

@@ -39,6 +39,8 @@ def record(board: Board, event: Event, now: float) -> None:
             at_gate.reached(board, board.engines[model], event, now)
         case messages.GateLeft(model):
             at_gate.left(board, board.engines[model], now)
+        case messages.StartHeard(model, is_silent):
+            board.engines[model].is_silent = is_silent
         case messages.EngineReady(model):
             _ready(board, board.engines[model], now)
         case messages.StartFailed(model, error):

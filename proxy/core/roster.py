@@ -83,6 +83,8 @@ class Engine:
     """Its process stands at the gate, with its imports done."""
     method: Method = Method.PLAIN
     """How that process goes on, or has gone on, with its leave."""
+    is_silent: bool = False
+    """While STARTING: its log has said nothing for a long time."""
     is_doubted: bool = False
     """Its last start failed, by a method that a plain one may do without."""
     last_doubt: str | None = None

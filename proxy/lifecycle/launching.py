@@ -59,7 +59,7 @@ class Launching:
         keys: EngineKeys,
         starts: Starts,
     ) -> None:
-        self._starts = starts
+        self.starts = starts
         self._specs = specs
         self._programs = programs
         self._launches = launches
@@ -111,7 +111,7 @@ class Launching:
         kv_cache_bytes = self._memory.learned(model).kv_cache_bytes
         spec = self._specs[model]
         launch = await asyncio.to_thread(self._launches.prepare, spec, devices, awake_bytes, kv_cache_bytes)
-        self._starts.begin(model)
+        self.starts.begin(model)
         return Launch(launch.argv, launch.env | {engine_keys.VARIABLE: key})
 
     def expect(self, model: str) -> None:

@@ -8,6 +8,9 @@ from proxy.adapters import logs
 from proxy.adapters.state_files import StateFile
 from proxy.core.phases import Phases
 
+SILENT_S = 60.0
+"""vLLM says something more often than that, even while it compiles or reads large weights."""
+
 Took = dict[str, float]
 """Seconds by phase, in their order."""
 
@@ -22,6 +25,8 @@ class Starts:
         self._keys = keys
         self._file = kept
         self._kept = kept.read()
+        self.heard: Callable[[str, bool], None] = lambda model, is_silent: None
+        """Told the model whose start has been silent for `SILENT_S`, and when it is so no more."""
         self._now: dict[str, Phases] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
 
@@ -56,7 +61,15 @@ class Starts:
 
     async def _follow(self, model: str, phases: Phases) -> None:
         loop, begun = asyncio.get_running_loop(), b""
-        async for piece in logs.follow(self._log_of(model), 0, lambda: self._now.get(model) is not phases):
-            *lines, begun = (begun + piece).split(b"\n")
-            for line in lines:
-                phases.line(line.decode(errors="replace"), loop.time())
+        silence = loop.call_later(SILENT_S, self.heard, model, True)
+        try:
+            async for piece in logs.follow(self._log_of(model), 0, lambda: self._now.get(model) is not phases):
+                if silence.when() <= loop.time():
+                    self.heard(model, False)
+                silence.cancel()
+                silence = loop.call_later(SILENT_S, self.heard, model, True)
+                *lines, begun = (begun + piece).split(b"\n")
+                for line in lines:
+                    phases.line(line.decode(errors="replace"), loop.time())
+        finally:
+            silence.cancel()

@@ -16,6 +16,7 @@ from proxy.core.messages import (
     RequestEnded,
     StartEngine,
     StartFailed,
+    StartHeard,
     StopAsked,
     StopEngine,
 )
@@ -75,10 +76,17 @@ def test_a_plain_start_that_fails_is_told_at_once() -> None:
 
 def test_one_that_hangs_is_given_up_while_there_is_time_for_a_plain_one() -> None:
     world = started(Method.FORK)
+    assert world.feed(StartHeard("a", is_silent=True)) == []
     assert world.after(50) == []
     assert world.after(0.1) == [StopEngine("a", at_once=True)]
     assert world.feed(EngineStopped("a")) == [StartEngine("a")]
     world = started(Method.PLAIN)
+    assert world.after(60) == []
+
+
+def test_one_that_still_says_something_is_only_slow() -> None:
+    world = started(Method.FORK)
+    world.feed(StartHeard("a", is_silent=True), StartHeard("a", is_silent=False))
     assert world.after(60) == []
 
 

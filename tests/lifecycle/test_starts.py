@@ -42,3 +42,18 @@ async def test_one_that_fails_or_was_not_seen_to_begin_is_not_kept(tmp_path: Pat
     seen.drop("a")
     await seen.ready("a")
     assert seen.last("a") == {}
+
+
+async def test_a_start_whose_log_is_silent_is_told_of_and_when_it_is_so_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "FOLLOW_S", 0.005)
+    monkeypatch.setattr("proxy.lifecycle.starts.SILENT_S", 0.05)
+    told: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+    seen = starts(tmp_path)
+    seen.heard = lambda model, is_silent: told.put_nowait((model, is_silent))
+    seen.begin("a")
+    assert await asyncio.wait_for(told.get(), 5) == ("a", True)
+    (tmp_path / "a.log").write_text("Loading weights took 3 seconds\n")
+    assert await asyncio.wait_for(told.get(), 5) == ("a", False)
+    seen.drop("a")
