@@ -78,6 +78,7 @@ class Fleet:
         self.tally = Tally()
         self.happenings = Happenings()
         watch.notice = self.look_now
+        launching.starts.begun = lambda model, phase: self.feed(messages.PhaseBegun(model, phase))
         launching.starts.heard = lambda model, is_silent: self.feed(messages.StartHeard(model, is_silent))
 
     def __repr__(self) -> str:

@@ -46,7 +46,7 @@ class FakeLifecycle:
     """Answers at once with success, unless the test has put something else in."""
 
     def __init__(self) -> None:
-        self.starts = SimpleNamespace(heard=None)
+        self.starts = SimpleNamespace(heard=None, begun=None)
         self.done: list[str] = []
         self.read: list[str] = []
         """Whose weights."""

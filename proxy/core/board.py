@@ -186,6 +186,7 @@ class Board:
     def open_gate(self, engine: Engine, now: float) -> None:
         """Let the process at the gate become the engine for which memory is reserved."""
         engine.is_gate_open, engine.gate_opened_at, engine.is_at_gate, engine.is_silent = True, now, False, False
+        engine.phase = None
         devices = self.ledger.placings[engine.model].devices
         self.commands.append(messages.OpenGate(engine.model, devices, engine.needs.amounts.awake_bytes))
 

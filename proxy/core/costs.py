@@ -51,6 +51,8 @@ class Costs:
     """From the start of the process until it stands at the gate, with its imports done."""
     load_s: float | None = None
     """From the opening of the gate until it is ready."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Where that went, the last time, in their order."""
     parked_bytes: int | None = None
     """The host memory of its process at the gate, with its imports done."""
     is_plain_only: bool = False
@@ -103,7 +105,8 @@ class Costs:
 
     def kept(self) -> "Costs":
         """What is true after this proxy's life, too: a copy, without the moment of the last request."""
-        return replace(self, wake_s=dict(self.wake_s), sleep_s=dict(self.sleep_s), last_request_at=None)
+        wakes, sleeps = dict(self.wake_s), dict(self.sleep_s)
+        return replace(self, wake_s=wakes, sleep_s=sleeps, phases=dict(self.phases), last_request_at=None)
 
     # --- what to expect -------------------------------------------------------------------------------------------
 
@@ -126,6 +129,17 @@ class Costs:
     def expected_stop_s(self) -> float:
         """A stop."""
         return PRIOR_STOP_S if self.stop_s is None else self.stop_s
+
+    def expected_rest_s(self, phase: str, for_s: float) -> float | None:
+        """What is left of a start whose `phase` has taken `for_s`: the rest of that and the later ones.
+
+        None where that phase has not been seen.
+        """
+        if phase not in self.phases:
+            return None
+        names = list(self.phases)
+        later = names[names.index(phase) + 1 :]
+        return max(0.0, self.phases[phase] - for_s) + sum(self.phases[name] for name in later)
 
     def expected_wake_s(self, level: int) -> float:
         """A wake from `level`; 0 where nobody knows the level."""

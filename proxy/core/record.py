@@ -3,6 +3,7 @@
 What is not news any more (an engine that is ready after it was stopped) changes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -41,8 +42,10 @@ def record(board: Board, event: Event, now: float) -> None:
             at_gate.left(board, board.engines[model], now)
         case messages.StartHeard(model, is_silent):
             board.engines[model].is_silent = is_silent
-        case messages.EngineReady(model):
-            _ready(board, board.engines[model], now)
+        case messages.PhaseBegun(model, phase):
+            board.engines[model].phase = (phase, now)
+        case messages.EngineReady(model, phases):
+            _ready(board, board.engines[model], phases, now)
         case messages.StartFailed(model, error):
             if board.engines[model].state in (EngineState.PARKED, EngineState.STARTING):
                 doubts.failed(board, board.engines[model], error, now)
@@ -96,7 +99,7 @@ def _of_nobody(board: Board, event: Event) -> None:
             pass
 
 
-def _ready(board: Board, engine: Engine, now: float) -> None:
+def _ready(board: Board, engine: Engine, phases: Mapping[str, float], now: float) -> None:
     if engine.state not in (EngineState.STARTING, EngineState.WAKING):
         return
     if engine.state is EngineState.WAKING:
@@ -104,6 +107,7 @@ def _ready(board: Board, engine: Engine, now: float) -> None:
         engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
     elif engine.failure is None and not engine.is_adopted:
         engine.costs.note_load(now - engine.gate_opened_at)
+        engine.costs.phases = dict(phases)
         doubts.succeeded(engine)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0

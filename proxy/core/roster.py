@@ -83,6 +83,8 @@ class Engine:
     """Its process stands at the gate, with its imports done."""
     method: Method = Method.PLAIN
     """How that process goes on, or has gone on, with its leave."""
+    phase: tuple[str, float] | None = None
+    """While STARTING: which phase of that is under way, and since when."""
     is_silent: bool = False
     """While STARTING: its log has said nothing for a long time."""
     is_doubted: bool = False

@@ -86,6 +86,10 @@ def remaining_s(engine: Engine, now: float) -> float:
     if engine.state is EngineState.WAKING:
         return max(0.0, engine.costs.expected_wake_s(engine.sleep_level) - (now - engine.since))
     if engine.state is EngineState.STARTING and engine.is_gate_open:
+        if engine.phase is not None:
+            name, since = engine.phase
+            if (rest_s := engine.costs.expected_rest_s(name, now - since)) is not None:
+                return rest_s
         return max(0.0, engine.costs.expected_load_s - (now - engine.gate_opened_at))
     return max(0.0, engine.costs.expected_start_s - (now - engine.process_since))
 

@@ -148,11 +148,11 @@ class Lifecycle:
         except EngineError as error:
             what = f"{model} is up, but does not answer a short question as it should"
             return [messages.StartFailed(model, EngineStartFailed(what, detail=str(error)))]
-        await self._starts.ready(model)
+        phases = await self._starts.ready(model)
         self._answers[self._keys[model]] = answer
         await asyncio.to_thread(self._answers_file.write, dict(self._answers))  # a copy: others answer meanwhile
         await self._watch.watch_members(model)
-        return [*await self._memory.read_log(model), messages.EngineReady(model)]
+        return [*await self._memory.read_log(model), messages.EngineReady(model, phases)]
 
     async def _first_answer(self, spec: ModelSpec) -> Answer:
         """The answer to the probe after a start, or after an adoption.

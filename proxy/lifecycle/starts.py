@@ -27,6 +27,8 @@ class Starts:
         self._kept = kept.read()
         self.heard: Callable[[str, bool], None] = lambda model, is_silent: None
         """Told the model whose start has been silent for `SILENT_S`, and when it is so no more."""
+        self.begun: Callable[[str, str], None] = lambda model, phase: None
+        """Told the model, and which phase of its start has begun."""
         self._now: dict[str, Phases] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
 
@@ -39,15 +41,16 @@ class Starts:
         phases = self._now[model] = Phases(asyncio.get_running_loop().time())
         self._following[model] = asyncio.create_task(self._follow(model, phases))
 
-    async def ready(self, model: str) -> None:
-        """It is ready. One that was not seen to begin is not kept."""
+    async def ready(self, model: str) -> Took:
+        """It is ready: where the time went. One that was not seen to begin is not kept."""
         phases = self._now.get(model)
         self.drop(model)
-        if phases is not None:
-            self._kept[self._keys[model]] = {
-                phase.value: took_s for phase, took_s in phases.took(asyncio.get_running_loop().time()).items()
-            }
-            await asyncio.to_thread(self._file.write, dict(self._kept))
+        if phases is None:
+            return {}
+        ended_at = asyncio.get_running_loop().time()
+        took = self._kept[self._keys[model]] = {name.value: took_s for name, took_s in phases.took(ended_at).items()}
+        await asyncio.to_thread(self._file.write, dict(self._kept))
+        return took
 
     def drop(self, model: str) -> None:
         """It ends, or begins anew."""
@@ -70,6 +73,9 @@ class Starts:
                 silence = loop.call_later(SILENT_S, self.heard, model, True)
                 *lines, begun = (begun + piece).split(b"\n")
                 for line in lines:
+                    before = phases.now
                     phases.line(line.decode(errors="replace"), loop.time())
+                    if phases.now is not before:
+                        self.begun(model, phases.now.value)
         finally:
             silence.cancel()

@@ -1,7 +1,16 @@
 """How soon a request can be served, by what has been learned here; and nothing where nothing has."""
 
 from proxy.core.estimates import next_turn_s, served_in_s
-from proxy.core.messages import EngineReady, EngineStopped, GateAsked, GateReached, RequestArrived, RequestEnded
+from proxy.core.messages import (
+    EngineReady,
+    EngineStopped,
+    GateAsked,
+    GateReached,
+    PhaseBegun,
+    RequestArrived,
+    RequestEnded,
+    StopAsked,
+)
 from tests.core.world import SlowWorld
 
 
@@ -44,3 +53,19 @@ def test_at_a_full_engine_those_before_one_are_served_first() -> None:
     assert next_turn_s(engine) is None
     world.after(8.0, RequestEnded(1))
     assert next_turn_s(engine) == 8.0 / engine.needs.terms.concurrency
+
+
+def test_what_is_left_of_a_start_follows_from_the_phase_that_it_is_in() -> None:
+    world = SlowWorld(a=30, start_timeout_s=1000)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"))
+    world.after(100.0, EngineReady("a", {"config": 10.0, "weights": 60.0, "server": 30.0}))
+    world.feed(RequestEnded(1), StopAsked("a", "by ann"), EngineStopped("a"))
+    world.feed(RequestArrived(2, "a", by_hand="by ann"), GateAsked("a"), GateReached("a"))
+    world.after(50.0, PhaseBegun("a", "weights"))  # slower than the last time, and that is known
+    assert world.scheduler.outlook("a", world.now) == "waiting for a: starting, about 90 s left"
+    world.now += 20.0
+    assert world.scheduler.outlook("a", world.now) == "waiting for a: starting, about 70 s left"
+    world.now += 100.0
+    assert world.scheduler.outlook("a", world.now) == "waiting for a: starting, about 30 s left"
+    world.feed(PhaseBegun("a", "graphs"))
+    assert world.scheduler.outlook("a", world.now) == "waiting for a: starting, about 1 s left", "by the whole"
