@@ -1,4 +1,4 @@
-"""What goes into the scheduler of engines and their processes: at the gate, as they start, sleep and end. Plain values."""
+"""What goes into the scheduler of engines and their processes: at the gate, as they start, sleep and end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
