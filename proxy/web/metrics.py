@@ -66,6 +66,7 @@ class FleetCollector(Collector):
         capacity = GaugeMetricFamily("rota_device_capacity_bytes", "What models may use of it", labels=("device",))
         free = GaugeMetricFamily("rota_device_free_bytes", "What nobody holds of that", labels=("device",))
         pinned = GaugeMetricFamily("rota_host_pinned_bytes", "Host memory that a sleeper pins", labels=("model",))
+        parked = GaugeMetricFamily("rota_host_parked_bytes", "Host memory of a parked process", labels=("model",))
         for device, known in ledger.devices.items():
             for model, reserved in ledger.reservations(device).items():
                 held.add_metric((device, model), float(reserved))
@@ -74,7 +75,10 @@ class FleetCollector(Collector):
             free.add_metric((device,), ledger.free_bytes(device))
         for model, pinned_bytes in ledger.pinned.items():
             pinned.add_metric((model,), pinned_bytes)
-        yield from (held, capacity, free, pinned)
+        for view in self._fleet.view():
+            if view.parked_bytes:
+                parked.add_metric((view.model,), view.parked_bytes)
+        yield from (held, capacity, free, pinned, parked)
 
     def _acts(self) -> Iterator[Metric]:
         tally = self._fleet.tally
