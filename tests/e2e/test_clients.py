@@ -43,6 +43,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         if model["name"] == "medical":
             tools = {"enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
             model["vllm_args"] = {**model.get("vllm_args", {}), **tools}
+            # Of a forked one the server learns that it has died when its worker ends, and has no last words before it
+            # is ended itself; those are looked through here.
+            model["env"]["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     root = Path(tmp_path_factory.mktemp("clients"))
     with running(Installation(root, models, {"Chat": "medical", "Evidence": "evidence"}, BUDGET_GIB)) as installation:
         yield installation
