@@ -19,6 +19,8 @@ AGAIN_S = 60.0
 LONGEST_AGAIN_S = 3600.0
 """How long a process is left alone that ended while parked: at first, and at most."""
 MOST_DOUBLINGS = 10
+MOST_UNASKED = 4
+"""With so many parked, none is added that nobody has asked for yet: of a large catalog most are seldom wanted."""
 LIKELIER = 2.0
 """So many times as likely to be wanted must be who takes the place of another: an import is not free."""
 
@@ -62,6 +64,8 @@ def keep(board: Board, now: float) -> None:
     if not able:
         return
     engine = max(able, key=lambda one: _likelihood(one, now))  # of equals the first of the catalog
+    if not _likelihood(engine, now) and len(idle) >= MOST_UNASKED:
+        return
     room_bytes = board.ledger.host_free_bytes - held_bytes(board)
     if parked_bytes(engine) <= room_bytes:
         board.park(engine, now, "parked ahead: with its imports done it is up sooner", is_ahead=True)

@@ -74,6 +74,20 @@ def test_one_after_the_other_as_many_as_the_host_has_memory_for() -> None:
     assert states(world) == "a=parked b=stopped c=stopped"
 
 
+def test_of_those_that_nobody_has_asked_for_only_a_few_are_parked() -> None:
+    sizes = dict.fromkeys("abcdef", 5.0)
+    world = box(host=50, sizes=sizes)
+    world.feed(Tick())
+    for model in "abc":
+        reach(world, model)
+    assert reach(world, "d") == []
+    world.feed(RequestArrived(1, "f"))
+    reach(world, "f")
+    world.feed(GateLeft("f"), EngineReady("f"), RequestEnded(1), EngineDown("f", "signal 9"))
+    assert world.feed(EngineStopped("f")) == [ahead("f")], "but who is asked for"
+    assert states(world) == "a=parked b=parked c=parked d=parked e=stopped f=parked"
+
+
 def test_nobody_is_parked_before_it_is_known_who_runs_already() -> None:
     world = box(sizes={"a": 30})
     assert world.feed(StrangersSeen({})) == []
