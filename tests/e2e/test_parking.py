@@ -122,5 +122,3 @@ def test_a_fork_that_dies_is_answered_by_a_plain_start_within_the_request_and_th
     assert [one.status_code for one in told] == [200]
     assert box.engine("chat")["starts_plainly"].startswith("started by fork: chat ended while starting")
     assert "nothing is done ahead of its starts: started by fork" in box.manage("status").stdout
-    answer(box, "spawned")
-    eventually(lambda: box.state("chat") == "stopped", within_s=60)
