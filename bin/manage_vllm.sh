@@ -6,4 +6,5 @@ if [ ! -x "$python" ]; then
     echo "$python is not there: run 'make setup' in $root first" >&2
     exit 1
 fi
-ROTA_ROOT="${ROTA_ROOT:-$root}" exec "$python" -m proxy.cli "$@"
+# -P: a folder `proxy` that stands where it is called must not be taken for this one.
+ROTA_ROOT="${ROTA_ROOT:-$root}" exec "$python" -P -m proxy.cli "$@"

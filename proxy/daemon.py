@@ -218,9 +218,10 @@ def _proxy_pid(here: Layout) -> int | None:
 
 
 def _pid_in(path: Path) -> int | None:
-    """The pid in a pid file, if its process runs."""
+    """The pid in a pid file, if its process runs; a number that was given again is another's, or this one's own."""
     with contextlib.suppress(OSError, ValueError):
-        if processes.exists(pid := int(path.read_text())):
+        pid = int(path.read_text())
+        if pid != os.getpid() and processes.exists(pid) and "supervisord" in processes.title(pid):
             return pid
     return None
 

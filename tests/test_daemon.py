@@ -183,3 +183,10 @@ def test_a_supervisord_that_runs_nothing_is_started_anew_with_the_settings_of_no
             del installation.environ["ROTA_MAX_BODY_MIB"]
         answer = installation.chat(model="a", x="y" * 2**21)
         assert answer.status_code == 413
+
+
+def test_a_pid_file_that_outlived_its_process_names_nobody(tmp_path: Path) -> None:
+    left = tmp_path / "supervisord.pid"
+    for pid in (os.getpid(), os.getppid(), 2**22 + 1):  # in a container each supervisord is number 1
+        left.write_text(f"{pid}\n")
+        assert daemon._pid_in(left) is None

@@ -13,6 +13,7 @@ from tests.installation import CHECKOUT
 GRAFANA = CHECKOUT / "docs" / "grafana"
 SOURCE = "".join((CHECKOUT / "proxy" / name).read_text() for name in ("traffic.py", "web/metrics.py"))
 LABELS = {
+    "instance",  # Prometheus' own
     "outcome",
     "agent_type",
     "model",

@@ -79,7 +79,7 @@ class Audits:
 
     async def _ask(self, *arguments: str, said: str = "") -> tuple[int, list[str]]:
         """The exit status and what was printed. Raises: AuditUnreadable."""
-        command = ["nice", sys.executable, "-m", "proxy.cli", "audit", *arguments]
+        command = ["nice", sys.executable, "-P", "-m", "proxy.cli", "audit", *arguments]
         async with self._one_at_a_time:
             process = await asyncio.create_subprocess_exec(
                 *command,

@@ -28,6 +28,8 @@ def reals() -> list[dict[str, Any]]:
         name = model["name"].removeprefix("demo-")
         places = {key: str(CHECKOUT / model[key]) for key in ("weights", "chat_template") if key in model}
         own = {"name": name, "port": free_port(), "vllm": str(REAL_VLLM), "aliases": [f"{name}-alias"]}
+        # What vLLM finds out of a model at its first start (8 s) is kept for all installations of the tests.
+        own["env"] = model.get("env", {}) | {"VLLM_CACHE_ROOT": str(CHECKOUT / "var" / "cache" / "tests")}
         more = {} if model.get("embedder") else {"sleep_levels": [1, 2]}
         models.append({**model, **more, **places, **own})
     return models

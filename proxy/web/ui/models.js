@@ -78,8 +78,8 @@ class Card {
   #showNotes(engine) {
     const notes = [];
     const note = (kind, head, text) => notes.push({ kind, head, text });
-    if (engine.failure) note("bad", engine.retry_in_s === null ? "Failed; start it when it is mended" : `Failed; tried again in ${duration(engine.retry_in_s)}`, engine.failure);
-    for (const warning of engine.warnings) note("warn", "Cannot run here now", warning);
+    if (engine.failure) note("bad", !engine.is_cooling ? "Failed; the next request tries again" : engine.retry_in_s === null ? "Failed; start it when it is mended" : `Failed; tried again in ${duration(engine.retry_in_s)}`, engine.failure);
+    if (engine.warnings.length) note("warn", "Cannot run here now", engine.warnings.join("\n"));
     if (engine.stopped_by) note("", "Stays stopped until somebody starts it", `stopped ${engine.stopped_by}`);
     if (engine.crashes) note("warn", `Crashed ${plural(engine.crashes, "time")}, the last ${duration(engine.last_crash_ago_s)} ago`,
       [engine.last_crash, engine.last_words].filter(Boolean).join("\n"));

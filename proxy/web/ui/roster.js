@@ -48,7 +48,8 @@ class Roster {
     this.slider.addEventListener("keydown", (event) => this.#onKey(event));
     this.slider.addEventListener("pointermove", (event) => this.#onPointer(event));
     this.slider.addEventListener("pointerdown", (event) => this.#onPointer(event));
-    this.slider.addEventListener("pointerleave", () => this.#look(null));
+    // A finger that is lifted leaves, too: what it pointed at stays shown.
+    this.slider.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.#look(null));
     this.card = h("div", { class: "card why", hidden: true });
     this.next = h("ul", { class: "next" });
     this.list = h("tbody");

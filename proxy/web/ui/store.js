@@ -75,6 +75,7 @@ class Store extends EventTarget {
   // With another key.
   unlock() {
     this.#lastId = null;
+    this.#setLink("connecting"); // what is said of the next key is news, also if it is the same
     this.#waking?.();
   }
 
