@@ -50,6 +50,7 @@ class Places:
 
 def main() -> int:
     """Returns the exit status."""
+    os.umask(0o022)  # whatever root's is: the service's user must be able to read what is installed
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=["install", "uninstall"])
     parser.add_argument("--prefix", default="/opt/rota")
