@@ -92,10 +92,17 @@ class Store extends EventTarget {
         this.refreshSoon();
         continue;
       }
-      if (one.id) this.#lastId = one.id;
-      if (one.data) this.#take(one.event, JSON.parse(one.data));
+      const isOld = Boolean(one.id) && this.#isOld(one.id); // after 'missed' all comes that is kept; history has its moves
+      if (one.id && !isOld) this.#lastId = one.id;
+      if (one.data && (!isOld || one.event === "refusal")) this.#take(one.event, JSON.parse(one.data));
     }
     throw new ApiError(0, "the proxy has gone away");
+  }
+
+  #isOld(id) {
+    const [life, n] = id.split("-");
+    const [ownLife, ownN] = this.#lastId.split("-");
+    return life === ownLife && Number(n) <= Number(ownN);
   }
 
   async #loadHistory() {
