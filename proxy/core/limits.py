@@ -17,6 +17,11 @@ RETRY_AFTER_WAIT_S = 30.0
 """When to come back after having waited in vain: nothing is known about how long it will take."""
 
 
+def doubled_s(first_s: float, failures: int, longest_s: float) -> float:
+    """The wait after the `failures`-th failure in a row: twice as long each time, and no longer than the longest."""
+    return min(longest_s, first_s * 2.0 ** min(failures - 1, MOST_DOUBLINGS))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a request may wait for its engine, and the first cool-down of an engine that failed to start."""
@@ -47,7 +52,6 @@ class Limits:
             case Lasts.LASTING:
                 return inf
             case Lasts.UNKNOWN:
-                doubled_s = self.cool_down_s * 2.0 ** min(failures - 1, MOST_DOUBLINGS)
-                return min(doubled_s, max(LONGEST_COOL_DOWN_S, self.cool_down_s))
+                return doubled_s(self.cool_down_s, failures, max(LONGEST_COOL_DOWN_S, self.cool_down_s))
             case _:
                 assert_never(lasts)

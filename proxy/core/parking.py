@@ -9,6 +9,7 @@ so that there is one at a time, and none while an engine starts or wakes.
 from proxy.core import errors
 from proxy.core.board import Board
 from proxy.core.fits import too_large
+from proxy.core.limits import doubled_s
 from proxy.core.methods import Method
 from proxy.core.roster import Engine
 from proxy.core.states import IN_TRANSITION, EngineState
@@ -18,7 +19,6 @@ PRIOR_BYTES = 5 * 2**27
 AGAIN_S = 60.0
 LONGEST_AGAIN_S = 3600.0
 """How long a process is left alone that ended while parked: at first, and at most."""
-MOST_DOUBLINGS = 10
 MOST_UNASKED = 4
 """With so many parked, none is added that nobody has asked for yet: of a large catalog most are seldom wanted."""
 LIKELIER = 2.0
@@ -43,7 +43,7 @@ def is_kept(board: Board, engine: Engine) -> bool:
 def give_up(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
     """Its process ended while it was parked, and nobody waited: that keeps nobody from a start, and is tried later."""
     engine.park_failures += 1
-    again_s = min(LONGEST_AGAIN_S, AGAIN_S * 2.0 ** min(engine.park_failures - 1, MOST_DOUBLINGS))
+    again_s = doubled_s(AGAIN_S, engine.park_failures, LONGEST_AGAIN_S)
     engine.park_after = now + again_s
     what = error.message.partition("\n")[0]
     board.stop(engine, now, f"not parked again for {again_s:.0f} s: {what}", at_once=True)

@@ -72,11 +72,16 @@ def why(here: Layout, arguments: argparse.Namespace) -> int:
 
 def start(here: Layout, arguments: argparse.Namespace) -> int:
     """Start or wake."""
+    print(f"{arguments.model}: ready after {start_s(here, arguments.model):.1f} s")
+    return EXIT_DONE
+
+
+def start_s(here: Layout, model: str) -> float:
+    """Have `model` start, and wait until it is ready: how long that took, in s. Raises: DaemonError."""
     began_at = time.monotonic()
     with daemon.client(here) as proxy:
-        answer(proxy.post(f"/engines/{arguments.model}/start"))
-    print(f"{arguments.model}: ready after {time.monotonic() - began_at:.1f} s")
-    return EXIT_DONE
+        answer(proxy.post(f"/engines/{model}/start"))
+    return time.monotonic() - began_at
 
 
 def stop(here: Layout, arguments: argparse.Namespace) -> int:

@@ -2,12 +2,12 @@
 
 import argparse
 import sys
-import time
 
 from proxy import daemon
 from proxy.core.phases import bar
 from proxy.settings import Layout
-from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Verbs, answer, ask
+from proxy.verbs.engines import start_s
+from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Verbs, ask
 
 
 def add_to(verbs: Verbs) -> None:
@@ -29,14 +29,12 @@ def warm(here: Layout, arguments: argparse.Namespace) -> int:
     failed = 0
     for number, model in enumerate(models, 1):
         print(f"{model} ({number} of {len(models)}): starting", flush=True)
-        began_at = time.monotonic()
         try:
-            with daemon.client(here) as proxy:
-                answer(proxy.post(f"/engines/{model}/start"))
+            took_s = start_s(here, model)
         except daemon.DaemonError as error:
             failed += 1
             print(f"{model} ({number} of {len(models)}): {error}", flush=True)
             continue
-        print(f"{model} ({number} of {len(models)}): ready after {time.monotonic() - began_at:.1f} s", flush=True)
+        print(f"{model} ({number} of {len(models)}): ready after {took_s:.1f} s", flush=True)
         print("".join(f"    {line}\n" for line in bar(ask(here, "/status", explain=model)["last_start"])), end="")
     return EXIT_FAILED if failed else EXIT_DONE
