@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import msgspec
-
 from proxy.adapters.audit_files import AuditError, AuditFiles
 from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
-from proxy.core.audit_records import Act, Hasher, moment
+from proxy.core.audit_records import Act, Fields, Hasher, moment
 from proxy.core.key_errors import AuditFailed
 
 log = logging.getLogger(__name__)
@@ -25,8 +23,8 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
 
-Record = Callable[[float, int], msgspec.Struct]
-"""Makes a record, at a time, for the line of that number."""
+Record = Callable[[str, int], Fields]
+"""Makes a record, at a moment, for the line of that number."""
 Then = Callable[[int, AuditFailed | None], None]
 
 
@@ -74,7 +72,7 @@ class Audit:
             self._loop.call_soon(self._write)
         self._entries.append((record, then))
 
-    async def begin(self, record: msgspec.Struct) -> int:
+    async def begin(self, record: Fields) -> int:
         """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
         done: asyncio.Future[int] = self._loop.create_future()
 
@@ -89,7 +87,7 @@ class Audit:
         self.soon(lambda *_: record, then)
         return await done
 
-    def note(self, record: msgspec.Struct) -> None:
+    def note(self, record: Fields | Act) -> None:
         """What has happened anyway. Where it cannot be written it is counted and logged."""
         try:
             self._files.write(record)
@@ -134,12 +132,12 @@ class Audit:
 
     def _write(self) -> None:
         entries, self._entries = self._entries, []
-        records: list[msgspec.Struct] = []
+        records: list[Fields] = []
         noted: list[Then] = []
-        wall, n = time.time(), self._files.next_n
+        at, n = moment(time.time()), self._files.next_n
         for record, then in entries:
             try:
-                records.append(record(wall, n + len(records)))
+                records.append(record(at, n + len(records)))
                 noted.append(then)
             except Exception:
                 log.exception("a line could not be made")

@@ -15,6 +15,7 @@ class Trusted:
     def __init__(self, networks: Iterable[str] = ()) -> None:
         """Raises: ValueError, which names what is no address."""
         self._networks = [_network(network) for network in networks]
+        self.is_nobody = not self._networks
         self.has = lru_cache(maxsize=1024)(self._has)
 
     def __repr__(self) -> str:

@@ -32,9 +32,13 @@ class Chain:
         return f"<Chain at {self.n}>"
 
     def add(self, record: Any) -> bytes:
-        """The next line, with its end, of a record that is encoded as a JSON object which is not empty."""
+        """The next line, with its end, of a record that is encoded as a JSON object which is not empty.
+
+        A string is one that is encoded already, without its first brace.
+        """
+        fields = record if type(record) is str else msgspec.json.encode(record)[1:].decode()
         self.n += 1
-        line = b'{"n":%d,"prev":"%b",' % (self.n, self.last.encode()) + msgspec.json.encode(record)[1:]
+        line = f'{{"n":{self.n},"prev":"{self.last}",{fields}'.encode()
         self.last = digest(line)
         return line + b"\n"
 

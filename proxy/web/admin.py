@@ -3,6 +3,8 @@
 Rule: looking wakes nothing.
 """
 
+import asyncio
+import logging
 import time
 
 import msgspec
@@ -22,6 +24,10 @@ from proxy.web.queries import flag
 from proxy.web.status import Status
 from proxy.web.who import who
 
+log = logging.getLogger(__name__)
+
+REFUSED_WITHIN_S = 0.1
+
 
 class Admin:
     """Shows the fleet, and passes on what a person wants of it."""
@@ -32,6 +38,8 @@ class Admin:
         self._router = router
         self._status = Status(parts, router, url, reloader)
         self._created = int(time.time())
+        self._starting: set[asyncio.Task[None]] = set()
+        """Starts that nobody waits for."""
 
     def __repr__(self) -> str:
         return f"<Admin {self._fleet!r}>"
@@ -100,10 +108,31 @@ class Admin:
         return _json({"object": "list", "data": listed})
 
     async def start(self, request: web.Request) -> web.Response:
-        """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError."""
+        """Start an engine and answer when it is ready: a request that asks for nothing. Raises: RotaError.
+
+        With `?wait=false` the answer does not wait, except for a refusal that comes at once.
+        """
         model = self._router.named(request.match_info["model"])
-        async with self._fleet.leases.take(model, by_hand=who(request)):
-            return _json({"model": model, "state": "ready"})
+        if flag(request, "wait", "true"):
+            await self._start(model, who(request))
+            return _json({"model": model, "state": EngineState.READY})
+        starting = asyncio.create_task(self._start(model, who(request)))
+        self._starting.add(starting)
+        starting.add_done_callback(self._started)
+        await asyncio.wait({starting}, timeout=REFUSED_WITHIN_S)
+        if starting.done():
+            starting.result()
+        return self._accepted(model)
+
+    async def _start(self, model: str, by: str) -> None:
+        async with self._fleet.leases.take(model, by_hand=by):
+            pass
+
+    def _started(self, starting: asyncio.Task[None]) -> None:
+        """Nobody waits for it: that it failed is in /status, and said of the engine."""
+        self._starting.discard(starting)
+        if not starting.cancelled() and (error := starting.exception()) is not None:
+            log.info("a start by hand: %s", error)
 
     async def stop(self, request: web.Request) -> web.Response:
         """Drain and stop an engine; the answer does not wait for the end. Raises: RotaError.

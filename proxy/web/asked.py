@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -20,6 +20,19 @@ class Writes(Protocol):
         """Whether the client reads more slowly than it is written to."""
 
 
+class HasPeer(Protocol):
+    """A client's connection."""
+
+    def get_extra_info(self, name: str) -> Any:
+        """As asyncio's transports do."""
+
+
+def peer_of(connection: HasPeer) -> str:
+    """The address that it comes from; empty where it has none, as a Unix socket's."""
+    peer = connection.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
 class Asked:
     """`target` is the path, with its query, that the engine is asked for.
 
@@ -28,7 +41,7 @@ class Asked:
 
     __slots__ = (
         *("method", "target", "incoming", "protocol", "transport", "drain", "body", "request"),
-        *("has_chunks", "keeps_alive", "last_key"),
+        *("has_chunks", "keeps_alive", "last_key", "peer"),
     )
 
     def __init__(
@@ -41,6 +54,7 @@ class Asked:
         transport: asyncio.Transport,
         drain: Callable[[], Awaitable[None]],
         body: bytes | None,
+        peer: str,
         last_key: LastKey | None = None,
     ) -> None:
         self.method = method
@@ -51,6 +65,8 @@ class Asked:
         self.drain = drain
         """Waits until the client has taken most of what was written."""
         self.body = body
+        self.peer = peer
+        """The address that its connection comes from."""
         self.last_key = last_key
         """What was presented last on its connection, where that is remembered."""
         self.request: web.BaseRequest | None = None
@@ -87,6 +103,7 @@ class Asked:
             transport=transport,
             drain=request.writer.drain,
             body=None,
+            peer=peer_of(transport),
         )
         one.request = request
         one.has_chunks = request.version >= _HTTP_1_1

@@ -17,7 +17,7 @@ from aiohttp import web
 from proxy.core.endpoints import Endpoint
 from proxy.core.headers import Incoming
 from proxy.keyring import LastKey
-from proxy.web.asked import Asked
+from proxy.web.asked import Asked, peer_of
 from proxy.web.leaving import Leaving
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Door(asyncio.Protocol):
         self._later = b""
         self._leaving = Leaving()
         self._last_key = LastKey()
+        self._peer = ""
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[Plain | None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -74,6 +75,7 @@ class Door(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio.Protocol."""
         self._transport = cast(asyncio.Transport, transport)
+        self._peer = peer_of(transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
@@ -199,6 +201,7 @@ class Door(asyncio.Protocol):
             transport=transport,
             drain=self._drain,
             body=body,
+            peer=self._peer,
             last_key=self._last_key,
         )
         return one, endpoint

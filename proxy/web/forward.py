@@ -199,7 +199,7 @@ class Forwarder:
 
     def _where(self, passage: Passage) -> tuple[str, str, str]:
         """For the audit: where a request comes from, and what answers it."""
-        return self._guard.address(passage.incoming, passage.asked.transport), *self._identity.of(passage.model)
+        return self._guard.address(passage.incoming, passage.asked.peer), *self._identity.of(passage.model)
 
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""

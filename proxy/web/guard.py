@@ -5,7 +5,6 @@ Rule: where there are keys, who has none is told that and nothing else, but for 
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -19,6 +18,7 @@ from proxy.core.key_errors import Forbidden
 from proxy.core.keys import RANKS, Role
 from proxy.core.routing import Route
 from proxy.keyring import Keyring, LastKey
+from proxy.web.asked import peer_of
 from proxy.web.nearby import is_nearby
 
 CALLER = web.RequestKey("caller", Allowance)
@@ -30,7 +30,7 @@ _NOT_NEARBY = (
     "manage_vllm.sh keys make NAME --role admin"
 )
 
-OPEN_PATHS = frozenset({"/health", "/ui", "/ui/{file}"})
+OPEN_PATHS = frozenset({"/", "/health", "/ui", "/ui/", "/ui/{file}"})
 """They tell nothing; the page asks for a key itself."""
 _SHOWN = (
     *("/status", "/plan", "/metrics", "/metrics/engines", "/events", "/events/kept", "/history", "/log"),
@@ -64,13 +64,6 @@ def role_for(path: str) -> Role:
     return Role.ADMIN if path.startswith(ADMIN) else _NEEDS.get(path, Role.CLIENT)
 
 
-class HasPeer(Protocol):
-    """A client's connection."""
-
-    def get_extra_info(self, name: str) -> Any:
-        """As asyncio's transports do."""
-
-
 class Guard:
     """Asks `keyring`. `is_closed` where there are keys. Of who asks, it believes what `trusted` proxies say."""
 
@@ -94,10 +87,11 @@ class Guard:
         """Who asks. Raises: KeyInvalid."""
         return self.known(incoming) or await self._keyring.verify(_presented(incoming))
 
-    def address(self, incoming: Incoming, connection: HasPeer) -> str:
-        """The address that a request comes from; empty where it has none."""
-        peer = connection.get_extra_info("peername")
-        return self._trusted.client(str(peer[0]) if isinstance(peer, tuple) else "", incoming.text(b"x-forwarded-for"))
+    def address(self, incoming: Incoming, peer: str) -> str:
+        """The address that a request comes from, which came on a connection from `peer`; empty where it has none."""
+        if self._trusted.is_nobody:
+            return peer
+        return self._trusted.client(peer, incoming.text(b"x-forwarded-for"))
 
     def middleware(self) -> Middleware:
         """For the public application."""
@@ -109,7 +103,7 @@ class Guard:
             incoming = Incoming.of_pairs(request.raw_headers)
             if not self.is_closed:
                 request[STANDING] = Standing(lambda: not self.is_closed)
-                request[IS_NEARBY] = is_nearby(request.headers, self.address(incoming, request))
+                request[IS_NEARBY] = is_nearby(request.headers, self.address(incoming, peer_of(request)))
                 if path.startswith(ADMIN) and not request[IS_NEARBY]:
                     raise Forbidden(_NOT_NEARBY)
             elif path not in OPEN_PATHS and not (request.path.startswith(_ASK_THEMSELVES) and path not in _NEEDS):

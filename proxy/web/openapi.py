@@ -8,10 +8,12 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from proxy.core import headers
 from proxy.core.endpoints import ENDPOINTS, Endpoint
+from proxy.web.audits import Wanted
 from proxy.web.guard import OPEN_PATHS, role_for
 
 VERSION = "1"
@@ -30,6 +32,16 @@ _QUERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 _QUERIES["/engines/{model}/log"] = _QUERIES["/log"]
+_QUERIES |= {
+    "/admin/engines/{model}/start": (("wait", "boolean", "answer when it is ready (true)"),),
+    "/admin/engines/{model}/stop": (("force", "boolean", "break off what it is answering (false)"),),
+    "/admin/engines/{model}/sleep": (("level", "integer", "1 keeps the weights in host memory, 2 does not (1)"),),
+    "/admin/reload": (
+        ("dry_run", "boolean", "only say what would change (false)"),
+        ("force", "boolean", "also where a new entry could not run (false)"),
+    ),
+}
+_BODIES: dict[str, type] = {"/admin/audit/find": Wanted}
 _KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"xApiKey": []}]
 
 
@@ -104,6 +116,7 @@ _ERROR = {
 def _own(path: str, route: web.AbstractRoute) -> dict[str, Any]:
     """One of the proxy's own."""
     said = inspect.getdoc(route.handler) or ""
+    body = {} if (type_ := _BODIES.get(path)) is None else {"requestBody": _body(type_)}
     kind = _STREAMS.get(path) or _PLAIN.get(path) or "application/json"
     return {
         "summary": said.partition("\n")[0],
@@ -112,7 +125,12 @@ def _own(path: str, route: web.AbstractRoute) -> dict[str, Any]:
         "security": [] if path in OPEN_PATHS else _KEYS,
         "x-role": str(role_for(path)) if path not in OPEN_PATHS else "none",
         "responses": {"200": {"description": "The answer.", "content": {kind: {}}}},
-    }
+    } | body
+
+
+def _body(type_: type) -> dict[str, Any]:
+    (schema,), components = msgspec.json.schema_components([type_])
+    return {"required": False, "content": {"application/json": {"schema": components.get(type_.__name__, schema)}}}
 
 
 def _forwarded(endpoint: Endpoint) -> dict[str, Any]:

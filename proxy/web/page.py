@@ -38,7 +38,16 @@ class Page:
 
     def routes(self) -> list[web.RouteDef]:
         """For the public application. Its own links are relative, so that it may stand behind a path of another."""
-        return [web.get("/ui", self.page), web.get("/ui/{file}", self.file)]
+        return [
+            web.get("/", self.elsewhere),
+            web.get("/ui/", self.elsewhere),
+            web.get("/ui", self.page),
+            web.get("/ui/{file}", self.file),
+        ]
+
+    async def elsewhere(self, request: web.Request) -> web.StreamResponse:
+        """To the page, for who has typed no more than the address."""
+        return web.Response(status=302, headers={"Location": "ui" if request.path == "/" else "../ui"})
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """The page for the operator."""

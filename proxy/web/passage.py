@@ -173,6 +173,7 @@ class Passage:
         """Count it."""
         if self.witness is not None:
             self.witness.end()
+            self.witness = self.relay.tap = self.relay.on_last = None
         if self.caller is not None and self.is_counted:
             self.caller.end(self.tokens, self._now(), time.time())
         relay = self.relay

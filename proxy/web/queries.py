@@ -8,9 +8,9 @@ _MOST_DIGITS = 18
 _ANSWERS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
-def flag(request: web.Request, name: str) -> bool:
-    """Whether `name` is on; absent is off. Raises: InvalidRequest."""
-    if (given := request.query.get(name, "").lower()) not in _ANSWERS:
+def flag(request: web.Request, name: str, default: str = "") -> bool:
+    """Whether `name` is on; absent is `default`, off. Raises: InvalidRequest."""
+    if (given := request.query.get(name, default).lower()) not in _ANSWERS:
         raise InvalidRequest(f"{name} is '{given[:20]}': true (or 1) and false (or 0) are allowed", param=name)
     return _ANSWERS[given]
 

@@ -25,6 +25,7 @@ from proxy.fleet import Fleet
 from proxy.identity import Identity
 from proxy.traffic import Outcome, Traffic
 from proxy.web import first_words
+from proxy.web.asked import peer_of
 from proxy.web.first_words import UPDATE, encoded, text_of
 from proxy.web.guard import Guard
 from proxy.web.sockets import join
@@ -82,7 +83,7 @@ class Realtime:
     async def realtime(self, request: web.Request) -> web.StreamResponse:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
         incoming = Incoming.of_pairs(request.raw_headers)
-        visit = Visit(request, incoming, self._guard.address(incoming, request))
+        visit = Visit(request, incoming, self._guard.address(incoming, peer_of(request)))
         try:
             if self._guard.is_closed:
                 visit.caller = await self._guard.caller(visit.incoming)

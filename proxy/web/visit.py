@@ -9,7 +9,7 @@ from aiohttp import web
 from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.allowance import Allowance
-from proxy.core.audit_records import Begin, End
+from proxy.core.audit_records import begun, ended, moment
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import RotaError
 from proxy.core.headers import Incoming
@@ -48,7 +48,7 @@ class Visit:
     async def note(self, audit: Audit, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
         self._audit = audit
-        self._noted = await audit.begin(Begin.of(time.time(), self, self._client, engine, weights))
+        self._noted = await audit.begin(begun(moment(time.time()), self, self._client, engine, weights))
 
     @property
     def key_name(self) -> str:
@@ -82,7 +82,8 @@ class Visit:
             self.caller.end(0, now, time.time())
         outcome = self.passed.end or self.outcome
         if self._audit is not None and self._noted is not None:
-            self._audit.note(End.after(time.time(), self._noted, self, outcome, self.status, now - self.began_at))
+            at = moment(time.time())
+            self._audit.note(ended(at, self._noted, self, outcome, self.status, now - self.began_at))
         traffic.passed(
             self.path,
             self.model,

@@ -6,7 +6,7 @@ Rule: texts are hashed here and kept nowhere.
 from collections.abc import Callable
 
 from proxy.audit import Audit
-from proxy.core.audit_records import Begin, End
+from proxy.core.audit_records import Fields, begun, ended
 from proxy.core.key_errors import AuditFailed
 from proxy.core.stream_texts import StreamTexts
 from proxy.core.texts import Answered, Said
@@ -76,14 +76,14 @@ class Witness:
     def _last(self) -> bool:
         return self.end(self._passage.relay.let_go)
 
-    def _beginning(self, wall: float, n: int) -> Begin:
+    def _beginning(self, at: str, n: int) -> Fields:
         self._began = n
         passage, said = self._passage, Said(self._asked or b"")
         prompt, messages = self._audit.hasher.of_all(said.texts)
         where = self._where(passage)
-        return Begin.of(wall, passage, *where, sampling=said.sampling, prompt=prompt, messages=messages)
+        return begun(at, passage, *where, sampling=said.sampling, prompt=prompt, messages=messages)
 
-    def _ending(self, wall: float, _: int) -> End:
+    def _ending(self, at: str, _: int) -> Fields:
         passage, tokens, said = self._passage, self._passage.usage, NOTHING
         if self._stream is not None:
             said = self._stream.texts()
@@ -91,8 +91,8 @@ class Witness:
             answered = Answered(b"".join(self._whole))
             said, tokens = answered.texts, tokens or answered.tokens
         answer, answers = self._audit.hasher.of_all(said)
-        return End.after(
-            wall,
+        return ended(
+            at,
             self._began,
             passage,
             passage.outcome,

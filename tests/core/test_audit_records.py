@@ -1,15 +1,82 @@
 import hmac
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
-from proxy.core.audit_records import Act, Hasher, moment
+from proxy.core.audit_records import Act, Hasher, begun, ended, moment
 from proxy.core.chain import FIRST, Chain
+from proxy.core.usage import Tokens
 
 
 def test_a_record_is_a_line_with_its_kind_and_without_what_is_not_known() -> None:
     line = json.loads(Chain().add(Act(at="now", who="ann", what="stopped")))
     assert line == {"n": 1, "prev": FIRST, "kind": "act", "at": "now", "who": "ann", "what": "stopped"}
+
+
+def asked(**given: str) -> Any:
+    return SimpleNamespace(
+        **{name: given.get(name, "") for name in ("request_id", "key_name", "path", "agent_type", "model")}
+    )
+
+
+@given(
+    st.fixed_dictionaries({name: st.text() for name in ("request_id", "key_name", "path", "agent_type", "model")}),
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(["temperature", "n"]), st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 2**63)
+    ),
+    st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), max_size=3),
+)
+def test_what_a_client_says_of_itself_is_in_its_line_whatever_it_is(
+    told: dict[str, str], other: str, sampling: dict[str, Any], hashes: list[str]
+) -> None:
+    fields = begun("now", asked(**told), other, other, other, sampling=sampling, prompt="p", messages=hashes)
+    line = json.loads(Chain().add(fields))
+    names = {"id": "request_id", "key": "key_name", "endpoint": "path", "agent_type": "agent_type", "model": "model"}
+    assert {name: line.get(name, "") for name in names} == {name: told[field] for name, field in names.items()}
+    assert [line.get(name, "") for name in ("client", "engine", "weights")] == [other] * 3
+    assert (line.get("sampling", {}), line["prompt"], line.get("messages", [])) == (sampling, "p", hashes)
+
+
+def test_an_end_says_who_asked_where_no_other_line_does() -> None:
+    one = asked(request_id="r", key_name="desk", path="/v1/x", agent_type="Chat", model="a")
+    more: dict[str, Any] = {"fallback": 'b; for="a"', "waited_s": 0.25, "first_byte_s": 0.5, "tokens": Tokens(7, 5)}
+    told = json.loads(Chain().add(ended("now", 3, one, "answered", 200, 1.0, **more, answer="h", answers=["i", "j"])))
+    del told["n"], told["prev"]
+    assert told == {
+        "kind": "end",
+        "at": "now",
+        "id": "r",
+        "of": 3,
+        "outcome": "answered",
+        "status": 200,
+        "total_s": 1.0,
+        "fallback": 'b; for="a"',
+        "waited_s": 0.25,
+        "first_byte_s": 0.5,
+        "prompt_tokens": 7,
+        "answer_tokens": 5,
+        "answer": "h",
+        "answers": ["i", "j"],
+    }
+    told = json.loads(Chain().add(ended("now", 0, one, "refused", 429, 0.0, error="rate_limited")))
+    del told["n"], told["prev"]
+    assert told == {
+        "kind": "end",
+        "at": "now",
+        "id": "r",
+        "key": "desk",
+        "endpoint": "/v1/x",
+        "agent_type": "Chat",
+        "model": "a",
+        "outcome": "refused",
+        "status": 429,
+        "error": "rate_limited",
+        "total_s": 0.0,
+    }
 
 
 def test_a_text_has_one_hash_under_one_key_and_another_under_another() -> None:

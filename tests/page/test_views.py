@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -100,7 +101,7 @@ def test_a_swap_is_seen_on_the_roster_while_it_happens(go: Callable[[str], Page]
     assert slider.get_attribute("aria-valuetext") != last
     expect(roster.locator(".card.why")).to_contain_text(re.compile("for .* s"))
     roster.keyboard.press("Escape")
-    expect(roster.locator(".card.why")).to_be_hidden()
+    expect(roster.locator(".card.why")).to_contain_text("Point at a band")
 
 
 def test_pointing_at_a_band_says_why(go: Callable[[str], Page], stack: Installation) -> None:
@@ -168,6 +169,49 @@ def test_an_embedder_makes_a_vector(go: Callable[[str], Page]) -> None:
     expect(page.locator(".turn .cost")).to_contain_text("answer after")
 
 
+def test_a_conversation_goes_on_without_what_had_no_answer_and_stays_when_the_view_is_left(
+    go_wrong: Callable[[str], Page], stack: Installation
+) -> None:
+    stack.manage("start", "chat")
+    page = go_wrong("try")
+    sent: list[list[str]] = []
+    page.on("request", lambda one: sent.append(roles(one.post_data_json)) if "chat/completions" in one.url else None)
+    cost = page.locator(".turn .cost")
+    ask(page, "Chat", "One")
+    expect(cost.nth(0)).to_contain_text("tokens in", timeout=30_000)
+    page.route("**/v1/chat/completions", lambda route: route.abort())
+    ask(page, None, "Two")
+    expect(cost.nth(1)).to_have_text("the proxy does not answer")
+    page.unroute("**/v1/chat/completions")
+    page.get_by_role("link", name="Queue").click()
+    page.get_by_role("link", name="Try it").click()
+    expect(page.locator(".turn.mine")).to_have_count(2)
+    ask(page, None, "Three")
+    expect(cost.nth(2)).to_contain_text("tokens in", timeout=30_000)
+    assert sent == [["user"], ["user", "assistant", "user"], ["user", "assistant", "user"]]
+
+
+def roles(body: dict[str, Any]) -> list[str]:
+    return [one["role"] for one in body["messages"]]
+
+
+def test_the_way_past_the_navigation_stays_in_the_view(go: Callable[[str], Page]) -> None:
+    page = go("models")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Models")
+    assert page.evaluate("document.activeElement.textContent") == "Models"
+
+
+def test_who_types_no_more_than_the_address_gets_the_page(browser: Browser, stack: Installation) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        for path in ("/", "/ui/"):
+            page.goto(f"{stack.url}{path}")
+            assert page.url.partition("#")[0] == f"{stack.url}/ui"
+            expect(page.get_by_role("heading", level=1)).to_have_text("Roster")
+
+
 def test_what_if_says_who_would_leave_and_a_reload_shows_what_changes(
     go_wrong: Callable[[str], Page], stack: Installation
 ) -> None:
@@ -202,6 +246,7 @@ def test_the_audit_is_searched_and_verified_and_shows_no_text(go: Callable[[str]
     headers = {"X-Request-Id": "seen-on-the-page"}
     httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False)
     page = go("audit")
+    expect(page.get_by_text("Which requests?")).to_be_visible()
     page.get_by_label("Exactly this was said").fill(words)
     page.get_by_role("button", name="Search").click()
     row = page.locator("tbody tr")
@@ -225,6 +270,14 @@ def test_logs_are_followed_over_a_restart_and_searched(go: Callable[[str], Page]
     with (stack.root / "var" / "log" / "chat.log").open("a") as file:
         file.write("a needle in it\n")
     expect(log).to_contain_text("a needle in it")
+    log.evaluate("(one) => getSelection().selectAllChildren(one)")
+    with (stack.root / "var" / "log" / "chat.log").open("a") as file:
+        file.write("while it is marked\n")
+    page.wait_for_timeout(1000)
+    assert "while it is marked" not in log.inner_text()
+    assert "a needle in it" in page.evaluate("getSelection().toString()")
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(log).to_contain_text("while it is marked")
     stack.manage("stop", "chat")
     stack.manage("start", "chat")
     lines = len(log.inner_text().splitlines())

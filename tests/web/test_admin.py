@@ -108,6 +108,21 @@ async def test_the_lists_of_models_are_the_same_and_wake_nothing(private: tuple[
     assert stage.lifecycle.done == []
 
 
+async def test_a_start_need_not_be_waited_for_but_a_refusal_at_once_is_told(
+    private: tuple[Stage, httpx.AsyncClient],
+) -> None:
+    stage, client = private
+    got = await client.post("/engines/a/start?wait=perhaps")
+    assert (got.status_code, got.json()["error"]["param"]) == (400, "wait")
+    stage.lifecycle.start_error = EngineStartFailed("why")
+    got = await client.post("/engines/a/start?wait=false")
+    assert (got.status_code, got.json()["error"]["code"]) == (503, "engine_start_failed")
+    stage.lifecycle.start_error = None
+    got = await client.post("/engines/b/start?wait=false")
+    assert (got.status_code, got.json()) == (202, {"model": "b", "state": "starting"})
+    assert stage.leases("b") == 0
+
+
 async def test_start_answers_when_the_engine_is_ready_and_stop_at_once(
     private: tuple[Stage, httpx.AsyncClient],
 ) -> None:

@@ -35,6 +35,10 @@ def test_each_says_what_it_is_and_what_it_takes(told: dict[str, Any]) -> None:
             assert operation["responses"]["default"]["$ref"] == "#/components/responses/Error"
             in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
             assert in_path == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+    for path in ("/admin/engines/{model}/start", "/admin/engines/{model}/sleep", "/admin/reload"):
+        assert [one for one in told["paths"][path]["post"]["parameters"] if one["in"] == "query"], path
+    find = told["paths"]["/admin/audit/find"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"key", "since", "text", "last"} <= find["properties"].keys()
     assert told["paths"]["/health"]["get"]["security"] == []
     assert told["paths"]["/events"]["get"]["x-role"] == "monitor"
     assert told["openapi"] == "3.1.0"

@@ -119,6 +119,10 @@ function theme() {
 }
 
 theme();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its address would be another view
+  (place.querySelector("h1") ?? place).focus();
+});
 document.getElementById("forget").addEventListener("click", () => {
   useKey("");
   location.reload();

@@ -46,7 +46,7 @@ export function open(body) {
     denied.hidden = store.isAdmin;
   };
   show();
-  if (store.isAdmin) search();
+  results.replaceChildren(emptyState("Which requests?", "Search without words shows the last 200. All of the audit is read for it, which takes a while where it is long."));
   return { update: show };
 }
 

@@ -41,7 +41,7 @@ export function keyed(container, items, keyOf, create, update) {
   }
 }
 
-const GIB = 2 ** 30;
+export const GIB = 2 ** 30;
 
 export const gib = (bytes) => `${(bytes / GIB).toFixed(bytes >= 100 * GIB ? 0 : bytes >= 10 * GIB ? 1 : 2)} GiB`;
 
@@ -61,6 +61,8 @@ export function clock(unix, { seconds = true } = {}) {
   const at = new Date(unix * 1000);
   return `${two(at.getHours())}:${two(at.getMinutes())}${seconds ? `:${two(at.getSeconds())}` : ""}`;
 }
+
+export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 export const plural = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 

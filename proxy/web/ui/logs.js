@@ -9,16 +9,17 @@ const MOST_LINES = 5000;
 const FIRST_LINES = 500;
 const MOST_SHOWN = 2000;
 const PAINT_MS = 200;
+const NO_USE = [400, 401, 403, 404]; // to ask again
 
 export function open(body, argument) {
   const view = new Logs(body, argument || "proxy");
-  return { update: () => view.update(), close: () => view.close() };
+  return { update: (what) => view.update(what), close: () => view.close() };
 }
 
 class Logs {
   #lines = [];
   #rest = "";
-  #stop = new AbortController();
+  #stream = new AbortController();
   #timer = null;
   #isClosed = false;
 
@@ -27,7 +28,7 @@ class Logs {
     this.choice = h("select", { id: "program", onchange: () => (location.hash = `#logs/${encodeURIComponent(this.choice.value)}`) });
     this.search = h("input", { id: "search", type: "search", placeholder: "words that a line has", autocomplete: "off", oninput: () => this.#paintSoon() });
     this.follow = h("input", { id: "follow", type: "checkbox", checked: true, onchange: () => this.#paintSoon() });
-    this.count = h("p", { class: "hint", role: "status" }, "Loading …");
+    this.count = h("p", { class: "hint" }, "Loading …");
     this.text = h("pre", { class: "log", tabindex: "0", role: "region", "aria-label": `Log of ${program}` });
     this.text.addEventListener("scroll", () => {
       const isAtEnd = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 24;
@@ -42,7 +43,8 @@ class Logs {
     this.#run();
   }
 
-  update() {
+  update(what) {
+    if (what === "link" && store.link === "lost") this.#stream.abort(); // a connection that is dead says nothing
     if (!store.status) return;
     const programs = ["proxy", ...store.status.engines.map((one) => one.model)];
     if (!programs.includes(this.program)) programs.push(this.program);
@@ -52,7 +54,7 @@ class Logs {
 
   close() {
     this.#isClosed = true;
-    this.#stop.abort();
+    this.#stream.abort();
     clearTimeout(this.#timer);
   }
 
@@ -61,15 +63,16 @@ class Logs {
     const path = this.program === "proxy" ? "log" : `engines/${encodeURIComponent(this.program)}/log`;
     while (!this.#isClosed) {
       try {
-        const response = await request(`${path}?follow=true&lines=${FIRST_LINES}`, { signal: this.#stop.signal });
+        this.#stream = new AbortController();
+        const response = await request(`${path}?follow=true&lines=${FIRST_LINES}`, { signal: this.#stream.signal });
         this.#lines = [];
         this.#rest = "";
         this.#paintSoon();
         for await (const piece of pieces(response)) this.#take(piece);
         this.note = "the proxy has gone away; tried again";
       } catch (error) {
-        this.note = error.message;
-        if (error.status >= 400) {
+        this.note = error.name === "AbortError" ? "the proxy does not answer; tried again" : error.message;
+        if (NO_USE.includes(error.status)) {
           say(this.count, error.message);
           return;
         }
@@ -91,9 +94,15 @@ class Logs {
   #paintSoon() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      if (!document.hidden) this.#paint();
+      if (!document.hidden && !this.#isSelecting()) this.#paint();
       else this.#paintSoon();
     }, PAINT_MS);
+  }
+
+  // Somebody marks what he wants to copy: it stays as it is until he is done.
+  #isSelecting() {
+    const selection = getSelection();
+    return !selection.isCollapsed && this.text.contains(selection.anchorNode);
   }
 
   #paint() {

@@ -7,7 +7,7 @@ import { store } from "./store.js";
 
 export const title = "Models";
 const ABSENT = ["stopped", "failed"];
-const PATHS = { force: "stop?force=true" };
+const PATHS = { force: "stop?force=true", start: "start?wait=false" };
 
 export function open(body) {
   const list = h("div", { class: "models" });
@@ -27,6 +27,7 @@ export function open(body) {
 
 class Card {
   #engine = null;
+  #isAwaited = false; // somebody has started it here, and wants to know when it is ready
 
   constructor(model) {
     this.model = model;
@@ -59,6 +60,10 @@ class Card {
     this.#engine = engine;
     const level = engine.sleep_level ? `, level ${engine.sleep_level}` : "";
     this.element.dataset.state = engine.state;
+    if (this.#isAwaited && ["ready", "failed"].includes(engine.state)) {
+      this.#isAwaited = false;
+      toast(`${this.model} ${engine.state === "ready" ? "is ready" : `has failed: ${engine.failure}`}`, engine.state === "ready" ? "" : "bad");
+    }
     this.badge.dataset.state = engine.state;
     say(this.badge, stateWord(engine.state) + level);
     say(this.since, `for ${duration(engine.in_state_s)}`);
@@ -117,9 +122,9 @@ class Card {
     const button = this.buttons[act];
     button.disabled = true;
     try {
-      if (act === "start") toast(`${this.model} is starting: the page shows when it is ready`);
       const told = await post(`${path}/${PATHS[act] ?? act}${act === "sleep" ? `?level=${engine.sleep_levels[0]}` : ""}`);
-      toast(act === "start" ? `${this.model} is ready` : act.endsWith("pin") ? `${this.model} is ${told.is_pinned ? "" : "not "}pinned` : `${this.model}: ${stateWord(told.state)}`);
+      this.#isAwaited = act === "start";
+      toast(act === "start" ? `${this.model} is starting: the page shows when it is ready` : act.endsWith("pin") ? `${this.model} is ${told.is_pinned ? "" : "not "}pinned` : `${this.model}: ${stateWord(told.state)}`);
     } catch (error) {
       toast(`${this.model}: ${error.message}`, "bad");
     } finally {

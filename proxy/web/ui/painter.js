@@ -1,13 +1,11 @@
 // Paints one lane of the roster on a canvas, and says what lies under a point of it.
 
-import { clock } from "./dom.js";
+import { LANE_PX, layPaper } from "./paper.js";
 
-const LANE_PX = 132;
 const FOOT_PX = 18; // the times, and marks of requests that were refused
 const FUTURE = 0.14; // of the width
 const NARROWEST_PX = 0.5;
-const STEPS_S = [30, 60, 120, 300, 600, 900];
-const FEWEST_PX = 64; // between two times
+const CROSS_PX = 4;
 
 export class Painter {
   #drawn = []; // {x0, x1, y0, y1, span}
@@ -60,40 +58,21 @@ export class Painter {
     this.perS = (width * (1 - FUTURE)) / told.rangeS;
     this.nowX = width * (1 - FUTURE);
     this.#drawn = [];
-    this.#background();
-    this.#grid();
+    layPaper(this);
     this.#strangers();
     this.#bands();
     this.#future();
     this.#gaps();
     this.#now();
-    this.#refusals();
+    this.#faults();
   }
 
-  #x(at) {
+  x(at) {
     return this.nowX + (at - this.told.now) * this.perS;
   }
 
-  #y(bytes) {
+  y(bytes) {
     return LANE_PX * (1 - Math.min(1, bytes / this.told.capacity));
-  }
-
-  #background() {
-    this.pen.fillStyle = this.lane;
-    this.pen.fillRect(0, 0, this.width, LANE_PX);
-    const { usable, capacity } = this.told;
-    if (usable < capacity) this.#dashes(0, this.#y(usable), this.width, this.line); // what is left for others
-  }
-
-  #dashes(x, y, to, colour) {
-    const { pen } = this;
-    pen.strokeStyle = colour;
-    pen.setLineDash([3, 3]);
-    pen.beginPath();
-    pen.moveTo(x, Math.round(y) + 0.5);
-    pen.lineTo(to, Math.round(y) + 0.5);
-    pen.stroke();
-    pen.setLineDash([]);
   }
 
   #hatch(x0, y0, x1, y1, colour, step = 6) {
@@ -115,8 +94,8 @@ export class Painter {
   // From the top: they take away from what is there for all.
   #strangers() {
     for (const one of this.told.strangers) {
-      const x0 = Math.max(0, this.#x(one.begin));
-      const x1 = one.end === null ? this.nowX : this.#x(one.end);
+      const x0 = Math.max(0, this.x(one.begin));
+      const x1 = one.end === null ? this.nowX : this.x(one.end);
       const high = (one.bytes / this.told.capacity) * LANE_PX;
       if (x1 > x0 && high >= 1) this.#hatch(x0, 0, x1, high, this.text);
     }
@@ -126,12 +105,12 @@ export class Painter {
     const { pen } = this;
     const lastX = new Map();
     for (const { span, low, high } of this.told.bands) {
-      const x1 = span.end === null ? this.nowX : this.#x(span.end);
-      const x0 = Math.max(0, this.#x(span.begin));
+      const x1 = span.end === null ? this.nowX : this.x(span.end);
+      const x0 = Math.max(0, this.x(span.begin));
       if (x1 <= 0 || x1 - (lastX.get(span.model) ?? -1) < NARROWEST_PX) continue;
       lastX.set(span.model, x1);
-      const y0 = this.#y(high);
-      const y1 = this.#y(low);
+      const y0 = this.y(high);
+      const y1 = this.y(low);
       const wide = Math.max(NARROWEST_PX, x1 - x0);
       pen.fillStyle = this.colours[span.state] ?? this.text;
       pen.fillRect(x0, y0 + 1, wide, Math.max(1, y1 - y0 - 1));
@@ -177,11 +156,11 @@ export class Painter {
     const { pen } = this;
     const right = this.width - 1;
     for (const one of this.told.future) {
-      const x = (after) => Math.min(right, Math.max(this.nowX + 1, this.#x(this.told.plannedAt + after)));
+      const x = (after) => Math.min(right, Math.max(this.nowX + 1, this.x(this.told.plannedAt + after)));
       const x0 = x(one.from);
       const x1 = one.to === null ? right : x(one.to);
-      const y0 = this.#y(one.high) + 1;
-      const y1 = Math.max(y0 + 2, this.#y(one.low));
+      const y0 = this.y(one.high) + 1;
+      const y1 = Math.max(y0 + 2, this.y(one.low));
       if (one.ready === null) {
         pen.globalAlpha = 0.16;
         pen.fillStyle = this.text;
@@ -219,31 +198,10 @@ export class Painter {
 
   #gaps() {
     for (const gap of this.told.gaps) {
-      const x0 = Math.max(0, this.#x(gap.begin));
-      const x1 = Math.max(x0 + 1, this.#x(gap.end));
+      const x0 = Math.max(0, this.x(gap.begin));
+      const x1 = Math.max(x0 + 1, this.x(gap.end));
       if (x1 > 0) this.#hatch(x0, 0, x1, LANE_PX, this.grid, 4);
     }
-  }
-
-  // Under the bands: a line and a time at round moments.
-  #grid() {
-    const { pen } = this;
-    const step = STEPS_S.find((one) => one * this.perS >= FEWEST_PX) ?? STEPS_S.at(-1);
-    const first = this.told.now - this.nowX / this.perS;
-    pen.font = this.font;
-    pen.textBaseline = "top";
-    pen.textAlign = "center";
-    pen.strokeStyle = this.grid;
-    pen.fillStyle = this.text;
-    for (let at = Math.ceil(first / step) * step; this.#x(at) < this.nowX - 36; at += step) {
-      const x = Math.round(this.#x(at)) + 0.5;
-      pen.beginPath();
-      pen.moveTo(x, 0);
-      pen.lineTo(x, LANE_PX);
-      pen.stroke();
-      if (x > 24) pen.fillText(clock(at, { seconds: step < 60 }), x, LANE_PX + 4);
-    }
-    pen.textAlign = "start";
   }
 
   #now() {
@@ -259,15 +217,29 @@ export class Painter {
     pen.fillText("now", this.nowX - 11, LANE_PX + 4);
   }
 
-  #refusals() {
+  // Below the bands: a small line is a request that was refused, a cross an engine that has failed.
+  #faults() {
     const { pen } = this;
-    pen.fillStyle = this.bad;
+    pen.fillStyle = pen.strokeStyle = this.bad;
     let last = -1;
     for (const one of this.told.refusals) {
-      const x = this.#x(one.at);
+      const x = this.x(one.at);
       if (x < 0 || x - last < 1) continue;
       last = x;
       pen.fillRect(x - 1, LANE_PX, 2, 5);
     }
+    pen.lineWidth = 2;
+    for (const span of this.told.failures) {
+      const x = this.x(span.begin);
+      if (x < CROSS_PX) continue;
+      pen.beginPath();
+      for (const side of [-CROSS_PX, CROSS_PX]) {
+        pen.moveTo(x - side, LANE_PX - 4 - CROSS_PX);
+        pen.lineTo(x + side, LANE_PX - 4 + CROSS_PX);
+      }
+      pen.stroke();
+      this.#drawn.push({ x0: x - CROSS_PX, x1: x + CROSS_PX, y0: LANE_PX - 4 - CROSS_PX, y1: LANE_PX + FOOT_PX, span });
+    }
+    pen.lineWidth = 1;
   }
 }

@@ -1,8 +1,8 @@
 // The roster: time from left to right, a lane for each device, in it a band for each engine, as high as what it holds.
 
-import { get } from "./api.js";
 import { bandsOf, futureOf, scaleOf, strangersOf } from "./bands.js";
-import { badge, clock, duration, emptyState, gib, h, keyed, say, stateWord } from "./dom.js";
+import { badge, clock, duration, emptyState, gib, h, keyed, say, stateWord, zone } from "./dom.js";
+import { asked } from "./planned.js";
 import { Painter } from "./painter.js";
 import { store } from "./store.js";
 
@@ -39,25 +39,28 @@ class Roster {
       ["starting", "ready", "draining", "falling_asleep", "asleep", "waking", "stopping"].map((state) =>
         h("li", {}, h("span", { class: "swatch", data: { state } }), stateWord(state))),
       h("li", {}, h("span", { class: "swatch", data: { state: "strangers" } }), "strangers"),
-      h("li", {}, h("span", { class: "swatch", data: { state: "planned" } }), "planned"));
+      h("li", {}, h("span", { class: "swatch", data: { state: "planned" } }), "planned"),
+      h("li", {}, h("span", { class: "swatch", data: { state: "failed" } }), "failed, or a request refused"));
     this.lanes = h("div", { class: "lanes" });
     this.none = emptyState("No device", "Nothing can run here.");
     this.slider = h("div", { class: "cursor", role: "slider", tabindex: "0", "aria-label": "Changes, one by one",
       "aria-orientation": "horizontal", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0",
-      "aria-valuetext": "no change yet" }, this.lanes);
+      "aria-valuetext": "no change yet" });
     this.slider.addEventListener("keydown", (event) => this.#onKey(event));
-    this.slider.addEventListener("pointermove", (event) => this.#onPointer(event));
-    this.slider.addEventListener("pointerdown", (event) => this.#onPointer(event));
+    // Not around the lanes: what is in a slider is read to nobody.
+    this.field = h("div", { class: "field" }, this.slider, this.lanes);
+    this.field.addEventListener("pointermove", (event) => this.#onPointer(event));
+    this.field.addEventListener("pointerdown", (event) => this.#onPointer(event));
     // A finger that is lifted leaves, too: what it pointed at stays shown.
-    this.slider.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.#look(null));
-    this.card = h("div", { class: "card why", hidden: true });
+    this.field.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.#look(null));
+    this.card = h("div", { class: "card why" });
+    this.#showHint();
     this.next = h("ul", { class: "next" });
     this.list = h("tbody");
     body.append(
       h("div", { class: "bar" }, this.ranges, this.legend),
       this.none,
-      this.slider,
-      h("p", { class: "hint" }, "Point at a band, or go through the changes with the arrow keys, to see why."),
+      this.field,
       this.card,
       h("section", { class: "planned" }, h("h2", {}, "Next"), this.next),
       h("section", {}, h("h2", {}, "Changes"),
@@ -126,8 +129,7 @@ class Roster {
     if (this.#isAsking) return;
     this.#isAsking = true;
     try {
-      const query = coming.slice(0, 8).map((one) => `model=${encodeURIComponent(one.model)}`).join("&");
-      this.#plan = { at: store.now(), ...(await get(`plan?${query}`)) };
+      this.#plan = { at: store.now(), ...(await asked(coming.map((one) => one.model))) };
     } catch {
       this.#plan = null; // the frame says that the proxy is gone
     } finally {
@@ -173,6 +175,7 @@ class Roster {
     const now = store.now();
     const isNew = this.#version !== store.version;
     this.#version = store.version;
+    const failures = store.spans.filter((span) => span.state === "failed");
     for (const device of store.status.devices) {
       const lane = this.#lanes.get(device.id);
       if (!lane) continue;
@@ -182,7 +185,7 @@ class Roster {
       }
       lane.painter.paint({
         now, rangeS, capacity: scaleOf(device), usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
-        gaps: store.gaps, refusals: store.refusals, looked: this.#cursor,
+        gaps: store.gaps, refusals: store.refusals, failures, looked: this.#cursor,
         future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, scaleOf(device)),
         plannedAt: this.#plan?.at ?? now,
       });
@@ -216,7 +219,7 @@ class Roster {
     const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 };
     const spans = store.spans;
     if (!spans.length) return;
-    const here = this.#cursor ? spans.indexOf(this.#cursor) : spans.length;
+    const here = this.#cursor ? indexOf(spans, this.#cursor) : spans.length;
     let to = null;
     if (event.key in steps) to = here + steps[event.key];
     else if (event.key === "Home") to = 0;
@@ -230,9 +233,9 @@ class Roster {
   #look(span) {
     if (span === this.#cursor) return;
     this.#cursor = span;
-    this.card.hidden = span === null;
-    if (span) {
-      const index = store.spans.indexOf(span);
+    if (!span) this.#showHint();
+    else {
+      const index = indexOf(store.spans, span);
       const lasted = (span.end ?? store.now()) - span.begin;
       const held = Object.entries(span.held).map(([device, bytes]) => `${gib(bytes)} of ${this.#nameOf(device)}`).join(", ");
       const words = `${clock(span.begin)}, ${span.model} ${stateWord(span.state)}`;
@@ -248,9 +251,20 @@ class Roster {
     this.#repaintAtOnce();
   }
 
+  #showHint() {
+    this.card.replaceChildren(h("p", { class: "hint" }, "Point at a band, or go through the changes with the arrow keys, to see why."),
+      h("p", { class: "hint" }, `Times are those of ${zone}.`));
+  }
+
   #nameOf(device) {
     return store.status.devices.find((one) => one.id === device)?.name ?? device;
   }
+}
+
+// Spans are made anew when the history is read again: then it is the one that says the same.
+function indexOf(spans, span) {
+  const index = spans.indexOf(span);
+  return index >= 0 ? index : spans.findIndex((one) => one.model === span.model && one.begin === span.begin && one.state === span.state);
 }
 
 function nextWords(seat, engine) {

@@ -13,6 +13,7 @@ const KINDS = "move,refusal,strangers";
 
 class Store extends EventTarget {
   status = null;
+  lastHeard = 0;
   link = "connecting"; // connecting, live, lost, locked
   why = "";
   spans = []; // {model, state, begin, end, held, why, cause}, by their begins
@@ -29,6 +30,7 @@ class Store extends EventTarget {
   #waking = null;
   #stream = new AbortController();
   #forgotAt = 0;
+  #heardUntil = 0; // when the link was lost, or now; of the proxy before there is no news since
 
   now() {
     return Date.now() / 1000 + this.#ahead;
@@ -80,6 +82,7 @@ class Store extends EventTarget {
   }
 
   async #follow(onLive) {
+    this.#heardUntil = this.lastHeard;
     if (this.#lastId === null) await this.#loadHistory();
     await this.refresh();
     this.#stream = new AbortController();
@@ -111,7 +114,7 @@ class Store extends EventTarget {
     this.#kept = told.kept_s;
     const life = this.#lastId?.split("-")[0];
     const knownUntil = told.gaps.at(-1)?.begin ?? 0;
-    if (life !== undefined && life !== told.life && knownUntil < this.lastHeard - KILLED_S) this.#gap(told);
+    if (life !== undefined && life !== told.life && knownUntil < this.#heardUntil - KILLED_S) this.#gap(told);
     else [this.spans, this.strangers, this.gaps] = [told.spans, told.strangers, told.gaps];
     this.#lastId = `${told.life}-${told.n}`;
     this.#lasting = new Map(this.spans.filter((span) => span.end === null).map((span) => [span.model, span]));
@@ -122,8 +125,8 @@ class Store extends EventTarget {
   // The proxy before was killed, and told this one nothing: what was seen of it here is kept.
   #gap(told) {
     const from = told.gaps.at(-1)?.end ?? Math.min(this.now(), ...told.spans.map((span) => span.begin));
-    for (const span of this.spans) span.end ??= this.lastHeard;
-    this.gaps.push({ begin: this.lastHeard, end: from });
+    for (const span of this.spans) span.end ??= this.#heardUntil;
+    this.gaps.push({ begin: this.#heardUntil, end: from });
     this.spans = [...this.spans, ...told.spans.filter((span) => span.begin >= from)];
     this.strangers = [...this.strangers, ...told.strangers.filter((one) => one.begin >= from)];
   }

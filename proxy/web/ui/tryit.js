@@ -5,11 +5,13 @@ import { duration, h, keyed, plural, say } from "./dom.js";
 import { store } from "./store.js";
 
 export const title = "Try it";
-const MOST_TURNS = 20;
+const MOST_TURNS = 20; // the last of them are sent, in pairs
+let kept = null; // the conversation goes on when the view is opened again
 
 export function open(body) {
-  const view = new TryIt(body);
-  return { update: (what) => what === "status" && view.update(), close: () => view.stop() };
+  kept ??= new TryIt();
+  body.append(kept.turns, kept.form);
+  return { update: (what) => what === "status" && kept.update() };
 }
 
 class TryIt {
@@ -17,7 +19,7 @@ class TryIt {
   #running = null;
   #models = new Map();
 
-  constructor(body) {
+  constructor() {
     this.choice = h("select", { id: "who", onchange: () => this.#onChoice() });
     this.most = h("input", { id: "most", type: "number", min: "1", max: "32768", value: "256" });
     this.said = h("textarea", { id: "said", rows: "3", required: true, placeholder: "What to ask; Ctrl+Enter sends it" });
@@ -33,7 +35,6 @@ class TryIt {
     this.form = h("form", { class: "card ask", onsubmit: (event) => this.#onSubmit(event) },
       h("div", { class: "bar" }, h("label", { for: "who" }, "Ask"), this.choice, h("label", { for: "most" }, "at most"), this.most, "tokens"),
       this.kind, h("label", { for: "said" }, "Text"), this.said, h("div", { class: "actions" }, this.send, this.halt, this.anew), this.now);
-    body.append(this.turns, this.form);
     this.#begin();
   }
 
@@ -114,13 +115,14 @@ class TryIt {
   }
 
   async #chat(whom, text, answer, cost) {
-    this.#turns = [...this.#turns, { role: "user", content: text }].slice(-MOST_TURNS);
-    const body = { ...whom, messages: this.#turns, stream: true, stream_options: { include_usage: true }, max_tokens: Number(this.most.value) || 256 };
+    const asked = { role: "user", content: text };
+    const body = { ...whom, messages: [...this.#turns.slice(-MOST_TURNS), asked], stream: true, stream_options: { include_usage: true }, max_tokens: Number(this.most.value) || 256 };
     const began = performance.now();
     const passed = () => (performance.now() - began) / 1000;
     say(this.now, "waiting");
     const response = await request("v1/chat/completions", { method: "POST", body, signal: this.#running.signal });
-    let [said, firstS, tokens, usage] = ["", null, 0, null];
+    let [firstS, tokens, usage] = [null, 0, null];
+    const reply = { role: "assistant", content: "" };
     const told = new Headers(response.headers);
     for await (const one of events(response)) {
       if (one.comment.includes("X-Rota-")) takeHeads(told, one.comment);
@@ -130,20 +132,28 @@ class TryIt {
       if (event.error) throw new Error(event.error.message);
       usage = event.usage ?? usage;
       const piece = event.choices?.[0]?.delta;
-      const more = (piece?.reasoning_content ?? piece?.reasoning ?? "") + (piece?.content ?? "");
-      if (!more) continue;
+      const thought = piece?.reasoning_content ?? piece?.reasoning ?? "";
+      const more = piece?.content ?? "";
+      if (!thought && !more) continue;
       if (firstS === null) {
         firstS = passed();
         say(this.now, "answering");
       }
       tokens += 1;
-      said += more;
+      if (thought) thoughts(answer).append(thought);
+      if (more && !reply.content) this.#turns.push(asked, reply); // a question without an answer is not sent again
+      reply.content += more;
       answer.append(more);
       say(cost, costWords(told, firstS, passed(), tokens));
     }
-    this.#turns = [...this.#turns, { role: "assistant", content: said }].slice(-MOST_TURNS);
     say(cost, costWords(told, firstS, passed(), usage?.completion_tokens ?? tokens));
   }
+}
+
+// What a model says to itself stands before its answer, and is not sent back to it.
+function thoughts(answer) {
+  if (answer.firstElementChild?.className !== "thoughts") answer.prepend(h("span", { class: "thoughts" }));
+  return answer.firstElementChild;
 }
 
 function chosen(value) {
