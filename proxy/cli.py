@@ -11,7 +11,7 @@ import sys
 import httpx
 
 from catalog.yaml_file import CatalogError
-from proxy import daemon
+from proxy import daemon, owner
 from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFileError
 from proxy.core.key_acts import KeyActRefused
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     here = layout()
     arguments = command_line(here).parser.parse_args(argv)
     verb: Verb = arguments.verb
+    if verb is not service.install_vllm:  # that is the project folder's
+        owner.become(here.root / "var")
     try:
         status = verb(here, arguments)
         sys.stdout.flush()

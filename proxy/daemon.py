@@ -29,6 +29,8 @@ END_WITHIN_S = 20.0
 CALL_TIMEOUT_S = 900.0
 LOG_LINES = 15
 REVIVE_AFTER_S = 2.0
+UNIT = "ROTA_UNIT"
+"""The variable in which a unit of systemd says how systemctl knows it."""
 EXIT_CONFIGURATION = 2
 """The exit status of a proxy that cannot run as things are: to try again changes nothing."""
 _HOPELESS = f"exit status {EXIT_CONFIGURATION}"
@@ -121,6 +123,13 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
     served = (running_proxy(here) or {}).get("catalog")
     if served != str(catalog.folder):
         raise DaemonError(f"the proxy runs with the catalog {served}, not {catalog.folder}: make stop first")
+
+
+def check_not_of_systemd(here: Layout, act: str) -> None:
+    """What systemd has started it also ends, or it would start it again, or lose it. Raises: DaemonError."""
+    pid = _pid_in(here.run / "supervisord.pid")
+    if pid is not None and (unit := processes.environment(pid).get(UNIT)):
+        raise DaemonError(f"systemd has started it, and is to {act} it: systemctl {act} {unit}")
 
 
 async def stop(here: Layout, say: Callable[[str], None]) -> None:

@@ -8,23 +8,24 @@ from catalog.spec import GIB
 _OWN = frozenset({"n", "at", "kind", "model", "what"})
 
 
-def line_of(event: Mapping[str, Any]) -> str:
-    """One line: when (UTC), which model, what happened, why."""
-    return f"{event['at'][:10]} {event['at'][11:19]}  {event['model'] or '-':<20} {_what(event)}"
+def line_of(event: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """One line: when (UTC), which model, what happened, why; `names` are those of devices, by their ids."""
+    return f"{event['at'][:10]} {event['at'][11:19]}  {event['model'] or '-':<20} {_what(event, names)}"
 
 
-def _what(event: Mapping[str, Any]) -> str:
+def _what(event: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    held = [
+        f"{amount / GIB:.2f} GiB on {names.get(device, device)}" for device, amount in event.get("held", {}).items()
+    ]
     match event["kind"]:
         case "move":
-            held = "".join(f", holds {amount / GIB:.2f} GiB on {device}" for device, amount in event["held"].items())
-            return f"{event['old']} -> {event['new']}{held}: {event['why']}"
+            return f"{event['old']} -> {event['new']}{''.join(f', holds {one}' for one in held)}: {event['why']}"
         case "refusal":
             return f"refused ({event['code']}): {event['why']}"
         case "grant":
             return f"a request that waited {event['waited_s']:.1f} s is served beside {event['leases']} others"
         case "strangers":
-            held = ", ".join(f"{amount / GIB:.2f} GiB on {device}" for device, amount in event["held"].items())
-            return f"strangers hold {held or 'nothing'}"
+            return f"strangers hold {', '.join(held) or 'nothing'}"
         case _:
             rest = ", ".join(f"{name} {value}" for name, value in event.items() if name not in _OWN)
             return f"{event['what'].replace('_', ' ')}{rest and f' ({rest})'}"

@@ -171,6 +171,7 @@ class Happenings:
     def _note_answer(self, answer: Granted | Refused) -> None:
         if isinstance(answer, Refused):
             self._tell(Kind.REFUSAL, answer.model, {"code": answer.code, "why": answer.why})
+            self.history.refused(answer.model, answer.code, answer.why, time.time())
         elif self._onlookers:
             told = {"waited_s": round(answer.waited_s, 3), "leases": answer.leases}
             self._tell(Kind.GRANT, answer.model, told, is_kept=False)

@@ -41,6 +41,14 @@ Interrupted.
 .TP
 .B 141
 Nobody reads what it prints any more.
+.SH ENVIRONMENT
+.TP
+.B ROTA_ROOT
+The project folder, if not the one that the program lies in.
+.TP
+.BI ROTA_ SETTING
+Any setting, as \\fBROTA_CATALOG\\fR; it wins over \\fIsettings.yaml\\fR.
+What runs already has those that it was started with.
 .SH FILES
 .TP
 .I settings.yaml

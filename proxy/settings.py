@@ -17,8 +17,8 @@ from catalog.yaml_file import CatalogError, decode_gib, fields_of, read_struct, 
 
 SETTINGS_FILE = "settings.yaml"
 ENV_PREFIX = "ROTA_"
-NOT_SETTINGS = frozenset({"ROTA_ROOT", "ROTA_GATE", "ROTA_ENGINE"})
-"""Variables with the prefix that are set by Rota itself."""
+NOT_SETTINGS = frozenset({"ROTA_ROOT", "ROTA_GATE", "ROTA_ENGINE", "ROTA_UNIT"})
+"""Variables with the prefix that are set by Rota itself, and by its units of systemd."""
 
 
 class Settings(

@@ -31,9 +31,13 @@ def status_lines(status: Mapping[str, Any], *, with_memory: bool = False) -> Ite
         yield f"host    {_gib(sum(pinned.values()))} of {capacity} GiB pinned by sleepers: {held}"
     if parked := status["host"]["parked"]:
         yield f"host    {_gib(sum(parked.values()))} GiB held by processes that are parked: {', '.join(parked)}"
-    head = f"{'MODEL':<24} {'STATE':<14} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'ON':<6} {'LEASES':>6} {'WAIT':>5}"
+    wide = max([5, *(len(engine["model"]) for engine in status["engines"])])
+    places = {engine["model"]: _on(engine, names) for engine in status["engines"]}
+    on = max([2, *map(len, places.values())])
+    head = f"{'MODEL':<{wide}} {'STATE':<14} {'FOR':>8} {'GiB':>6} {'HELD':>6} {'ON':<{on}} {'LEASES':>6} {'WAIT':>5}"
     yield f"{head}  AGENT TYPES"
     for engine in status["engines"]:
+        yield _row(engine, f"{engine['model']:<{wide}}", f"{places[engine['model']]:<{on}}")
         yield from _engine(engine, names, with_memory)
     yield from fallback_lines(status)
 
@@ -66,16 +70,25 @@ def _device(device: Mapping[str, Any]) -> Iterator[str]:
         yield f"        stranger pid {process['pid']} holds {amount} GiB: {command}"
 
 
-def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bool) -> Iterator[str]:
-    state = engine["state"]
-    if engine["sleep_level"] and state in _SLEEP_LEVELS:
-        state += f" L{engine['sleep_level']}"
-    on = "+".join(names.get(device, device) for device in engine["devices"]) or "-"
-    yield (
-        f"{engine['model']:<24} {state:<14} {duration(engine['in_state_s']):>8} "
-        f"{_gib(engine['memory_bytes']):>6} {_gib(engine['held_bytes']):>6} {on:<6} "
+def _on(engine: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    return "+".join(names.get(device, device) for device in engine["devices"]) or "-"
+
+
+def _state(engine: Mapping[str, Any]) -> str:
+    state: str = engine["state"]
+    return f"{state} L{engine['sleep_level']}" if engine["sleep_level"] and state in _SLEEP_LEVELS else state
+
+
+def _row(engine: Mapping[str, Any], model: str, on: str) -> str:
+    return (
+        f"{model} {_state(engine):<14} {duration(engine['in_state_s']):>8} "
+        f"{_gib(engine['memory_bytes']):>6} {_gib(engine['held_bytes']):>6} {on} "
         f"{engine['leases']:>6} {engine['waiting']:>5}  {', '.join(engine['agent_types'])}"
     )
+
+
+def _engine(engine: Mapping[str, Any], names: Mapping[str, str], with_memory: bool) -> Iterator[str]:
+    state = _state(engine)
     for warning in engine["warnings"]:
         yield "    warning: " + warning.replace("\n", "; ")
     if engine["at_gate_s"] is not None:

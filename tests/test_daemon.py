@@ -2,11 +2,14 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from proxy import daemon
+from proxy.adapters import processes
 from proxy.settings import Layout
 from tests.installation import CHECKOUT, Installation, eventually, fake_model, free_port, running
 
@@ -190,3 +193,28 @@ def test_a_pid_file_that_outlived_its_process_names_nobody(tmp_path: Path) -> No
     for pid in (os.getpid(), os.getppid(), 2**22 + 1):  # in a container each supervisord is number 1
         left.write_text(f"{pid}\n")
         assert daemon._pid_in(left) is None
+
+
+def test_what_systemd_has_started_is_left_to_it(tmp_path: Path) -> None:
+    here = Layout(tmp_path)
+    daemon.check_not_of_systemd(here, "stop")  # nothing runs
+    here.run.mkdir(parents=True)
+    argv = [sys.executable, "-c", "import time; time.sleep(60)", "supervisord"]
+    for unit, says in ((None, None), ("--user rota", "systemctl stop --user rota")):
+        environ = os.environ | ({daemon.UNIT: unit} if unit else {})
+        with subprocess.Popen(argv, env=environ) as running_:
+            (here.run / "supervisord.pid").write_text(f"{running_.pid}\n")
+            try:
+                eventually(lambda pid=running_.pid: "supervisord" in processes.title(pid))
+                if says is None:
+                    daemon.check_not_of_systemd(here, "stop")
+                else:
+                    with pytest.raises(daemon.DaemonError, match=says):
+                        daemon.check_not_of_systemd(here, "stop")
+            finally:
+                running_.kill()
+
+
+def test_the_units_say_which_they_are() -> None:
+    for name, says in (("rota.service", "ROTA_UNIT=rota\n"), ("rota-user.service", '"ROTA_UNIT=--user rota"\n')):
+        assert says in (CHECKOUT / "docs" / "systemd" / name).read_text()

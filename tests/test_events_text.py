@@ -5,13 +5,14 @@ import pytest
 from proxy.events_text import line_of
 
 AT = "2026-11-27T10:11:12.131415Z"
+NAMES = {"GPU-1": "gpu0"}
 
 
 @pytest.mark.parametrize(
     ("told", "said"),
     [
         (
-            {"kind": "move", "old": "stopped", "new": "starting", "why": "asked for", "held": {"gpu0": 2**31}},
+            {"kind": "move", "old": "stopped", "new": "starting", "why": "asked for", "held": {"GPU-1": 2**31}},
             "stopped -> starting, holds 2.00 GiB on gpu0: asked for",
         ),
         ({"kind": "move", "old": "ready", "new": "stopping", "why": "idle", "held": {}}, "ready -> stopping: idle"),
@@ -22,10 +23,11 @@ AT = "2026-11-27T10:11:12.131415Z"
     ],
 )
 def test_an_event_is_a_line_with_its_why(told: dict[str, Any], said: str) -> None:
-    assert line_of({"n": 1, "at": AT, "model": "chat", **told}) == f"2026-11-27 10:11:12  {'chat':<20} {said}"
+    assert line_of({"n": 1, "at": AT, "model": "chat", **told}, NAMES) == f"2026-11-27 10:11:12  {'chat':<20} {said}"
 
 
 def test_what_is_of_no_model_says_so() -> None:
-    strangers = {"n": 1, "at": AT, "model": "", "kind": "strangers", "held": {"gpu0": 2**30}}
-    assert line_of(strangers).endswith("-                    strangers hold 1.00 GiB on gpu0")
-    assert line_of(strangers | {"held": {}}).endswith("strangers hold nothing")
+    strangers = {"n": 1, "at": AT, "model": "", "kind": "strangers", "held": {"GPU-1": 2**30}}
+    assert line_of(strangers, NAMES).endswith("-                    strangers hold 1.00 GiB on gpu0")
+    assert line_of(strangers | {"held": {}}, NAMES).endswith("strangers hold nothing")
+    assert line_of(strangers, {}).endswith("1.00 GiB on GPU-1"), "a device that has gone since"

@@ -66,7 +66,7 @@ def test_an_environment_in_use_is_not_made_anew(install: ModuleType, tmp_path: P
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(install.InstallError, match="make stop first"):
             install._make(tmp_path / ".venv")
-    assert not install._is_running()
+    assert not install.is_running(tmp_path / "var")
 
 
 def test_the_cpu_builds_torchvision_is_mended_so_that_it_can_be_imported(

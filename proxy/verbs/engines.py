@@ -23,6 +23,12 @@ from proxy.verbs.verbs import EXIT_DONE, Verbs, answer, ask
 
 STOPPED_WITHIN_S = 900.0
 WATCH_EVERY_S = 1.0
+COLOURS = {
+    "green": ("ready",),
+    "yellow": ("starting", "waking", "draining", "falling_asleep", "stopping"),
+    "blue": ("asleep", "parked"),
+    "red": ("failed",),
+}
 
 
 def add_to(verbs: Verbs) -> None:
@@ -122,8 +128,17 @@ def _watch(here: Layout, *, with_memory: bool) -> NoReturn:
             if live is None:
                 print(text, end="\n\n", flush=True)
             else:
-                live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+                live.update(_coloured(text), refresh=True)
             time.sleep(WATCH_EVERY_S)
+
+
+def _coloured(text: str) -> Text:
+    """Each state in a colour of its own, on one screen."""
+    told = Text(text, no_wrap=True, overflow="ellipsis")
+    for colour, states in COLOURS.items():
+        told.highlight_regex(rf"(?m)^\S+ +(?P<{colour}>{'|'.join(states)})\b")
+    told.highlight_regex(r"(?m)^    (?P<red>failed|warning|crashed)\b")
+    return told
 
 
 def _now(here: Layout, *, with_memory: bool) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -11,6 +14,9 @@ from proxy import daemon
 from proxy.events_text import line_of
 from proxy.settings import Layout
 from proxy.verbs.verbs import EXIT_DONE, EXIT_NOT_RUNNING, Verbs, answer
+
+BACK_WITHIN_S = 30.0
+"""A restart of the proxy takes a few."""
 
 
 def add_to(verbs: Verbs) -> None:
@@ -22,26 +28,44 @@ def add_to(verbs: Verbs) -> None:
 
 
 def events(here: Layout, arguments: argparse.Namespace) -> int:
-    """Returns the exit status; 3 where it was followed and the proxy has gone."""
+    """Returns the exit status; 3 where it was followed and the proxy has gone for good."""
     with daemon.client(here) as proxy:
-        kept = answer(proxy.get("/events/kept"))["events"]
-        _print(kept[-arguments.last :] if arguments.last else [], as_json=arguments.json)
-        if not arguments.follow:
-            return EXIT_DONE
-        after = kept[-1]["n"] if kept else 0
-        with proxy.stream("GET", "/events", params={"after": after}, timeout=None) as got:
-            for event in _of(got):
-                _print([event], as_json=arguments.json)
+        names = {device["id"]: device["name"] for device in answer(proxy.get("/status"))["devices"]}
+        told = answer(proxy.get("/events/kept"))
+
+    def show(event: dict[str, Any]) -> None:
+        print(json.dumps(event) if arguments.json else line_of(event, names), flush=True)
+
+    for event in told["events"][-arguments.last :] if arguments.last else ():
+        show(event)
+    if not arguments.follow:
+        return EXIT_DONE
+    _follow(here, f"{told['life']}-{told['events'][-1]['n'] if told['events'] else 0}", show)
     return EXIT_NOT_RUNNING
 
 
-def _print(told: list[dict[str, Any]], *, as_json: bool) -> None:
-    for one in told:
-        print(json.dumps(one) if as_json else line_of(one), flush=True)
+def _follow(here: Layout, last_id: str, show: Callable[[dict[str, Any]], None]) -> None:
+    """Show what happens behind the event `last_id`, also by the next proxy, until there is none."""
+    gone_at: float | None = None
+    while gone_at is None or time.monotonic() - gone_at < BACK_WITHIN_S:
+        with suppress(httpx.TransportError), daemon.client(here) as proxy:
+            headers = {"Last-Event-ID": last_id}
+            with proxy.stream("GET", "/events", headers=headers, timeout=None) as got:
+                gone_at = None
+                for number, event in _of(got):
+                    last_id = number
+                    show(event)
+        if gone_at is None:
+            gone_at = time.monotonic()
+            print("the proxy has gone; waiting for the next one", file=sys.stderr, flush=True)
+        time.sleep(daemon.POLL_S)
 
 
-def _of(got: httpx.Response) -> Iterator[dict[str, Any]]:
-    """The events of a stream, but for what is said to keep it alive."""
+def _of(got: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a stream with their ids, but for what is said to keep it alive."""
+    last_id = ""
     for line in got.iter_lines():
-        if line.startswith("data: ") and (event := json.loads(line[6:])):
-            yield event
+        if line.startswith("id: "):
+            last_id = line[4:]
+        elif line.startswith("data: ") and (event := json.loads(line[6:])):
+            yield last_id, event

@@ -18,7 +18,7 @@ from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
 
 def add_to(verbs: Verbs) -> None:
     """Add them."""
-    sub = verbs.add("logs", logs, "Show the end of a program's log.")
+    sub = verbs.add("logs", logs, "Show the end of a program's log: of a model's engine, of the proxy, of supervisord.")
     verbs.takes(sub, "program", [*verbs.models, "proxy", "supervisord"])
     sub.add_argument("-n", "--lines", type=int, default=50, help="how many lines (50)")
     sub.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
@@ -61,15 +61,21 @@ def _start(here: Layout, settings: Settings, catalog: Catalog) -> int:
 
 def stop(here: Layout, _: argparse.Namespace) -> int:
     """End all of it."""
+    daemon.check_not_of_systemd(here, "stop")
+    return _stop(here)
+
+
+def _stop(here: Layout) -> int:
     asyncio.run(daemon.stop(here, print))
     print("stopped")
     return EXIT_DONE
 
 
-def restart(here: Layout, arguments: argparse.Namespace) -> int:
+def restart(here: Layout, _: argparse.Namespace) -> int:
     """A wrong catalog must not stop what runs."""
     settings, catalog = load_settings(here.root, os.environ), catalog_to_start(here)
-    return stop(here, arguments) or _start(here, settings, catalog)
+    daemon.check_not_of_systemd(here, "restart")
+    return _stop(here) or _start(here, settings, catalog)
 
 
 def install_vllm(here: Layout, _: argparse.Namespace) -> int:

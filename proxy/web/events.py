@@ -78,8 +78,9 @@ class Events:
         return response
 
     async def kept(self, request: web.Request) -> web.Response:
-        """What has happened of late, as one answer: `events`, the oldest first."""
-        told = {"events": [one.as_dict() for one in self._fleet.happenings.kept]}
+        """What has happened of late, as one answer: `events`, the oldest first; `life` is for their ids."""
+        happenings = self._fleet.happenings
+        told = {"life": happenings.life, "events": [one.as_dict() for one in happenings.kept]}
         return web.Response(body=msgspec.json.encode(told), content_type="application/json")
 
     async def history(self, _: web.Request) -> web.Response:

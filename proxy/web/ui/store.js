@@ -95,9 +95,11 @@ class Store extends EventTarget {
         this.refreshSoon();
         continue;
       }
-      const isOld = Boolean(one.id) && this.#isOld(one.id); // after 'missed' all comes that is kept; history has its moves
-      if (one.id && !isOld) this.#lastId = one.id;
-      if (one.data && (!isOld || one.event === "refusal")) this.#take(one.event, JSON.parse(one.data));
+      if (one.id) {
+        if (this.#isOld(one.id)) continue; // after 'missed' all comes that is kept; the history has it
+        this.#lastId = one.id;
+      }
+      if (one.data) this.#take(one.event, JSON.parse(one.data));
     }
     throw new ApiError(0, "the proxy has gone away");
   }
@@ -115,7 +117,7 @@ class Store extends EventTarget {
     const life = this.#lastId?.split("-")[0];
     const knownUntil = told.gaps.at(-1)?.begin ?? 0;
     if (life !== undefined && life !== told.life && knownUntil < this.#heardUntil - KILLED_S) this.#gap(told);
-    else [this.spans, this.strangers, this.gaps] = [told.spans, told.strangers, told.gaps];
+    else [this.spans, this.strangers, this.gaps, this.refusals] = [told.spans, told.strangers, told.gaps, told.refusals];
     this.#lastId = `${told.life}-${told.n}`;
     this.#lasting = new Map(this.spans.filter((span) => span.end === null).map((span) => [span.model, span]));
     this.spans.sort((one, other) => one.begin - other.begin);
@@ -129,6 +131,7 @@ class Store extends EventTarget {
     this.gaps.push({ begin: this.#heardUntil, end: from });
     this.spans = [...this.spans, ...told.spans.filter((span) => span.begin >= from)];
     this.strangers = [...this.strangers, ...told.strangers.filter((one) => one.begin >= from)];
+    this.refusals = [...this.refusals, ...told.refusals.filter((one) => one.at >= from)];
   }
 
   #take(kind, told) {
