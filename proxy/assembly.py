@@ -27,7 +27,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
-from proxy.lifecycle.starts import Starts, Took
+from proxy.lifecycle.starts import Starts
 from proxy.lifecycle.watch import Watch
 from proxy.settings import Layout, Settings
 
@@ -48,7 +48,6 @@ class Assembled:
     engine_keys: EngineKeys
     launching: Launching
     pulse: Pulse
-    starts: Starts
 
     @property
     def device_names(self) -> list[str]:
@@ -90,7 +89,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
         log_of=here.log_of,
         hang_timeout_s=settings.hang_timeout_s,
     )
-    starts = Starts(here.log_of, entries.keys, StateFile(here.state / "starts.json", dict[str, Took], {}))
+    starts = Starts(here.log_of)
     launching = Launching(
         specs=entries.specs,
         programs=supervisor,
@@ -146,7 +145,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     )
     for warning in [*fleet.misfits().values(), *(await asyncio.to_thread(missing, catalog)).values()]:
         log.warning("%s", warning)
-    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching, pulse, starts)
+    return Assembled(fleet, memory, groups, devices, entries, programs, keeper, engine_keys, launching, pulse)
 
 
 def missing(catalog: Catalog) -> dict[str, str]:

@@ -99,8 +99,8 @@ class Installation:
         }
         (root / "control").mkdir()
         if gpus is not None:
-            self.environ |= {"FAKE_NVML": str(self.nvml), "FAKE_CLOCK": str(root)}
-            self.environ["PYTHONPATH"] = str(CHECKOUT / "tests" / "fakes")
+            self.fake("gpus", FAKE_NVML=str(self.nvml))
+            self.fake("machine", FAKE_CLOCK=str(root))
             self.nvml.mkdir()
             listed = [{"uuid": uuid, "total": round(gib * 2**30)} for uuid, gib in gpus.items()]
             (self.nvml / "gpus.json").write_text(json.dumps(listed))
@@ -126,6 +126,11 @@ class Installation:
     def nvml(self) -> Path:
         """The folder of the stand-in for NVML."""
         return self.root / "nvml"
+
+    def fake(self, kind: str, **told: str) -> None:
+        """Have its processes find the modules of tests/fakes/`kind`, and there the variables `told`."""
+        folders = [*self.environ.get("PYTHONPATH", "").split(os.pathsep), str(CHECKOUT / "tests" / "fakes" / kind)]
+        self.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, folders)), **told}
 
     def control(self, model: str, **told: object) -> None:
         """Tell `model`'s fake engine what to do from now on; without anything, to behave."""

@@ -37,6 +37,8 @@ class Explanation:
     why: str
     waits_for: str | None
     expected: Expected
+    last_start: dict[str, float]
+    """Where the time of its last whole start went, in s, by phase."""
     log: tuple[Told, ...]
 
 
@@ -50,6 +52,7 @@ def explain(board: Board, model: str, now: float) -> Explanation:
         why=engine.why,
         waits_for=_waits_for(board, engine),
         expected=_expected(engine, engine.costs, now),
+        last_start=dict(engine.costs.phases),
         log=tuple(board.journal.about(model, now)),
     )
 

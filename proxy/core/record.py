@@ -107,7 +107,7 @@ def _ready(board: Board, engine: Engine, phases: Mapping[str, float], now: float
         engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
     elif engine.failure is None and not engine.is_adopted:
         engine.costs.note_load(now - engine.gate_opened_at)
-        engine.costs.phases = dict(phases)
+        engine.costs.phases = dict(phases) or engine.costs.phases
         doubts.succeeded(engine)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0

@@ -57,6 +57,8 @@ class EngineView:
     """The host memory that its process takes while it is parked."""
     starts_plainly: str | None
     """Why nothing is done ahead of its starts, where that is so."""
+    last_start: dict[str, float]
+    """Where the time of its last whole start went, in s, by phase."""
 
 
 def view(board: Board, engine: Engine, now: float) -> EngineView:
@@ -95,6 +97,7 @@ def view(board: Board, engine: Engine, now: float) -> EngineView:
         sleep_levels=engine.needs.sleep_levels,
         parked_bytes=parked_bytes(engine) if engine.state is EngineState.PARKED and engine.is_at_gate else 0,
         starts_plainly=(engine.last_doubt or _AN_EARLIER_ONE) if is_plain(engine) else None,
+        last_start=dict(engine.costs.phases),
     )
 
 

@@ -148,7 +148,7 @@ class Lifecycle:
         except EngineError as error:
             what = f"{model} is up, but does not answer a short question as it should"
             return [messages.StartFailed(model, EngineStartFailed(what, detail=str(error)))]
-        phases = await self._starts.ready(model)
+        phases = self._starts.ready(model)
         self._answers[self._keys[model]] = answer
         await asyncio.to_thread(self._answers_file.write, dict(self._answers))  # a copy: others answer meanwhile
         await self._watch.watch_members(model)

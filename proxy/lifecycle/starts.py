@@ -1,11 +1,10 @@
-"""Sees where the time of each start goes: follows the engine's log from its leave until it is ready, and keeps that."""
+"""Sees where the time of each start goes: follows the engine's log from its leave until it is ready."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from proxy.adapters import logs
-from proxy.adapters.state_files import StateFile
 from proxy.core.phases import Phases
 
 SILENT_S = 60.0
@@ -16,15 +15,10 @@ Took = dict[str, float]
 
 
 class Starts:
-    """Of all models; the last whole start of each is kept under the key that its figures have."""
+    """Of all models."""
 
-    def __init__(
-        self, log_of: Callable[[str], Path], keys: Mapping[str, str], kept: StateFile[dict[str, Took]]
-    ) -> None:
+    def __init__(self, log_of: Callable[[str], Path]) -> None:
         self._log_of = log_of
-        self._keys = keys
-        self._file = kept
-        self._kept = kept.read()
         self.heard: Callable[[str, bool], None] = lambda model, is_silent: None
         """Told the model whose start has been silent for `SILENT_S`, and when it is so no more."""
         self.begun: Callable[[str, str], None] = lambda model, phase: None
@@ -41,26 +35,19 @@ class Starts:
         phases = self._now[model] = Phases(asyncio.get_running_loop().time())
         self._following[model] = asyncio.create_task(self._follow(model, phases))
 
-    async def ready(self, model: str) -> Took:
-        """It is ready: where the time went. One that was not seen to begin is not kept."""
+    def ready(self, model: str) -> Took:
+        """It is ready: where the time went; empty for one that was not seen to begin."""
         phases = self._now.get(model)
         self.drop(model)
         if phases is None:
             return {}
-        ended_at = asyncio.get_running_loop().time()
-        took = self._kept[self._keys[model]] = {name.value: took_s for name, took_s in phases.took(ended_at).items()}
-        await asyncio.to_thread(self._file.write, dict(self._kept))
-        return took
+        return {name.value: took_s for name, took_s in phases.took(asyncio.get_running_loop().time()).items()}
 
     def drop(self, model: str) -> None:
         """It ends, or begins anew."""
         self._now.pop(model, None)
         if (following := self._following.pop(model, None)) is not None:
             following.cancel()
-
-    def last(self, model: str) -> Took:
-        """Where the time of its last whole start went; nothing where none was seen."""
-        return dict(self._kept.get(self._keys[model], {}))
 
     async def _follow(self, model: str, phases: Phases) -> None:
         loop, begun = asyncio.get_running_loop(), b""

@@ -70,8 +70,7 @@ class Admin:
         Raises: ModelNotFound.
         """
         if (model := request.query.get("explain")) is not None:
-            explained = self._fleet.explain(model := there(self._fleet, self._router, model))
-            return _json(msgspec.to_builtins(explained) | {"last_start": self._parts.starts.last(model)})
+            return _json(self._fleet.explain(there(self._fleet, self._router, model)))
         return _json(await self._status.all() | {"caller": _caller(request)})
 
     async def plan(self, request: web.Request) -> web.Response:

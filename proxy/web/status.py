@@ -102,7 +102,6 @@ class Status:
             },
             "memory_bytes": view.amounts.awake_bytes,
             "held_bytes": max(present.values(), default=0),
-            "last_start": self._parts.starts.last(view.model),
             "port": self._parts.entries.specs[view.model].port,
             "tokens_per_s": round(self._parts.pulse.tokens_per_s(view.model), 1),
             "pid": self._parts.groups.leader_of(view.model),

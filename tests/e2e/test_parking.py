@@ -1,21 +1,15 @@
-"""Parked and forked starts of real vLLM: the same answers, nothing left over, and a plain start where one fails."""
+"""Parked and forked starts of real vLLM: the same answers, nothing left over. Faults: tests/faults."""
 
-import os
-import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
-import yaml
 
 from proxy.adapters import processes
 from tests.e2e.conftest import BUDGET_GIB, reals
-from tests.installation import REAL_VLLM, Installation, eventually, free_port, running
+from tests.installation import Installation, eventually, free_port, running
 
 pytestmark = pytest.mark.vllm
 
@@ -29,11 +23,9 @@ QUESTION: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Twice the same model: `chat` forks, `spawned` by its entry does not. The script is a copy, to be changed."""
+    """Twice the same model: `chat` forks, `spawned` by its entry does not."""
     root = Path(tmp_path_factory.mktemp("k"))
-    script = Path(tmp_path_factory.mktemp("v")) / "vllm"
-    shutil.copy(REAL_VLLM, script)
-    chat = next(model for model in reals() if model["name"] == "chat") | {"vllm": str(script)}
+    chat = next(model for model in reals() if model["name"] == "chat")
     own = {"name": "spawned", "port": free_port(), "aliases": []}
     spawned = chat | own | {"env": chat["env"] | {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}}
     agents = {"Chat": "chat", "Claims": "spawned"}
@@ -90,35 +82,3 @@ def test_it_is_parked_again_once_it_has_made_room(box: Installation) -> None:
     eventually(lambda: box.engine("chat")["parked_bytes"], within_s=120, every_s=0.2)
     assert "GiB held by processes that are parked: chat" in box.manage("status").stdout
     assert box.status()["host"]["parked"].keys() == {"chat"}
-
-
-def test_a_vllm_that_is_installed_anew_under_a_parked_process_is_started_anew(box: Installation) -> None:
-    at_gate(box, "chat")
-    os.utime(yaml.safe_load((box.catalog / "chat.yaml").read_text())["vllm"])
-    assert answer(box, "chat")
-    assert "engine: vLLM was changed after it was imported: it is started anew" in box.log("chat")
-
-
-def test_one_that_is_killed_while_parked_keeps_nobody_from_an_answer(box: Installation) -> None:
-    answer(box, "spawned")
-    parked = at_gate(box, "chat")
-    os.kill(parked, signal.SIGKILL)
-    eventually(lambda: box.state("chat") == "stopped", within_s=20)
-    assert "not parked again for 60 s" in box.engine("chat")["why"]
-    assert answer(box, "chat")
-
-
-def test_a_fork_that_dies_is_answered_by_a_plain_start_within_the_request_and_that_is_remembered(
-    box: Installation,
-) -> None:
-    answer(box, "spawned")
-    at_gate(box, "chat")
-    told: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: told.append(box.chat(model="chat", timeout_s=240, **QUESTION)))
-    asking.start()
-    eventually(lambda: "VLLM::EngineCore" in by_title(box, "chat"), within_s=60)
-    by_title(box, "chat")["VLLM::EngineCore"].kill()
-    asking.join(240)
-    assert [one.status_code for one in told] == [200]
-    assert box.engine("chat")["starts_plainly"].startswith("started by fork: chat ended while starting")
-    assert "nothing is done ahead of its starts: started by fork" in box.manage("status").stdout

@@ -1,6 +1,7 @@
 """One house for all faults of a kind, built anew after one that it did not survive."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from proxy.adapters import logs
 from tests.e2e.conftest import reals
 from tests.faults.house import House
 from tests.faults.injections import LARGE
-from tests.installation import Installation, fake_model
+from tests.installation import REAL_VLLM, Installation, fake_model
 
 LIMITS = {"hang_timeout_s": 2, "sleep_timeout_s": 3, "settle_timeout_s": 2, "blocked_s": 2, "queue_timeout_s": 40}
 _numbers = itertools.count(1)
@@ -47,6 +48,21 @@ def real_house(root: Path) -> House:
     return House(installation, main="medical", other="claims", start_takes_s=240)
 
 
+def parked_house(root: Path) -> House:
+    """`chat` is real vLLM, parked ahead, its script a copy, to be changed; `claims`, a fake, needs its room."""
+    script = root / "vllm"
+    shutil.copy(REAL_VLLM, script)
+    [chat] = [model | {"vllm": str(script)} for model in reals() if model["name"] == "chat"]
+    models = [chat, fake_model("claims", 4, sleep_levels=[])]
+    agents = {"Main": "chat", "Claims": "claims"}
+    installation = Installation(root, models, agents, 4.5, park=True, fork=True)
+    installation.fake("machine", FAKE_CLOCK=str(root))
+    return House(installation, main="chat", other="claims", start_takes_s=240)
+
+
+FACTORIES = {"fake": fake_house, "real": real_house, "parked": parked_house}
+
+
 class Houses:
     """The house that stands now, of each kind."""
 
@@ -57,7 +73,7 @@ class Houses:
     def get(self, kind: str) -> House:
         if kind not in self._standing:
             root = self._factory.mktemp(f"h{next(_numbers)}")
-            house = real_house(root) if kind == "real" else fake_house(root)
+            house = FACTORIES[kind](root)
             house.of.start()
             self._standing[kind] = house
         house = self._standing[kind]
@@ -73,7 +89,7 @@ class Houses:
 def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
     standing = Houses(tmp_path_factory)
     yield standing
-    for kind in ("fake", "real"):
+    for kind in FACTORIES:
         standing.pull_down(kind)
 
 

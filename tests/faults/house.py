@@ -198,7 +198,7 @@ class House:
             alive.setdefault(one.model, set()).add(one.group)
         for engine in status["engines"]:
             model, groups = engine["model"], alive.get(engine["model"], set())
-            should = {engine["pid"]} if engine["state"] in RUNNING else set()
+            should = {engine["pid"]} if engine["state"] in RUNNING or engine["parked_bytes"] else set()
             if groups != should:
                 yield f"{model} is {engine['state']} with process groups {groups}, should be {should}"
             if engine["leases"] or engine["waiting"]:

@@ -252,7 +252,7 @@ def state_files(name: str, spoil: Callable[[bytes], bytes]) -> Fault:
 
 
 def clock_steps(name: str, seconds: float) -> Fault:
-    """The wall clock of the proxy and of supervisord steps; see tests/fakes/sitecustomize.py."""
+    """The wall clock of the proxy and of supervisord steps; see tests/fakes/machine/sitecustomize.py."""
 
     def inject(house: House) -> str:
         house.warm(house.main)

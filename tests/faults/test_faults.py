@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.house import House
 from tests.faults.injections import FAULTS, ON_REAL_VLLM, Fault
+from tests.faults.parked import ON_PARKED
 
 
 def survive(house: House, fault: Fault, record: Callable[[str, object], None]) -> None:
@@ -26,4 +27,13 @@ def test_it_survives(house: House, fault: Fault, record_property: Callable[[str,
 @pytest.mark.house("real")
 @pytest.mark.parametrize("fault", ON_REAL_VLLM, ids=lambda fault: fault.name)
 def test_it_survives_with_real_vllm(house: House, fault: Fault, record_property: Callable[[str, object], None]) -> None:
+    survive(house, fault, record_property)
+
+
+@pytest.mark.vllm
+@pytest.mark.house("parked")
+@pytest.mark.parametrize("fault", ON_PARKED, ids=lambda fault: fault.name)
+def test_it_survives_with_real_vllm_parked_ahead(
+    house: House, fault: Fault, record_property: Callable[[str, object], None]
+) -> None:
     survive(house, fault, record_property)

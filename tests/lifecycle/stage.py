@@ -22,7 +22,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
-from proxy.lifecycle.starts import Starts, Took
+from proxy.lifecycle.starts import Starts
 from proxy.lifecycle.watch import Watch
 from tests.fleet_stage import engine_keys, spec
 
@@ -182,7 +182,7 @@ class Stage:
         )
         self.watch.notice = self.note
         self.engine_keys = engine_keys(folder / "engine_keys.json")
-        starts = Starts(lambda model: folder / f"{model}.log", keys, StateFile(folder / "s.json", dict[str, Took], {}))
+        starts = Starts(lambda model: folder / f"{model}.log")
         self.launching = Launching(
             specs=models,
             programs=self.supervisor,

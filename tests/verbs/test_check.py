@@ -80,7 +80,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    found = importlib.util.spec_from_file_location("fake_pynvml", CHECKOUT / "tests" / "fakes" / "pynvml.py")
+    found = importlib.util.spec_from_file_location("fake_pynvml", CHECKOUT / "tests" / "fakes" / "gpus" / "pynvml.py")
     assert found is not None
     assert found.loader is not None
     fake = importlib.util.module_from_spec(found)

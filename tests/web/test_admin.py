@@ -29,11 +29,6 @@ class FakePulse:
         return 12.5 if model == "a" else 0.0
 
 
-class FakeStarts:
-    def last(self, model: str) -> dict[str, float]:
-        return {"weights": 2.0} if model == "a" else {}
-
-
 class FakeReloader:
     problem = None
 
@@ -50,7 +45,7 @@ async def private(tmp_path: Path) -> AsyncIterator[tuple[Stage, httpx.AsyncClien
     catalog = Catalog(folder=Path("c"), models=models, agents=agents)
     router = Router(catalog)
     known = (stage.fleet, stage.memory, Groups(), stage.devices, stage.entries)
-    given = (*known, stage.programs, stage.keeper, engine_keys(), None, FakePulse(), FakeStarts())
+    given = (*known, stage.programs, stage.keeper, engine_keys(), None, FakePulse())
     reloader = FakeReloader()
     admin = Admin(parts=Assembled(*given), router=router, url="http://x:1", reloader=reloader)  # type: ignore[arg-type]
     reloading = Reloading(reloader)  # type: ignore[arg-type]
