@@ -35,15 +35,6 @@ def _killed_while_parked(house: House) -> str:
     return house.main
 
 
-def _stopped_while_parked(house: House) -> str:
-    """It does not even hear that it may go."""
-    os.kill(parked(house), signal.SIGSTOP)
-    house.ask(house.main)
-    house.wait_state(house.main, "starting")
-    os.kill(house.of.engine(house.main)["pid"], KILL)
-    return house.main
-
-
 def while_it_starts(who: str, when: Callable[[House], object]) -> Callable[[House], str]:
     """Kill `who` of its processes as soon as `when` holds: a plain start answers the same request."""
 
@@ -57,14 +48,6 @@ def while_it_starts(who: str, when: Callable[[House], object]) -> Callable[[Hous
         return house.main
 
     return inject
-
-
-def _forked_engine_killed_when_ready(house: House) -> str:
-    parked(house)
-    house.warm(house.main)
-    house.send(KILL, house.main, "core")
-    house.wait_state(house.main, "stopped", "stopping", "parked")
-    return house.main
 
 
 def _another_vllm_under_it(house: House) -> str:
@@ -106,11 +89,9 @@ def _has_forked(house: House) -> bool:
 
 ON_PARKED: tuple[Fault, ...] = (
     Fault("kill -9 while parked ahead", _killed_while_parked),
-    Fault("SIGSTOP while parked ahead", _stopped_while_parked),
     Fault("kill -9 at the moment of go", while_it_starts("api", _has_leave)),
     Fault("kill -9 of the forked engine while it starts", while_it_starts("core", _has_forked)),
     Fault("kill -9 of its parent while it starts", while_it_starts("api", _has_forked)),
-    Fault("kill -9 of the forked engine, ready", _forked_engine_killed_when_ready),
     Fault("another vLLM under a parked process", _another_vllm_under_it),
     Fault("the host's memory is short", _host_memory_short),
     Fault("kill -9 of the proxy, parked ahead", _proxy_killed_while_parked),
