@@ -1,13 +1,13 @@
 """The audit of a running proxy: when its lines are on the disk, when a segment ends."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy import audit as module
+from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
 from proxy.audit import Audit
 from proxy.core.audit_check import Whole, check
@@ -108,9 +108,10 @@ async def test_old_segments_go_when_a_new_one_begins_and_that_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
-    audit(tmp_path).close()
-    os.utime(tmp_path / "audit-000001.jsonl", (1.0, 1.0))
-    one = audit(tmp_path, segment_bytes=100, keep_days=30)
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(audit_files.time, "time", lambda: 1.0)
+        audit(tmp_path).close()
+        one = audit(tmp_path, segment_bytes=400, keep_days=30)
     running = asyncio.create_task(one.run())
     one.act("ann", "x" * 100)
     said = "deleted audit-000001.jsonl, which was older than 30 days"

@@ -4,22 +4,25 @@ Rule: `write` returns when the line is the kernel's, so that no kill of this pro
 the disk, so that no loss of power does; `sync` when it is signed there too. All is for this user only.
 """
 
+import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from proxy.adapters import whole_files
-from proxy.core.audit_check import Kind, Segment
-from proxy.core.chain import Chain, Head, Use, digest, is_signed, sign
+from proxy.core.audit_check import Kind, Segment, closed_at, end_of
+from proxy.core.audit_records import moment
+from proxy.core.chain import Chain, Head, Marks, Use, is_signed, shown, sign
 
 KEY_BYTES = 32
-LONGEST_CLOSE_BYTES = 1024
-"""Of the line that closes a segment."""
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
 Standing = tuple[int, str, int]
@@ -74,8 +77,10 @@ class AuditFiles:
         self._signing = threading.Lock()
         self._signed = 0
         self._fd = -1
+        self._torn = 0
+        """Bytes at the end of the segment before that are no lines."""
         self.size = 0
-        self._chain, torn, self._segment = _end_of(_last_begun(folder))
+        self._chain, torn, self._segment = _end_of(_last_begun(folder), key)
         _check_head(read_head(folder), key, self._chain)
         self._open(torn)
 
@@ -90,20 +95,31 @@ class AuditFiles:
     def write(self, *records: Any) -> int:
         """Add their lines; returns the number of the last one. Raises: AuditError, and then none of them is there."""
         if self._fd < 0:
-            self._open(0)
+            self._open(self._torn)
         n, last = self._chain.n, self._chain.last
         try:
             lines = b"".join(map(self._chain.add, records))
             written = os.write(self._fd, lines)
         except Exception as error:  # also of what cannot be encoded: the chain must not go on without a line
-            self._chain = Chain(n, last)
+            self._chain.n, self._chain.last = n, last
             raise AuditError(f"the audit cannot be written: {getattr(error, 'strerror', error)}") from error
         if written != len(lines):
-            os.ftruncate(self._fd, self.size)
-            self._chain = Chain(n, last)
+            self._chain.n, self._chain.last = n, last
+            self._take_back(written)
             raise AuditError("the audit cannot be written: the disk is full")
         self.size += written
         return self._chain.n
+
+    def _take_back(self, half_written: int) -> None:
+        """Cut off a half written line; where not even that can be, it is torn, and a new segment says so."""
+        try:
+            os.ftruncate(self._fd, self.size)
+        except OSError:
+            with self._opening:
+                os.close(self._fd)
+                self._fd = -1
+            self._segment += 1
+            self._torn = half_written
 
     @property
     def next_n(self) -> int:
@@ -146,22 +162,25 @@ class AuditFiles:
         self._open(0)
 
     def delete_before(self, wall: float) -> list[str]:
-        """Delete closed segments that were written to last before then; returns their names. Raises: AuditError.
+        """Delete segments that were closed before then, if they are whole; returns their names. Raises: AuditError.
 
-        Their end is signed first, so that what is left is still known to be whole.
+        Their end is signed first, so that what is left is still known to be whole. What was changed is not deleted: to
+        sign its end would hide that.
         """
         deleted = []
-        for path in _paths(self._folder)[:-1]:
+        for path, following in pairwise(_paths(self._folder)):
             try:
-                if path.stat().st_mtime >= wall:
+                before, segment = read_deleted(self._folder), _segment(path)
+                if before is not None and (at := end_of(segment, self._key)) and shown(at[1]) == before.hash:
+                    path.unlink()  # its end was signed, and then the proxy was killed
+                    continue
+                n, mark, closed = closed_at(segment, self._key, before, _segment(following))
+                if datetime.fromisoformat(closed).timestamp() >= wall:
                     break  # what is younger stays, and all behind it: a gap would be a fault
-                last = _last_line(path)
-                n = int(msgspec.json.decode(last, type=dict[str, Any])["n"])
-                whole_files.replace(
-                    self._folder / "deleted.json", msgspec.json.encode(sign(self._key, n, digest(last), Use.DELETED))
-                )
+                head = sign(self._key, n, mark, Use.DELETED)
+                whole_files.replace(self._folder / "deleted.json", msgspec.json.encode(head))
                 path.unlink()
-            except (OSError, KeyError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise AuditError(f"{path} cannot be deleted: {error}") from error
             deleted.append(path.name)
         return deleted
@@ -173,7 +192,7 @@ class AuditFiles:
     def _close(self) -> None:
         """Raises: AuditError: before the line that closes it is there, the segment goes on; afterwards it is closed."""
         mac = sign(self._key, self._chain.n, self._chain.last, Use.CLOSE).mac
-        self.write({"kind": Kind.CLOSE, "segment": self._segment, "mac": mac})
+        self.write({"kind": Kind.CLOSE, "at": moment(time.time()), "segment": self._segment, "mac": mac})
         try:
             self.sync(self.standing)
         finally:
@@ -191,13 +210,16 @@ class AuditFiles:
             raise AuditError(f"{path} cannot be written: {error.strerror}") from error
         self._fd, self.size = fd, 0
         try:
-            self.write({"kind": Kind.OPEN, "segment": self._segment, "torn": torn})
-        except AuditError:
+            self.write({"kind": Kind.OPEN, "at": moment(time.time()), "segment": self._segment, "torn": torn})
+            _sync_folder(self._folder)
+        except (AuditError, OSError) as error:
             with self._opening:
                 os.close(fd)
                 self._fd = -1
-            path.unlink()  # a segment begins with the line that opens it
-            raise
+            with contextlib.suppress(OSError):
+                path.unlink()  # a segment begins with the line that opens it
+            raise AuditError(f"{path} cannot be written: {error}") from error
+        self._torn = 0
         self.sync(self.standing)
 
 
@@ -206,14 +228,13 @@ def _paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("audit-*.jsonl"))
 
 
-def _last_line(path: Path) -> bytes:
-    """Of a closed segment: the one that signs it."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LONGEST_CLOSE_BYTES))
-        before, _, line = file.read().rpartition(b"\n")[0].rpartition(b"\n")
-        if before:
-            return line
-    return path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]  # it was not closed, and ends with a long one
+def _sync_folder(folder: Path) -> None:
+    """Have the names in it on the disk, too (fsync(2)). Raises: OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _last_begun(folder: Path) -> Segment | None:
@@ -234,7 +255,7 @@ def _check_head(head: Head | None, key: bytes, chain: Chain) -> None:
         what = "its head was not signed with its key"
     elif head.n > chain.n:
         what = f"line {head.n} was signed, and the last one is line {chain.n}"
-    elif head.n == chain.n and head.hash != chain.last:
+    elif head.n == chain.n and head.hash != shown(chain.last):
         what = "its last line is another than the one that was signed"
     if what is not None:
         remedy = "put back what is missing, or move the folder away, which begins another audit"
@@ -248,20 +269,19 @@ def _segment(path: Path) -> Segment:
         raise AuditError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _end_of(last: Segment | None) -> tuple[Chain, int, int]:
-    """Where the chain stands after `last`, how many bytes of a torn line are behind it, the number of the next segment.
+def _end_of(last: Segment | None, key: bytes) -> tuple[Chain, int, int]:
+    """Where the chain stands after `last`, how many bytes behind it are no lines, the number of the next segment.
 
     Raises: AuditError.
     """
+    marks = Marks(key)
     if last is None:
-        return Chain(), 0, 1
-    *whole, rest = last.content.split(b"\n")
-    try:
-        told = msgspec.json.decode(whole[-1], type=dict[str, Any])
-        return Chain(int(told["n"]), digest(whole[-1])), len(rest), int(last.name[6:-6]) + 1
-    except (IndexError, KeyError, ValueError) as error:  # msgspec's errors are ValueErrors
-        what = f"{last.name} ends with what is no line of an audit"
-        raise AuditError(f"{what}: see `manage_vllm.sh audit verify`, and move the folder away") from error
+        return Chain(marks), 0, 1
+    if (at := end_of(last, key)) is None:
+        what = f"{last.name} has no line of an audit"
+        raise AuditError(f"{what}: see `manage_vllm.sh audit verify`, and move the folder away")
+    n, mark, torn = at
+    return Chain(marks, n, mark), torn, int(last.name[6:-6]) + 1
 
 
 def _read(path: Path) -> Head | None:

@@ -1,8 +1,10 @@
-"""The chain of the audit's lines: each carries its number and the hash of the one before. Pure.
+"""The chain of the audit's lines: each carries its number and the mark of the one before. Pure.
 
-A line is one JSON object, `{"n": NUMBER, "prev": HASH, ...}`, HASH the SHA-256 of the line before, in hex, without its
-end. Whoever changes, removes, inserts or swaps lines breaks the chain there, or has to write all that follow anew; then
-what was signed with the key does not fit: the head, which is the newest line, and the end of each segment.
+A line is one JSON object, `{"n": NUMBER, "prev": MARK, ...}`, MARK that of the line before, without its end: a hash
+under the audit's key, which nobody else can make. Whoever changes, removes, inserts or swaps lines breaks the chain
+there; nobody without the key can write what follows, nor add a line at the end, since the mark of the last line is told
+nowhere. Lines that are missing at the end are known by what is signed: the head, which is the newest line, and the end
+of each segment.
 """
 
 import hashlib
@@ -13,20 +15,38 @@ from typing import Any
 import msgspec
 
 FIRST = "0" * 64
-"""What stands in the place of the hash before the first line."""
+"""What stands in the place of the mark before the first line."""
+MARK_BYTES = 32
 
 
-def digest(line: bytes) -> str:
-    """The hash of a line, without its end."""
-    return hashlib.sha256(line).hexdigest()
+class Marks:
+    """The marks of lines under one key: BLAKE2b with a key that is made of the audit's (RFC 7693)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._begun = hashlib.blake2b(key=hmac.digest(key, b"chain", "sha256"), digest_size=MARK_BYTES)
+
+    def __repr__(self) -> str:
+        return "<Marks>"
+
+    def of(self, line: bytes) -> str:
+        """That of a line, without its end, in hex."""
+        one = self._begun.copy()
+        one.update(line)
+        return one.hexdigest()
+
+
+def shown(mark: str) -> str:
+    """What may be told of a mark: who had that of the last line could write the next one."""
+    return hashlib.sha256(mark.encode(errors="replace")).hexdigest()
 
 
 class Chain:
-    """Where the chain stands: the number and the hash of its last line."""
+    """Where the chain stands: the number and the mark of its last line."""
 
-    def __init__(self, n: int = 0, last: str = FIRST) -> None:
+    def __init__(self, marks: Marks, n: int = 0, last: str = FIRST) -> None:
         self.n = n
         self.last = last
+        self._mark = marks.of
 
     def __repr__(self) -> str:
         return f"<Chain at {self.n}>"
@@ -39,12 +59,12 @@ class Chain:
         fields = record if type(record) is str else msgspec.json.encode(record)[1:].decode()
         self.n += 1
         line = f'{{"n":{self.n},"prev":"{self.last}",{fields}'.encode()
-        self.last = digest(line)
+        self.last = self._mark(line)
         return line + b"\n"
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The newest line that is known to be on the disk, signed."""
+    """The newest line that is known to be on the disk, signed; `hash` is what is shown of its mark."""
 
     n: int
     hash: str
@@ -62,8 +82,9 @@ class Use(StrEnum):
 
 
 def sign(key: bytes, n: int, last: str, use: Use) -> Head:
-    """A chain whose last line is `n`, with the hash `last`, signed as `use`."""
-    return Head(n, last, _mac(key, n, last, use))
+    """A chain whose last line is `n`, with the mark `last`, signed as `use`."""
+    told = shown(last)
+    return Head(n, told, _mac(key, n, told, use))
 
 
 def is_signed(key: bytes, head: Head, use: Use) -> bool:
@@ -71,5 +92,5 @@ def is_signed(key: bytes, head: Head, use: Use) -> bool:
     return hmac.compare_digest(head.mac.encode(), _mac(key, head.n, head.hash, use).encode())
 
 
-def _mac(key: bytes, n: int, last: str, use: Use) -> str:
-    return hmac.digest(key, b"%b %d %b" % (use.encode(), n, last.encode(errors="replace")), "sha256").hex()
+def _mac(key: bytes, n: int, told: str, use: Use) -> str:
+    return hmac.digest(key, b"%b %d %b" % (use.encode(), n, told.encode(errors="replace")), "sha256").hex()

@@ -9,7 +9,7 @@ import pytest
 from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, Kind, Whole, check
-from proxy.core.chain import Head
+from proxy.core.chain import Chain, Head, Marks
 
 
 def checked(folder: Path) -> Whole | Fault:
@@ -109,13 +109,20 @@ def test_a_head_that_is_damaged_is_told(tmp_path: Path) -> None:
         read_head(tmp_path)
 
 
-def test_old_segments_are_deleted_and_what_is_left_is_whole(tmp_path: Path) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is."""
+    now = [1.0]
+    monkeypatch.setattr(audit_files.time, "time", lambda: now[0])
+    return now
+
+
+def test_old_segments_are_deleted_and_what_is_left_is_whole(tmp_path: Path, clock: list[float]) -> None:
     one = files(tmp_path)
-    for _ in range(3):
+    for at in (1.0, 100.0, 1.0):
         one.write({"kind": "act"})
+        clock[0] = at
         one.rotate()
-    for name in ("audit-000001.jsonl", "audit-000003.jsonl"):
-        os.utime(tmp_path / name, (1.0, 1.0))
     assert one.delete_before(2.0) == ["audit-000001.jsonl"], "a gap would be a fault"
     before = read_deleted(tmp_path)
     assert before is not None
@@ -187,6 +194,9 @@ def test_a_restart_does_not_hide_that_something_was_cut_off(tmp_path: Path) -> N
     with pytest.raises(AuditError, match="line 12 was signed, and the last one is line 5"):
         files(tmp_path)
     path.write_bytes(whole.replace(b'"kind":"close"', b'"kind":"clos3"'))
+    with pytest.raises(AuditError, match="line 12 was signed, and the last one is line 11"):
+        files(tmp_path)
+    path.write_bytes(whole.replace(b'"mac":"', b'"mac":"0'))
     with pytest.raises(AuditError, match="its last line is another"):
         files(tmp_path)
     path.write_bytes(whole)
@@ -228,13 +238,15 @@ def test_what_was_signed_as_one_thing_is_nothing_else(tmp_path: Path) -> None:
     assert told == Fault("head", 0, "it was not signed with the key of this audit")
 
 
-def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that_is_whole(tmp_path: Path) -> None:
+def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that_is_whole(
+    tmp_path: Path, clock: list[float]
+) -> None:
     one = files(tmp_path)
     one.write({"kind": "act", "what": "x" * 3000})  # killed: the segment is not closed, and ends with a long line
     with (tmp_path / "audit-000001.jsonl").open("ab") as file:
         file.write(b'{"n":3,"torn')
-    os.utime(tmp_path / "audit-000001.jsonl", (1.0, 1.0))
     again = files(tmp_path)
+    clock[0] = 100.0
     old = (tmp_path / "audit-000001.jsonl").read_bytes()
     assert again.delete_before(2.0) == ["audit-000001.jsonl"]
     again.write({"kind": "act"})
@@ -243,3 +255,88 @@ def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that
     assert isinstance(check(segments_in(tmp_path), head, key, before), Whole)
     (tmp_path / "audit-000001.jsonl").write_bytes(old)  # killed between its signature and its end
     assert isinstance(check(segments_in(tmp_path), head, key, before), Whole)
+    (tmp_path / "audit-000001.jsonl").write_bytes(old.replace(b"xxx", b"xxy", 1))
+    assert isinstance(check(segments_in(tmp_path), head, key, before), Fault)
+    (tmp_path / "audit-000001.jsonl").write_bytes(old)
+    once_more = files(tmp_path)
+    assert once_more.delete_before(2.0) == []
+    once_more.close()
+    assert not (tmp_path / "audit-000001.jsonl").exists()
+
+
+def test_retention_signs_nothing_that_was_changed_or_put_there(tmp_path: Path, clock: list[float]) -> None:
+    one = files(tmp_path)
+    for _ in range(2):
+        one.write({"kind": "act"})
+        one.rotate()
+    clock[0] = 100.0
+    first = tmp_path / "audit-000001.jsonl"
+    genuine = first.read_bytes()
+    first.write_bytes(genuine.replace(b'"act"', b'"end"'))
+    with pytest.raises(AuditError, match="the line before it is another"):
+        one.delete_before(2.0)
+    first.write_bytes(genuine)
+    (tmp_path / "audit-000000.jsonl").write_bytes((tmp_path / "audit-000002.jsonl").read_bytes())
+    with pytest.raises(AuditError, match="it is numbered 4, and 1 should be here"):
+        one.delete_before(2.0)
+    assert read_deleted(tmp_path) is None
+    (tmp_path / "audit-000000.jsonl").unlink()
+    assert one.delete_before(2.0) == ["audit-000001.jsonl", "audit-000002.jsonl"]
+    one.close()
+
+
+def test_what_the_power_took_is_torn_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Of what was not on the disk yet some pages may be there, and others be zeros."""
+    one = files(tmp_path)
+    one.write({"kind": "act", "what": "1"})
+    one.sync(one.standing)
+    for number in range(5):
+        one.write({"kind": "act", "what": str(number)})
+    path = tmp_path / "audit-000001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[4] = b"\0" * (len(lines[4]) - 20) + lines[4][-20:]
+    path.write_bytes(b"".join(lines))
+    torn = sum(map(len, lines[4:]))
+    assert checked(tmp_path) == Whole(4, 2, torn)
+    again = files(tmp_path)
+    again.write({"kind": "act"})
+    again.close()
+    assert checked(tmp_path) == Whole(7, 0, 0)
+    path.write_bytes(b"".join(lines[:-1]))
+    assert isinstance(checked(tmp_path), Fault), "as much as was noted stands behind it"
+
+
+def test_a_disk_without_room_even_to_take_a_half_line_back_leaves_an_audit_that_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = files(tmp_path)
+    write = os.write
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audit_files.os, "write", lambda fd, data: write(fd, data[:5]))
+    monkeypatch.setattr(audit_files.os, "ftruncate", fails)
+    with pytest.raises(AuditError, match="the disk is full"):
+        one.write({"kind": "act"})
+    monkeypatch.undo()
+    expected = one.next_n
+    assert one.write({"kind": "act"}) == expected
+    one.close()
+    assert checked(tmp_path) == Whole(4, 0, 0)
+
+
+def test_who_has_not_the_key_can_add_no_line_not_even_after_the_end(tmp_path: Path) -> None:
+    one = files(tmp_path)
+    one.write({"kind": "act"})
+    one.close()
+    head = read_head(tmp_path)
+    assert head is not None
+    forged = Chain(Marks(b"guessed"), head.n, head.hash)
+    lines = forged.add({"kind": Kind.OPEN, "segment": 2}) + forged.add({"kind": "begin", "id": "forged"})
+    (tmp_path / "audit-000002.jsonl").write_bytes(lines)
+    assert (
+        str(checked(tmp_path)) == "audit-000002.jsonl, line 1: the line before it is another than when it was written"
+    )
+    (tmp_path / "audit-000002.jsonl").rename(tmp_path / "audit-000000.jsonl")
+    assert isinstance(checked(tmp_path), Fault)

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proxy.core.audit_check import Fault, Kind, Segment, Whole, check, lines_of
-from proxy.core.chain import Chain, Head, Use, sign
+from proxy.core.chain import Chain, Head, Marks, Use, sign
 
 KEY = b"k" * 32
+MARKS = Marks(KEY)
 
 
 class Written:
     """An audit, as it is written; the last segment is closed unless the test says otherwise."""
 
-    def __init__(self, sizes: list[int], *, is_closed: bool = True) -> None:
-        self.chain = Chain()
+    def __init__(self, sizes: list[int], *, is_closed: bool = True, key: bytes = KEY) -> None:
+        self.chain = Chain(Marks(key))
         self.segments: list[Segment] = []
         for number, size in enumerate(sizes, 1):
             lines = [self.chain.add({"kind": Kind.OPEN, "segment": number, "torn": 0})]
@@ -126,7 +127,7 @@ def replace_mac(head: Head) -> Head:
 def test_lines_behind_the_newest_head_are_counted() -> None:
     written = Written([2], is_closed=False)
     head = written.head
-    later = Chain(written.chain.n, written.chain.last).add({"kind": Kind.END})
+    later = Chain(MARKS, written.chain.n, written.chain.last).add({"kind": Kind.END})
     segments = [replace(written.segments[0], content=written.segments[0].content + later + b'{"n":5,"prev":"0')]
     assert check(segments, head, KEY) == Whole(4, 1, 16)
 
@@ -135,7 +136,7 @@ def test_bytes_of_a_torn_line_are_noted_by_the_next_segment() -> None:
     written = Written([1], is_closed=False)
     torn = replace(written.segments[0], content=written.segments[0].content + b'{"n":3')
     for noted, is_whole in ((6, True), (5, False)):
-        chain = Chain(written.chain.n, written.chain.last)
+        chain = Chain(MARKS, written.chain.n, written.chain.last)
         line = chain.add({"kind": Kind.OPEN, "segment": 2, "torn": noted})
         following = Segment("audit-000002.jsonl", line)
         told = check([torn, following], sign(KEY, chain.n, chain.last, Use.HEAD), KEY)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from proxy.core.audit_records import Act, Hasher, begun, ended, moment
-from proxy.core.chain import FIRST, Chain
+from proxy.core.chain import FIRST, Chain, Marks
 from proxy.core.usage import Tokens
 
 
 def test_a_record_is_a_line_with_its_kind_and_without_what_is_not_known() -> None:
-    line = json.loads(Chain().add(Act(at="now", who="ann", what="stopped")))
+    line = json.loads(Chain(Marks(b"key")).add(Act(at="now", who="ann", what="stopped")))
     assert line == {"n": 1, "prev": FIRST, "kind": "act", "at": "now", "who": "ann", "what": "stopped"}
 
 
@@ -34,7 +34,7 @@ def test_what_a_client_says_of_itself_is_in_its_line_whatever_it_is(
     told: dict[str, str], other: str, sampling: dict[str, Any], hashes: list[str]
 ) -> None:
     fields = begun("now", asked(**told), other, other, other, sampling=sampling, prompt="p", messages=hashes)
-    line = json.loads(Chain().add(fields))
+    line = json.loads(Chain(Marks(b"key")).add(fields))
     names = {"id": "request_id", "key": "key_name", "endpoint": "path", "agent_type": "agent_type", "model": "model"}
     assert {name: line.get(name, "") for name in names} == {name: told[field] for name, field in names.items()}
     assert [line.get(name, "") for name in ("client", "engine", "weights")] == [other] * 3
@@ -44,7 +44,9 @@ def test_what_a_client_says_of_itself_is_in_its_line_whatever_it_is(
 def test_an_end_says_who_asked_where_no_other_line_does() -> None:
     one = asked(request_id="r", key_name="desk", path="/v1/x", agent_type="Chat", model="a")
     more: dict[str, Any] = {"fallback": 'b; for="a"', "waited_s": 0.25, "first_byte_s": 0.5, "tokens": Tokens(7, 5)}
-    told = json.loads(Chain().add(ended("now", 3, one, "answered", 200, 1.0, **more, answer="h", answers=["i", "j"])))
+    told = json.loads(
+        Chain(Marks(b"key")).add(ended("now", 3, one, "answered", 200, 1.0, **more, answer="h", answers=["i", "j"]))
+    )
     del told["n"], told["prev"]
     assert told == {
         "kind": "end",
@@ -62,7 +64,7 @@ def test_an_end_says_who_asked_where_no_other_line_does() -> None:
         "answer": "h",
         "answers": ["i", "j"],
     }
-    told = json.loads(Chain().add(ended("now", 0, one, "refused", 429, 0.0, error="rate_limited")))
+    told = json.loads(Chain(Marks(b"key")).add(ended("now", 0, one, "refused", 429, 0.0, error="rate_limited")))
     del told["n"], told["prev"]
     assert told == {
         "kind": "end",
