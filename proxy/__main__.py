@@ -182,7 +182,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
             idle_s=settings.realtime_idle_s,
         )
         events = Events(fleet, router, here)
-        reloading, keys = Reloading(reloader), Keys(keyring)
+        reloading, keys = Reloading(reloader), Keys(keyring, audit)
         for_admins = ForAdmins(admin, reloading, Audits(here))
         named = Named(forwarder, router, responses)
         public = web_app.runner(

@@ -58,6 +58,9 @@ class Audit:
         self._is_required = is_required
         self._day = _today()
         self._synced = 0
+        self._deleting: asyncio.Future[None] = self._loop.create_future()
+        """What looks for old segments, in a thread: that of many takes longer than lines may wait for their sync."""
+        self._deleting.set_result(None)
 
     def __repr__(self) -> str:
         return f"<Audit {self._files!r}>"
@@ -108,7 +111,8 @@ class Audit:
                 if self._files.size > self._segment_bytes or _today() != self._day:
                     self._files.rotate()
                     self._day = _today()
-                    await self._delete_old()
+                    if self._deleting.done():
+                        self._deleting = asyncio.create_task(self._delete_old())
             except AuditError as error:
                 self._failed(error)
             except Exception:  # what comes next is tried all the same
@@ -127,8 +131,11 @@ class Audit:
         if self._keep_days is None:
             return
         before = time.time() - self._keep_days * DAY_S
-        for name in await asyncio.to_thread(self._files.delete_before, before):
-            self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
+        try:
+            for name in await asyncio.to_thread(self._files.delete_before, before):
+                self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
+        except AuditError as error:
+            log.warning("%s: see `manage_vllm.sh audit verify`", error)
 
     def _write(self) -> None:
         entries, self._entries = self._entries, []
@@ -141,12 +148,13 @@ class Audit:
                 noted.append(then)
             except Exception:
                 log.exception("a line could not be made")
-                _tell([then], 0, self._refusal())
+                self.lost += 1
+                _tell([then], None, self._refusal())
         try:
             last = self._files.write(*records)
         except AuditError as error:
             self._failed(error, len(noted))
-            _tell(noted, 0, self._refusal())
+            _tell(noted, None, self._refusal())
             return
         first = last - len(noted) + 1
         if not self.is_strict:
@@ -163,10 +171,11 @@ class Audit:
         log.warning("%s (%d lines are lost since the proxy began)", error, self.lost)
 
 
-def _tell(noted: list[Then], first: int, refusal: AuditFailed | None) -> None:
-    for n, then in enumerate(noted, first):
+def _tell(noted: list[Then], first: int | None, refusal: AuditFailed | None) -> None:
+    """`first` is the number of the first line; None where there are none."""
+    for place, then in enumerate(noted):
         try:
-            then(n, refusal)
+            then(0 if first is None else first + place, refusal)
         except Exception:
             log.exception("a line was written, and nothing followed")
 

@@ -16,6 +16,7 @@ from proxy.adapters.key_file import KeyFile
 from proxy.adapters.scrypt import is_hash_of
 from proxy.adapters.state_files import StateFile
 from proxy.core.allowance import NOTHING, Allowance, Used
+from proxy.core.key_acts import differences
 from proxy.core.key_errors import KeyInvalid
 from proxy.core.keys import Key, Secret, by_id, parse
 
@@ -57,6 +58,7 @@ class Keyring:
         self._used = used.read()
         self._now = asyncio.get_running_loop().time
         self._secret = secrets.token_bytes(32)
+        self._keys: dict[str, Key] = {}
         self._callers: dict[str, Allowance] = {}
         self._by_id: dict[str, tuple[Key, Secret]] = {}
         self._ends: dict[str, float] = {}
@@ -81,9 +83,13 @@ class Keyring:
         """All keys, with what is left of their limits."""
         return list(self._callers.values())
 
-    def load(self) -> None:
-        """Read the file anew; what has been used stays used. Raises: KeyFileError, and nothing has changed then."""
+    def load(self) -> list[str]:
+        """Read the file anew; what has been used stays used. Returns what has been done to keys since, in words.
+
+        Raises: KeyFileError, and nothing has changed then.
+        """
         keys, now = self._file.read(), self._now()
+        told, self._keys = differences(self._keys, keys), keys
         before, self._by_id = self._by_id, by_id(keys)
         self._ends = {id_: key.ends_at(secret) for id_, (key, secret) in self._by_id.items()}
         for name, key in keys.items():
@@ -100,6 +106,7 @@ class Keyring:
         }
         self._refused.clear()
         self._version += 1
+        return told
 
     async def keep(self) -> None:
         """Keep what has been used today, every while, until cancelled."""

@@ -17,8 +17,6 @@ from proxy.audit import Audit
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 5.0
-
 
 class Taken(msgspec.Struct):
     """A hash, and what the files were like when it was taken."""
@@ -39,6 +37,7 @@ class Weights:
         self._kept = kept.read()
         self._audit = audit
         self._asked: dict[str, None] = {}
+        self._is_asked = asyncio.Event()
         self._known: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -47,18 +46,25 @@ class Weights:
     def of(self, model: str) -> str:
         """The hash, or nothing yet; then it is taken."""
         if (known := self._known.get(model)) is None:
-            self._asked[model] = None
+            self._ask(model)
             return ""
         return known
 
     def forget(self, model: str) -> None:
-        """Its engine starts: the files may be others by now."""
+        """Its engine starts: the files may be others by now. Where they are not, that is known before it is ready."""
         self._known.pop(model, None)
+        if (spec := self._specs.get(model)) is not None and str(self._root / spec.weights) in self._kept:
+            self._ask(model)
+
+    def _ask(self, model: str) -> None:
+        self._asked[model] = None
+        self._is_asked.set()
 
     async def run(self) -> None:
         """Take those that were asked for, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._is_asked.wait()
+            self._is_asked.clear()
             while self._asked:
                 await self._take(self._asked.popitem()[0])
 

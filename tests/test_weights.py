@@ -33,7 +33,6 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return hash_of(path)
 
     monkeypatch.setattr(module, "hash_of", noted)
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.01)
     return read
 
 

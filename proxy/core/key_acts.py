@@ -46,6 +46,24 @@ def revoke(keys: Keys, name: str, now: float) -> dict[str, Key]:
     return dict(keys) | {name: msgspec.structs.replace(_there(keys, name), revoked_at=now)}
 
 
+def differences(before: Keys, now: Keys) -> list[str]:
+    """What was done to keys between the two, in words for the audit."""
+    told = []
+    for name, key in now.items():
+        old = before.get(name)
+        if old is None:
+            told.append(f"made the key {name} ({key.role}; {key.allowed})")
+        elif key.revoked_at is not None and old.revoked_at is None:
+            told.append(f"revoked the key {name}")
+        elif key != old:
+            fields = [one for one in key.__struct_fields__ if getattr(key, one) != getattr(old, one)]
+            if {one.id for one in key.secrets} - {one.id for one in old.secrets}:
+                told.append(f"rotated the key {name}")
+                fields.remove("secrets")
+            told += [f"changed the key {name}: {', '.join(fields)}"] if fields else []
+    return told + [f"removed the key {name}" for name in before if name not in now]
+
+
 def _there(keys: Keys, name: str) -> Key:
     if (key := keys.get(name)) is None:
         names = ", ".join(one.name for one in keys.values() if one.revoked_at is None)

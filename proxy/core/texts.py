@@ -1,7 +1,8 @@
 """The texts of a request and of a whole answer, for the audit to hash: what is said by a person, and to one. Pure.
 
 A text is what stands in the field, without its JSON spelling, so that the same words have the same hash however a
-client writes them. Of what is no text (an image, the arguments of a tool) the bytes of its JSON stand for it.
+client writes them. For what is no text (an image, the arguments of a tool) its JSON stands, and so for each field that
+is not known to say nothing: a client must not get words past the audit by the field that he puts them in.
 """
 
 from typing import Any
@@ -14,7 +15,16 @@ SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
     *("text_1", "text_2", "data_1", "data_2", "items", "texts", "inputs", "queries", "tools"),
 )
-"""The fields of vLLM's endpoints in which somebody says something."""
+"""The fields of vLLM's endpoints in which somebody says something, in the order in which they are told."""
+NOT_SAID = frozenset(
+    (
+        *("model", "agent_type", "keep_alive", "user", "stream_options", "encoding_format", "service_tier"),
+        *("stop", "stop_token_ids", "bad_words", "allowed_token_ids", "logit_bias", "tool_choice", "include"),
+        *("reasoning", "reasoning_effort", "thinking", "output_config", "modalities", "truncation"),
+        "previous_response_id",
+    )
+)
+"""Fields of strings, lists or objects in which nobody does."""
 SAMPLING = (
     *(
         "temperature",
@@ -32,9 +42,15 @@ SAMPLING = (
 """What decides how an answer is drawn."""
 
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
+_RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SAID_IN, _SAMPLING = frozenset(SAID_IN), frozenset(SAMPLING)
-_TEXT_KEYS = ("content", "text", "output", "documents", "input")
+_TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title"))
+_ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_id", "cache_control"))
+"""What an object says about itself, beside what is said in it."""
 _NUMBER = (int, float)
+_SILENT = (int, float, type(None))
+"""Of a field that is not known these say nothing; bool is an int."""
 _encode = msgspec.json.encode
 
 
@@ -49,18 +65,22 @@ class Said:
         self.sampling: dict[str, Any] = {}
         try:
             fields = _FIELDS.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        said = []
+        except _UNREADABLE:
+            fields = _as_far_as_it_can_be_read(body)
+        said, more = [], []
         for name, value in fields.items():
             if name in _SAID_IN:
                 said.append(name)
             elif name in _SAMPLING and isinstance(value, _NUMBER):
                 self.sampling[name] = value
+            elif name not in NOT_SAID and not isinstance(value, _SILENT):
+                more.append(name)
         if len(said) > 1:
             said.sort(key=SAID_IN.index)
         for name in said:
             self.texts += _each(fields[name])
+        for name in more:
+            self.texts.append(text_of(fields[name]))
 
     def __repr__(self) -> str:
         return f"<Said, {len(self.texts)} texts>"
@@ -142,9 +162,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(one, dict | str) for one in value):
         return "".join(map(text_of, value))
     if isinstance(value, dict):
-        for key in _TEXT_KEYS:
-            if value.get(key) is not None:
-                return text_of(value[key])
+        return _of_dict(value)
     return "" if value is None else _encode(value).decode()
 
 
@@ -156,8 +174,31 @@ def _each(value: Any) -> list[str]:
 
 
 def _of_dict(one: dict[str, Any]) -> str:
-    """A message, with the tools that it has called; a document; a tool."""
-    said = content if isinstance(content := one.get("content"), str) else text_of(one)
-    if content is not None and isinstance(calls := one.get("tool_calls"), list):
-        said += "".join(_encode(call).decode() for call in calls)
-    return said
+    """A message, with the tools that it has called; a part of one; a document. Of all else it is the JSON."""
+    if _TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one:
+        return _encode(one).decode()
+    said = []
+    for name, value in one.items():
+        if name in _TEXT_KEYS:
+            said.append(value if type(value) is str else text_of(value))
+        elif name == "tool_calls" and isinstance(value, list):
+            said += [_encode(call).decode() for call in value]
+        elif name not in _ABOUT and value is not None:
+            said.append(_encode(value).decode())
+    return "".join(said)
+
+
+def _as_far_as_it_can_be_read(body: bytes) -> dict[str, Any]:
+    """The fields of an object in which something cannot be decoded, as a number without end: its spelling stands for
+    that. None where it is no object.
+    """
+    try:
+        fields: dict[str, Any] = dict(_RAW_FIELDS.decode(body))
+    except _UNREADABLE:
+        return {}
+    for name, raw in fields.items():
+        try:
+            fields[name] = msgspec.json.decode(raw)
+        except _UNREADABLE:
+            fields[name] = bytes(raw).decode(errors="replace")
+    return fields

@@ -37,6 +37,7 @@ class _Fields(msgspec.Struct):
     keep_alive: Raw | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
     background: Raw | UnsetType = UNSET
+    previous_response_id: Raw | UnsetType = UNSET
 
 
 _FIELDS = msgspec.json.Decoder(_Fields)
@@ -74,6 +75,12 @@ class JsonBody:
     def is_background(self) -> bool:
         """Whether it asks for a response that is made in the background."""
         return self._fields.background is not UNSET and bytes(self._fields.background) == b"true"
+
+    @property
+    def previous_response(self) -> str | None:
+        """The id of the response that it goes on from. Raises: InvalidRequest where that is no string."""
+        raw = self._fields.previous_response_id
+        return None if raw is UNSET else _text("previous_response_id", raw)
 
     @property
     def whole(self) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from proxy.core.endpoints import Endpoint, Key
+from proxy.core.endpoints import Endpoint, Form, Key
 from proxy.core.errors import BodyTooLarge, InvalidRequest, TooSlow, UnknownCoding
 from proxy.core.headers import Incoming
 from proxy.core.wire import JsonBody, Told
@@ -40,6 +40,10 @@ class Body(Protocol):
         """Whether its response is made in the background."""
 
     @property
+    def previous_response(self) -> str | None:
+        """The id of the response that it goes on from. Raises: InvalidRequest where that is no string."""
+
+    @property
     def held_bytes(self) -> int:
         """What it takes in memory for as long as it waits."""
 
@@ -65,7 +69,7 @@ class Nothing:
 
     is_stream = is_background = False
     held_bytes = 0
-    whole = None
+    whole = previous_response = None
 
     def told(self) -> Told:
         """Body."""
@@ -130,7 +134,7 @@ async def read(asked: Asked, endpoint: Endpoint, limit_bytes: int) -> Body:
     sent_length = None if b"content-encoding" in incoming.told else length
     if endpoint.key not in (Key.JSON, Key.FORM):
         return Unread(sent_length, pieces) if request.body_exists else Nothing()
-    if b"x-agent-type" in incoming.told:
+    if b"x-agent-type" in incoming.told and endpoint.form is not Form.RESPONSES:  # those say what they go on from
         if length is not None and length > STREAMED_BYTES:
             return Unread(sent_length, pieces)
         begun = [piece async for piece in _beginning(pieces)]

@@ -40,7 +40,7 @@ class Form:
 
     is_background = False
     held_bytes = 0
-    whole = None
+    whole = previous_response = None
 
     def __init__(self, file: IO[bytes], size: int, boundary: bytes, parts: list[Part]) -> None:
         """Raises: InvalidRequest where a field is said twice and differs."""

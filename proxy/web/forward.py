@@ -30,7 +30,7 @@ from proxy.web.bodies import Body
 from proxy.web.budget import Budget
 from proxy.web.exchange import Exchanges
 from proxy.web.fallback import lease_of
-from proxy.web.guard import Guard, check
+from proxy.web.guard import Guard, check, check_previous
 from proxy.web.leaving import Leaving
 from proxy.web.passage import Passage
 from proxy.web.remembered import Finder, Made
@@ -119,6 +119,8 @@ class Forwarder:
             self._router.check_purpose(route.model, endpoint)
             if (caller := passage.caller) is not None:
                 check(caller, endpoint, route, maker)
+                if endpoint.form is _RESPONSES:
+                    check_previous(caller, body.previous_response, self._responses.remembered)
                 passage.let_in(caller)
             if endpoint.key is _NONE:
                 return await self._exchange(passage, self._leases.look(route.model), body)

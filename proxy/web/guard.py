@@ -20,6 +20,7 @@ from proxy.core.routing import Route
 from proxy.keyring import Keyring, LastKey
 from proxy.web.asked import peer_of
 from proxy.web.nearby import is_nearby
+from proxy.web.remembered import Remembered
 
 CALLER = web.RequestKey("caller", Allowance)
 """Who asks; absent where there are no keys."""
@@ -143,6 +144,16 @@ def check(caller: Allowance, endpoint: Endpoint, route: Route, maker: str | None
     if endpoint.key is SaidIn.NONE and RANKS[key.role] >= RANKS[Role.MONITOR]:
         return
     key.check(route)
+
+
+def check_previous(caller: Allowance, response_id: str | None, remembered: Remembered) -> None:
+    """Whether the caller may go on from that response: what was made for another key is not there. Raises: NotFound."""
+    if response_id is None or caller.key.role is Role.ADMIN:
+        return
+    made = remembered.made(response_id)
+    if made is None or made.by != caller.key.name:
+        what = f"no response '{response_id[:100]}' is known here that was made for this key"
+        raise NotFound(what, param="previous_response_id")
 
 
 def name_of(caller: Allowance | None) -> str:

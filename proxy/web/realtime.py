@@ -6,7 +6,7 @@ last for ever.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -83,7 +83,7 @@ class Realtime:
     async def realtime(self, request: web.Request) -> web.StreamResponse:
         """One socket, from its request to its end. Raises: RotaError, where it has not been accepted."""
         incoming = Incoming.of_pairs(request.raw_headers)
-        visit = Visit(request, incoming, self._guard.address(incoming, peer_of(request)))
+        visit = Visit(request, incoming, self._guard.address(incoming, peer_of(request)), self._audit)
         try:
             if self._guard.is_closed:
                 visit.caller = await self._guard.caller(visit.incoming)
@@ -95,7 +95,7 @@ class Realtime:
                 return await self._named_later(request, visit)
             async with self._engine(named, visit) as (engine, spec):
                 client = await visit.accept(request, LARGEST_FRAME_BYTES)
-                await join(client, engine, self._idle_s, lambda text: self._renamed(text, spec), visit.passed)
+                await self._join(client, engine, spec, visit)
                 return client
         except RotaError as error:
             visit.refused(error)
@@ -105,6 +105,23 @@ class Realtime:
             raise
         finally:
             visit.end(self._traffic)
+
+    async def _join(
+        self,
+        client: web.WebSocketResponse,
+        engine: aiohttp.ClientWebSocketResponse,
+        spec: ModelSpec,
+        visit: Visit,
+        early: Sequence[aiohttp.WSMessage] = (),
+    ) -> None:
+        def may_still() -> bool:
+            caller = self._guard.known(visit.incoming)
+            return (visit.caller is None and not self._guard.is_closed) or caller is not None
+
+        def renamed(text: str) -> str:
+            return self._renamed(text, spec)
+
+        await join(client, engine, self._idle_s, renamed, visit.passed, may_still, early)
 
     async def _named_later(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         client = await visit.accept(request, LARGEST_FRAME_BYTES)
@@ -119,7 +136,7 @@ class Realtime:
                 async with _soon(spec):
                     await engine.receive()  # its own greeting; the client has had one
                 await engine.send_str(encoded(update | {"model": spec.name}))
-                await join(client, engine, self._idle_s, lambda text: self._renamed(text, spec), visit.passed, early)
+                await self._join(client, engine, spec, visit, early)
         except RotaError as error:
             visit.refused(error)
             await first_words.end(client, error)
@@ -137,8 +154,7 @@ class Realtime:
             visit.let_in(visit.caller, route)
         async with self._leases.take(route.model, wishes=wishes_of(visit.incoming, route.priority, None)) as lease:
             visit.lease, spec = lease, lease.spec
-            if self._audit is not None:
-                await visit.note(self._audit, *self._identity.of(spec.name))
+            await visit.note(*self._identity.of(spec.name))
             try:
                 async with _soon(spec):
                     engine = await self._session.ws_connect(

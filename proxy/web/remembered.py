@@ -33,7 +33,9 @@ class Remembered:
         return f"<Remembered {len(self._made)} responses>"
 
     def note(self, response_id: str, made: Made) -> None:
-        """It was made so."""
+        """It was made so. What another key has made stays its own: the id may be chosen by who asks."""
+        if (old := self._made.get(response_id)) is not None and old.by != made.by:
+            return
         self._made[response_id] = made
         self._made.move_to_end(response_id)
         if len(self._made) > self._most:

@@ -15,6 +15,8 @@ from proxy.traffic import Outcome
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 Text = Callable[[str], str]
 
+LOOK_EVERY_S = 5.0
+"""How soon a key that does not hold any more ends what it has begun."""
 _NOT_SENT = (None, 0, 1005, 1006, 1015)
 """Codes that stand for what has not been said (RFC 6455, section 7.4.1)."""
 
@@ -31,9 +33,15 @@ class Passed:
 
 
 async def join(
-    client: Socket, engine: Socket, idle_s: float, renamed: Text, passed: Passed, early: Sequence[WSMessage] = ()
+    client: Socket,
+    engine: Socket,
+    idle_s: float,
+    renamed: Text,
+    passed: Passed,
+    may_still: Callable[[], bool],
+    early: Sequence[WSMessage] = (),
 ) -> None:
-    """Pass frames on until one side ends, or nothing has come for `idle_s`; then both are closed.
+    """Pass frames on until one side ends, nothing has come for `idle_s`, or the client may no more: both are closed.
 
     `renamed` is applied to the client's text frames; `early` are those that it has sent already.
     """
@@ -44,7 +52,7 @@ async def join(
     tasks = [
         asyncio.create_task(_pump(client, engine, passed, renamed)),
         asyncio.create_task(_pump(engine, client, passed, None)),
-        asyncio.create_task(_watch(client, engine, passed, idle_s)),
+        asyncio.create_task(_watch(client, engine, passed, idle_s, may_still)),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -104,13 +112,16 @@ def _size(frame: WSMessage) -> int:
     return len(frame.data.encode()) if frame.type is WSMsgType.TEXT else len(frame.data)
 
 
-async def _watch(client: Socket, engine: Socket, passed: Passed, idle_s: float) -> None:
-    while (left_s := passed.last_at + idle_s - passed.now()) > 0:  # noqa: ASYNC110  # an event per frame would cost more
-        await asyncio.sleep(left_s)
+async def _watch(client: Socket, engine: Socket, passed: Passed, idle_s: float, may_still: Callable[[], bool]) -> None:
+    code, reason = WSCloseCode.GOING_AWAY, f"nothing has come for {idle_s:g} s"
+    while (left_s := passed.last_at + idle_s - passed.now()) > 0:
+        await asyncio.sleep(min(left_s, LOOK_EVERY_S))
+        if not may_still():
+            code, reason = WSCloseCode.POLICY_VIOLATION, "the key does not hold any more"
+            break
     passed.end = passed.end or Outcome.ANSWERED
-    reason = f"nothing has come for {idle_s:g} s".encode()
-    await _close(client, WSCloseCode.GOING_AWAY, reason)
-    await _close(engine, WSCloseCode.GOING_AWAY, reason)
+    await _close(client, code, reason.encode())
+    await _close(engine, code, reason.encode())
 
 
 async def _close(socket: Socket, code: int, reason: bytes) -> None:

@@ -13,6 +13,7 @@ from proxy.core.audit_records import begun, ended, moment
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import RotaError
 from proxy.core.headers import Incoming
+from proxy.core.key_errors import KeyInvalid
 from proxy.core.routing import Route
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
@@ -28,8 +29,8 @@ class Visit:
 
     path = ENDPOINT.path
 
-    def __init__(self, request: web.Request, incoming: Incoming, client: str = "") -> None:
-        """`client` is the address that it comes from."""
+    def __init__(self, request: web.Request, incoming: Incoming, client: str = "", audit: Audit | None = None) -> None:
+        """`client` is the address that it comes from; `audit` is told of it."""
         self.incoming = incoming
         self.request_id = request[REQUEST_ID]
         self.model = self.agent_type = ""
@@ -39,16 +40,18 @@ class Visit:
         self.passed = Passed()
         self.began_at = asyncio.get_running_loop().time()
         self._client = client
-        self._audit: Audit | None = None
+        self._audit = audit
         self.caller: Allowance | None = None
         self._is_counted = False
-        self._noted: int | None = None
+        self._noted = 0
         """The number of its line in the audit."""
+        self._error = ""
 
-    async def note(self, audit: Audit, engine: str, weights: str) -> None:
+    async def note(self, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
-        self._audit = audit
-        self._noted = await audit.begin(begun(moment(time.time()), self, self._client, engine, weights))
+        if self._audit is not None:
+            at = moment(time.time())
+            self._noted = await self._audit.begin(begun(at, self, self._client, engine, weights))
 
     @property
     def key_name(self) -> str:
@@ -63,6 +66,7 @@ class Visit:
 
     def refused(self, error: RotaError) -> None:
         """It ends with an error of the proxy's own."""
+        self._error = error.code
         self.outcome = Outcome.ERROR_AFTER_WAIT if self.status else Outcome.REFUSED
         self.status = self.status or error.status
 
@@ -81,9 +85,9 @@ class Visit:
         if self.caller is not None and self._is_counted:
             self.caller.end(0, now, time.time())
         outcome = self.passed.end or self.outcome
-        if self._audit is not None and self._noted is not None:
-            at = moment(time.time())
-            self._audit.note(ended(at, self._noted, self, outcome, self.status, now - self.began_at))
+        if self._audit is not None and self._error != KeyInvalid.code:  # as of any request without a known key
+            at, total_s = moment(time.time()), now - self.began_at
+            self._audit.note(ended(at, self._noted, self, outcome, self.status, total_s, error=self._error))
         traffic.passed(
             self.path,
             self.model,

@@ -30,7 +30,8 @@ class Witness:
     """Of one passage."""
 
     __slots__ = (
-        *("_asked", "_audit", "_began", "_has_ended", "_passage", "_size", "_stream", "_then", "_where", "_whole"),
+        *("_asked", "_audit", "_began", "_begun_for", "_has_ended", "_passage"),
+        *("_size", "_stream", "_then", "_where", "_whole"),
     )
 
     def __init__(self, audit: Audit, passage: Passage, where: Where) -> None:
@@ -43,6 +44,7 @@ class Witness:
         self._size = 0
         self._has_ended = False
         self._began = 0
+        self._begun_for = ""
         self._then: Then | None = None
 
     def __repr__(self) -> str:
@@ -57,7 +59,10 @@ class Witness:
         relay.on_last = self._last
 
     def begin(self, then: Then) -> None:
-        """It is about to be forwarded: `then` is told that it may be, or why not."""
+        """It is about to be forwarded: `then` is told that it may be, or why not. To the same engine again it may."""
+        if self._began and self._begun_for == self._passage.model:
+            then(None)
+            return
         self._then = then
         self._audit.soon(self._beginning, self._begun)
 
@@ -108,7 +113,7 @@ class Witness:
         )
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
-        self._began = n  # 0 where it could not be written
+        self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written
         if not self._has_ended:
             self._ended(n, refusal)
 

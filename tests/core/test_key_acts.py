@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from proxy.core.key_acts import KeyActRefused, make, revoke, rotate
+from proxy.core.key_acts import KeyActRefused, differences, make, revoke, rotate
 from proxy.core.keys import Role, Secret
 
 FIRST, SECOND, THIRD = (Secret(str(number) * 12, "x", float(number)) for number in (1, 2, 3))
@@ -43,3 +44,17 @@ def test_a_key_that_is_not_there_or_is_over_cannot_be_changed() -> None:
         revoke(keys, "x", 3.0)
     with pytest.raises(KeyActRefused, match="'gone' has been revoked"):
         rotate(keys, "gone", THIRD, keep_old_s=0.0)
+
+
+def test_what_was_done_between_two_states_is_told() -> None:
+    before = make(make({}, "desk", FIRST), "gone", THIRD)
+    now = rotate(make(before, "new", SECOND, role="admin"), "desk", Secret("d" * 12, "x", 9.0), keep_old_s=1.0)
+    assert differences({}, before) == [
+        f"made the key {name} (client; all agent types and models)" for name in ("desk", "gone")
+    ]
+    assert differences(before, now) == ["rotated the key desk", "made the key new (admin; all agent types and models)"]
+    revoked = revoke(now, "gone", 9.0)
+    assert differences(now, revoked) == ["revoked the key gone"]
+    less = {"desk": msgspec.structs.replace(revoked["desk"], concurrency=1), "new": revoked["new"]}
+    assert differences(revoked, less) == ["changed the key desk: concurrency", "removed the key gone"]
+    assert differences(less, less) == []

@@ -24,13 +24,25 @@ ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
         ({"input": "a"}, ["a"]),
         ({"query": "q", "documents": ["a", {"text": "b"}]}, ["q", "a", "b"]),
         ({"text_1": "a", "text_2": ["b", "c"]}, ["a", "b", "c"]),
-        ({"messages": [{"role": "assistant", "content": None}]}, ['{"role":"assistant","content":null}']),
+        ({"messages": [{"role": "assistant", "content": None}]}, [""]),
+        ({"messages": [{"content": [{"type": "text", "text": "a", "content": "b"}]}]}, ["ab"]),
+        ({"messages": [{"role": "user", "content": "a", "reasoning": "b"}]}, ['a"b"']),
+        ({"query": "q", "documents": [{"title": "t", "text": "b"}]}, ["q", "tb"]),
+        ({"prompt": "a", "suffix": "b", "previous_input_messages": [{"content": "c"}], "x": 1}, ["a", "b", "c"]),
+        ({"messages": [{"content": "a"}], "chat_template_kwargs": {"x": "b"}}, ["a", '{"x":"b"}']),
         ({"messages": [{"content": "a", "tool_calls": [{"x": 1}]}], "tools": [{"y": 2}]}, ['a{"x":1}', '{"y":2}']),
         ({}, []),
     ],
 )
 def test_each_message_prompt_or_document_is_a_text(body: dict[str, Any], texts: list[str]) -> None:
     assert Said(json.dumps(body).encode()).texts == texts
+
+
+@pytest.mark.parametrize("odd", ["1e999", "1" * 5000])
+def test_what_cannot_be_decoded_hides_nothing_of_the_rest(odd: str) -> None:
+    said = Said(f'{{"prompt":"a","max_tokens":7,"x":{odd}}}'.encode())
+    assert (said.texts[0], said.sampling) == ("a", {"max_tokens": 7})
+    assert Said(f'{{"prompt":[{odd}]}}'.encode()).texts == [f"[{odd}]"]
 
 
 def test_the_same_words_are_the_same_text_however_they_are_spelled() -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from proxy.adapters.key_file import KeyFile
 from proxy.adapters.scrypt import hashed
+from proxy.core.key_acts import revoke
 from proxy.core.keys import Key, Role, Secret
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane, keyring_of, staged
-from tests.web.realtime_engine import Engine
+from tests.web.realtime_engine import Engine, connected as realtime
 
 TEXT = "x"
 HASH = hashed(TEXT)
@@ -241,3 +242,32 @@ async def test_who_has_no_token_limits_has_its_stream_as_it_is(plane: DataPlane)
         got = await client.post(f"{plane.url}/v1/chat/completions", json=CHAT | {"stream": True}, headers=headers)
     assert got.text.count("data: ") == 3
     assert "rota-usage" not in got.text
+
+
+async def test_a_response_is_gone_on_from_by_the_key_that_it_was_made_for(plane: DataPlane) -> None:
+    body = CHAT | {"input": "x"}
+    assert (await ask(plane, "all", "/v1/responses", body)).json()["id"] == "resp_1"
+    assert (await ask(plane, "chat", "/v1/responses", body)).status_code == 200, "which says that it made it, too"
+    body |= {"previous_response_id": "resp_1"}
+    for name, status in (("all", 200), ("chat", 404), ("admin", 200)):
+        got = await ask(plane, name, "/v1/responses", body)
+        assert got.status_code == status, name
+    assert got.json()["id"] == "resp_1"
+    assert (await ask(plane, "all", "/v1/responses", body | {"previous_response_id": "resp_2"})).status_code == 404
+
+
+async def test_a_socket_ends_with_its_key(plane: DataPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.web.sockets.LOOK_EVERY_S", 0.02)
+    plane.answer = Engine().answer
+    headers = {"Authorization": f"Bearer {SENT['chat']}"}
+    async with realtime(plane, "?agent_type=Chat", headers=headers) as socket:
+        await socket.receive()
+        await asyncio.sleep(0.1)
+        await socket.send_str("a")
+        assert (await socket.receive()).data == "heard a"
+        KeyFile(tmp_path / "keys.json").change(lambda keys: revoke(keys, "chat", 5.0))
+        assert plane.keyring is not None
+        assert plane.keyring.load() == ["revoked the key chat"]
+        frame = await socket.receive()
+        assert (frame.type, frame.data, frame.extra) == (WSMsgType.CLOSE, 1008, "the key does not hold any more")
+    await until(lambda: plane.fleet.leases.held == 0)

@@ -5,7 +5,11 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from proxy.adapters.audit_files import AuditFiles, segments_in
 from proxy.adapters.key_file import KeyFile
+from proxy.audit import Audit
+from proxy.core.audit_check import lines_of
+from proxy.core.audit_records import Hasher
 from proxy.web.keys import Keys
 from proxy.web.middleware import render_errors
 from tests.web.conftest import keyring_of
@@ -15,8 +19,10 @@ from tests.web.test_guard import key
 async def test_a_changed_file_counts_when_it_is_loaded_and_a_damaged_one_never(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.json")
     keyring = keyring_of(file.path)
+    (tmp_path / "audit").mkdir()
+    audit = Audit(AuditFiles(tmp_path / "audit", b"k" * 32), Hasher(b"k" * 32), 2**20)
     app = web.Application(middlewares=[render_errors])
-    app.add_routes(Keys(keyring).routes())
+    app.add_routes(Keys(keyring, audit).routes())
     async with TestClient(TestServer(app)) as client:
         file.change(lambda _: {"desk": key(1, "desk")})
         assert keyring.is_open
@@ -28,3 +34,5 @@ async def test_a_changed_file_counts_when_it_is_loaded_and_a_damaged_one_never(t
         assert (got.status, (await got.json())["error"]["code"]) == (400, "keys_invalid")
         got = await client.get("/keys")
         assert "desk" in (await got.json())["keys"]
+    acts = [line["what"] for line in lines_of(segments_in(tmp_path / "audit")) if line["kind"] == "act"]
+    assert acts == ["made the key desk (client; all agent types and models)"]

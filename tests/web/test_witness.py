@@ -20,6 +20,8 @@ from proxy.core.addresses import Trusted
 from proxy.core.audit_check import Whole, check, lines_of
 from proxy.core.audit_records import Hasher
 from proxy.core.errors import EngineStartFailed
+from proxy.upstream.answer import Lost
+from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from tests.upstream.conftest import until
 from tests.web.conftest import DataPlane, staged
@@ -251,6 +253,42 @@ async def test_a_realtime_socket_is_noted_too(plane: DataPlane, lines: Any) -> N
     assert (begin["id"], begin["endpoint"], begin["agent_type"]) == ("r1", "/v1/realtime", "Chat")
     await until(lambda: len(lines()) == 2)
     assert (lines()[1]["of"], lines()[1]["outcome"], lines()[1]["status"]) == (begin["n"], "answered", 101)
+
+
+async def test_a_realtime_socket_that_is_refused_is_noted_as_any_request(plane: DataPlane, lines: Any) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(f"{plane.url}/v1/realtime?model=nobody")
+    [end] = lines()
+    assert (end["kind"], end["status"], end["error"], end["outcome"]) == ("end", 404, "model_not_found", "refused")
+
+
+async def test_to_an_engine_that_is_asked_again_a_request_has_begun_once(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its idle connection was dropped, and then it refused the next one; the engine after it answers."""
+    plane.answer = answer
+    assert (await ask(plane, QUESTION)).status_code == 200
+    opened, tries = Pool.open, [0]
+
+    async def refused(pool: Pool, port: int) -> Any:
+        tries[0] += 1
+        if tries[0] == 1:
+            raise OSError(errno.ECONNREFUSED, "Connection refused")
+        return await opened(pool, port)
+
+    monkeypatch.setattr(Pool, "open", refused)
+    assert plane.engine_runner is not None
+    begin = Connection.begin
+
+    def drops(connection: Connection, relay: Any, *given: Any, **more: Any) -> None:
+        monkeypatch.setattr(Connection, "begin", begin)
+        relay.lost(Lost("closed", was_never_read=True))
+
+    monkeypatch.setattr(Connection, "begin", drops)
+    assert (await ask(plane, QUESTION)).status_code == 200
+    kinds = [(line["kind"], line.get("of")) for line in lines()][2:]
+    assert kinds == [("begin", None), ("end", lines()[2]["n"])]
 
 
 class Disk:
