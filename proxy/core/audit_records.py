@@ -90,12 +90,14 @@ def ended(
     waited_s: float | None = None,
     first_byte_s: float | None = None,
     tokens: Tokens | None = None,
+    body: str = "",
     answer: str = "",
     answers: Sequence[str] = (),
 ) -> Fields:
     """What became of a request. `of` is the number of its line `begin`, which says who asked whom for what.
 
-    One that was never forwarded has none, and 0 is given for it: then its end says that.
+    One that was never forwarded has none, and 0 is given for it: then its end says that. `body` is the hash of all
+    bytes of a request that went through unread, or as a form: what is said in it is not known by itself.
     """
     told = f'{_END},"at":"{at}","id":{_text(asked.request_id)}'
     if of:
@@ -114,6 +116,8 @@ def ended(
     told += f',"total_s":{total_s:.6f}'
     if tokens is not None:
         told += f',"prompt_tokens":{tokens.prompt},"answer_tokens":{tokens.answer}'
+    if body:
+        told += f',"body":"{body}"'
     if answer:
         told += f',"answer":"{answer}"'
     if answers:
@@ -154,6 +158,27 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+class Hashed:
+    """The HMAC of what comes in pieces."""
+
+    def __init__(self, inner: "hashlib._Hash", outer: "hashlib._Hash") -> None:
+        self._inner = inner
+        self._outer = outer
+
+    def __repr__(self) -> str:
+        return "<Hashed>"
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Some more."""
+        self._inner.update(data)
+
+    def hex(self) -> str:
+        """Of all until now."""
+        outer = self._outer.copy()
+        outer.update(self._inner.digest())
+        return outer.hexdigest()
+
+
 class Hasher:
     """HMAC-SHA-256 of texts (RFC 2104), under a key that is made of the audit's.
 
@@ -174,6 +199,10 @@ class Hasher:
         inner.update(text.encode(errors="surrogatepass"))
         outer.update(inner.digest())
         return outer.hexdigest()
+
+    def begun(self) -> "Hashed":
+        """For what comes in pieces."""
+        return Hashed(self._inner.copy(), self._outer)
 
     def of_all(self, texts: Sequence[str]) -> tuple[str, list[str]]:
         """Of all, one after the other, and of each, where there are several."""

@@ -9,7 +9,7 @@ from typing import Any
 COLUMNS = (
     *("at", "id", "key", "client", "endpoint", "agent_type", "model", "engine", "weights", "sampling"),
     *("outcome", "status", "error", "fallback", "waited_s", "first_byte_s", "total_s", "prompt_tokens"),
-    *("answer_tokens", "prompt", "messages", "answer", "answers", "ended_at"),
+    *("answer_tokens", "prompt", "messages", "body", "answer", "answers", "ended_at"),
 )
 """Of a row; `ended_at` is when its end was known, which is absent where the proxy was killed before."""
 
@@ -37,7 +37,13 @@ class Wanted:
             return False
         if self.hashes is None:
             return True
-        told = {row.get("prompt"), row.get("answer"), *row.get("messages", ()), *row.get("answers", ())}
+        told = {
+            row.get("prompt"),
+            row.get("body"),
+            row.get("answer"),
+            *row.get("messages", ()),
+            *row.get("answers", ()),
+        }
         return not self.hashes.isdisjoint(told)
 
 

@@ -157,14 +157,19 @@ async def _send_and_wait(connection: Connection, body: Outgoing, relay: Relay, p
 
 async def _send_rest(connection: Connection, body: Outgoing, passage: Passage) -> None:
     """Send what is not at hand yet, no faster than the engine takes it, until it has answered."""
+    witness = passage.witness
     if body.file is not None:
         for piece in body.file():
             passage.bytes_in += len(piece)
+            if witness is not None:
+                witness.sent(piece)
             if not await connection.send(piece):
                 return
     if body.rest is not None:
         async for piece in body.rest:
             passage.bytes_in += len(piece)
+            if witness is not None:
+                witness.sent(piece)
             if not await connection.send(piece if body.length is not None else chunk(piece)):
                 return
         if body.length is None and not await connection.send(LAST_CHUNK):

@@ -6,7 +6,7 @@ Rule: texts are hashed here and kept nowhere.
 from collections.abc import Callable
 
 from proxy.audit import Audit
-from proxy.core.audit_records import Fields, begun, ended
+from proxy.core.audit_records import Fields, Hashed, begun, ended
 from proxy.core.key_errors import AuditFailed
 from proxy.core.stream_texts import StreamTexts
 from proxy.core.texts import Answered, Said
@@ -31,7 +31,7 @@ class Witness:
 
     __slots__ = (
         *("_asked", "_audit", "_began", "_begun_for", "_has_ended", "_passage"),
-        *("_size", "_stream", "_then", "_where", "_whole"),
+        *("_sent", "_size", "_stream", "_then", "_where", "_whole"),
     )
 
     def __init__(self, audit: Audit, passage: Passage, where: Where) -> None:
@@ -42,6 +42,7 @@ class Witness:
         self._stream: StreamTexts | None = None
         self._whole: list[bytes] = []
         self._size = 0
+        self._sent: Hashed | None = None
         self._has_ended = False
         self._began = 0
         self._begun_for = ""
@@ -65,6 +66,12 @@ class Witness:
             return
         self._then = then
         self._audit.soon(self._beginning, self._begun)
+
+    def sent(self, piece: bytes | memoryview) -> None:
+        """A piece of the body goes to the engine, which nobody has read as a whole."""
+        if self._sent is None:
+            self._sent = self._audit.hasher.begun()
+        self._sent.add(piece)
 
     def drop(self) -> None:
         """Whoever waited for it to begin has left."""
@@ -108,6 +115,7 @@ class Witness:
             waited_s=passage.waited_s,
             first_byte_s=passage.first_byte_s,
             tokens=tokens,
+            body="" if self._sent is None else self._sent.hex(),
             answer=answer,
             answers=answers,
         )

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,67 +13,29 @@ import pytest
 from aiohttp import web
 
 from proxy.adapters import audit_files
-from proxy.adapters.audit_files import AuditFiles, read_head, read_key, segments_in
-from proxy.audit import Audit
 from proxy.core.addresses import Trusted
-from proxy.core.audit_check import Whole, check, lines_of
-from proxy.core.audit_records import Hasher
 from proxy.core.errors import EngineStartFailed
 from proxy.upstream.answer import Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from tests.upstream.conftest import until
-from tests.web.conftest import DataPlane, staged
+from tests.web.audited import QUESTION, answer, ask, audited, hashed, lines_in, noting
+from tests.web.conftest import DataPlane
 from tests.web.raw import connected, request, whole
 from tests.web.realtime_engine import Engine
-
-QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "planted question"}], "temperature": 0.5}
-USAGE = {"prompt_tokens": 7, "total_tokens": 12, "completion_tokens": 5}
 
 
 @pytest.fixture(params=[False, True], ids=["default", "strict"])
 async def plane(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[DataPlane]:
     """With an audit."""
-    plane = DataPlane()
-    key = read_key(tmp_path)
-    plane.audit = Audit(AuditFiles(tmp_path, key), Hasher(key), 2**20, is_strict=request.param)
-    async with staged(plane):
+    async with audited(tmp_path, is_strict=request.param) as plane:
         yield plane
-    plane.audit.close()
-    assert isinstance(check(segments_in(tmp_path), read_head(tmp_path), key), Whole)
-    assert not [path for path in tmp_path.iterdir() if b"planted" in path.read_bytes()]  # noqa: ASYNC240  # a test
 
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Any:
     """Reads what has been written about requests."""
-    return lambda: [line for line in lines_of(segments_in(tmp_path)) if line["kind"] in ("begin", "end")]
-
-
-def hashed(plane: DataPlane, text: str) -> str:
-    assert plane.audit is not None
-    return plane.audit.hasher.of(text)
-
-
-async def ask(plane: DataPlane, body: dict[str, Any], path: str = "/v1/chat/completions") -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        return await client.post(f"{plane.url}{path}", json=body, headers={"X-Request-Id": "r1"})
-
-
-async def answer(request: web.Request) -> web.Response:
-    return web.json_response({"choices": [{"message": {"content": "planted answer"}}], "usage": USAGE})
-
-
-def noting(plane: DataPlane) -> list[str]:
-    """Has the engine answer; returns the paths that reach it, as they come."""
-    reached: list[str] = []
-
-    async def noted(request: web.Request) -> web.Response:
-        reached.append(request.path)
-        return await answer(request)
-
-    plane.answer = noted
-    return reached
+    return lambda: lines_in(tmp_path)
 
 
 async def test_a_request_is_two_lines_with_all_that_is_known_and_no_text(plane: DataPlane, lines: Any) -> None:
@@ -185,6 +146,27 @@ async def test_of_several_messages_and_answers_each_has_its_hash(plane: DataPlan
     assert end["answers"] == [hashed(plane, "planted one"), hashed(plane, "planted two")]
 
 
+async def test_of_what_goes_through_unread_all_bytes_are_hashed(plane: DataPlane, lines: Any) -> None:
+    async def reads(request: web.Request) -> web.Response:
+        await request.read()
+        return await answer(request)
+
+    plane.answer = reads
+    assert plane.audit is not None
+    large = json.dumps({"messages": [{"content": "planted " * 2**18}]})
+    boundary = b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--X--\r\n'
+    async with httpx.AsyncClient(trust_env=False) as client:
+        headers = {"X-Agent-Type": "Chat", "Content-Type": "application/json"}
+        await client.post(f"{plane.url}/v1/chat/completions", content=large, headers=headers)
+        headers = {"Content-Type": "multipart/form-data; boundary=X"}
+        got = await client.post(f"{plane.url}/v1/audio/transcriptions", content=boundary, headers=headers)
+        assert got.status_code == 200
+    assert [line["body"] for line in lines() if line["kind"] == "end"] == [
+        plane.audit.hasher.of(large),
+        plane.audit.hasher.of(boundary.decode()),
+    ]
+
+
 async def test_what_is_refused_is_one_line(plane: DataPlane, lines: Any) -> None:
     assert (await ask(plane, {"model": "nobody"})).status_code == 404
     plane.fleet.error = EngineStartFailed("planted detail")
@@ -289,105 +271,3 @@ async def test_to_an_engine_that_is_asked_again_a_request_has_begun_once(
     assert (await ask(plane, QUESTION)).status_code == 200
     kinds = [(line["kind"], line.get("of")) for line in lines()][2:]
     assert kinds == [("begin", None), ("end", lines()[2]["n"])]
-
-
-class Disk:
-    """Lets no fdatasync end until it may; knows how many lines are there."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.may = threading.Event()
-        self.lines = 0
-        self.error: OSError | None = None
-        self._folder = folder
-        monkeypatch.setattr(audit_files.os, "fdatasync", self.fdatasync)
-
-    def fdatasync(self, fd: int) -> None:
-        there = sum(segment.content.count(b"\n") for segment in segments_in(self._folder))
-        assert self.may.wait(10)
-        if self.error is not None:
-            raise self.error
-        self.lines = there
-
-
-@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
-@pytest.mark.parametrize("stream", [True, False])
-async def test_in_the_strict_mode_nothing_is_forwarded_or_ended_before_it_is_on_the_disk(
-    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: bool
-) -> None:
-    disk, reached = Disk(monkeypatch, tmp_path), asyncio.Event()
-
-    async def streams(request: web.Request) -> web.StreamResponse:
-        assert lines()[-1]["n"] <= disk.lines
-        reached.set()
-        disk.may.clear()
-        if not stream:
-            return await answer(request)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        await response.write(b'data: {"choices":[{"index":0,"text":"planted answer"}]}\n\n')
-        await asyncio.sleep(0.05)
-        await response.write(b"data: [DONE]\n\n")
-        return response
-
-    plane.answer = streams
-    async with connected(plane) as (reader, writer):
-        writer.write(request(json.dumps(QUESTION | {"stream": stream}).encode()))
-        await asyncio.sleep(0.05)
-        assert not reached.is_set()
-        assert plane.fleet.leases.held == 1
-        disk.may.set()
-        await reached.wait()
-        await until(lambda: len(lines()) == 2)
-        if stream:
-            assert (await reader.readuntil(b"answer")).startswith(b"HTTP/1.1 200")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await reader.readuntil(b"0\r\n\r\n" if stream else b"}}")
-        disk.may.set()
-        await reader.readuntil(b"0\r\n\r\n" if stream else b"}}")
-    assert lines()[-1]["n"] <= disk.lines
-    assert lines()[-1]["answer"] == hashed(plane, "planted answer")
-
-
-@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
-async def test_in_the_strict_mode_a_disk_that_fails_refuses_what_has_not_been_forwarded(
-    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    reached: list[str] = []
-
-    async def noted(request: web.Request) -> web.Response:
-        reached.append(request.path)
-        disk.error = OSError(5, "Input/output error")
-        return await answer(request)
-
-    plane.answer = noted
-    disk = Disk(monkeypatch, tmp_path)
-    disk.may.set()
-    assert (await ask(plane, QUESTION)).status_code == 200, "it has been asked and answered"
-    assert plane.audit is not None
-    assert plane.audit.lost == 1
-    got = await ask(plane, QUESTION)
-    assert (got.status_code, got.headers["X-Rota-Error"]) == (503, "audit_failed")
-    assert len(reached) == 1
-    assert [line["kind"] for line in lines()] == ["begin", "end"] * 2
-    disk.error = None
-    assert (await ask(plane, QUESTION)).status_code == 200
-
-
-@pytest.mark.parametrize("plane", [True], indirect=True, ids=["strict"])
-async def test_in_the_strict_mode_a_client_that_leaves_before_its_line_is_on_the_disk_has_both_lines(
-    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    reached = noting(plane)
-    disk = Disk(monkeypatch, tmp_path)
-    async with connected(plane) as (_, writer):
-        writer.write(request(json.dumps(QUESTION).encode()))
-        await until(lambda: len(lines()) == 1)
-    await until(lambda: plane.fleet.leases.held == 0)
-    await until(lambda: len(lines()) == 2)
-    disk.may.set()
-    begin, end = lines()
-    assert (end["of"], end["outcome"]) == (begin["n"], "client_left")
-    assert (await ask(plane, QUESTION)).status_code == 200
-    assert len(reached) == 1, "the one that left was never forwarded"
