@@ -23,6 +23,7 @@ Fields = str
 BLOCK_BYTES = 64
 """Of SHA-256."""
 _BEGIN, _END = (f'"kind":"{kind.value}"' for kind in (Kind.BEGIN, Kind.END))
+_NOT_WAITED = ',"waited_s":0.0'
 _encode = msgspec.json.encode
 _text = json.encoder.encode_basestring_ascii
 
@@ -99,21 +100,18 @@ def ended(
     One that was never forwarded has none, and 0 is given for it: then its end says that. `body` is the hash of all
     bytes of a request that went through unread, or as a form: what is said in it is not known by itself.
     """
-    told = f'{_END},"at":"{at}","id":{_text(asked.request_id)}'
-    if of:
-        told += f',"of":{of}'
-    else:
-        told += _who(asked.key_name, "", asked.path, asked.agent_type, asked.model, "", "")
-    told += f',"outcome":"{outcome}","status":{status}'
+    begun = f'"of":{of}' if of else _who(asked.key_name, "", asked.path, asked.agent_type, asked.model, "", "")[1:]
+    told = f'{_END},"at":"{at}","id":{_text(asked.request_id)},{begun},"outcome":"{outcome}","status":{status}'
     if error:
         told += f',"error":"{error}"'
     if fallback:
         told += f',"fallback":{_text(fallback)}'
     if waited_s is not None:
-        told += f',"waited_s":{waited_s:.6f}'
+        told += f',"waited_s":{waited_s:.6f}' if waited_s else _NOT_WAITED
     if first_byte_s is not None:
-        told += f',"first_byte_s":{first_byte_s:.6f}'
-    told += f',"total_s":{total_s:.6f}'
+        told += f',"first_byte_s":{first_byte_s:.6f},"total_s":{total_s:.6f}'
+    else:
+        told += f',"total_s":{total_s:.6f}'
     if tokens is not None:
         told += f',"prompt_tokens":{tokens.prompt},"answer_tokens":{tokens.answer}'
     if body:

@@ -170,11 +170,13 @@ def _each(value: Any) -> list[str]:
     """A list is several, unless it is one of tokens; all else is one."""
     if not isinstance(value, list) or (value and isinstance(value[0], int)):
         return [] if value is None else [text_of(value)]
-    return [text_of(one) if not isinstance(one, dict) else _of_dict(one) for one in value]
+    return [_of_dict(one) if isinstance(one, dict) else text_of(one) for one in value]
 
 
 def _of_dict(one: dict[str, Any]) -> str:
     """A message, with the tools that it has called; a part of one; a document. Of all else it is the JSON."""
+    if len(one) == 2 and "role" in one and type(content := one.get("content")) is str:  # as most are
+        return content
     if _TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one:
         return _encode(one).decode()
     said = []
