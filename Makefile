@@ -72,6 +72,9 @@ bench-coldstart: setup  ## Cold starts: bare `vllm serve`, through Rota, parked,
 bench-cycles: setup  ## A hundred cycles of park, start, ask and stop: what is left over
 	@.venv/bin/python -m tests.bench.cycles
 
+bench-loading: setup  ## How long weights are read from this disk, by each way that vLLM has: MODEL=demo-chat
+	@.venv/bin/python -m tests.bench.loading $(if $(MODEL),--model $(MODEL))
+
 bench-scheduler: .venv-ready  ## The scheduler in simulated time, beside four baselines and the optimum
 	@.venv/bin/python -m tests.bench.scheduler $(if $(TRACE),--trace $(TRACE))
 
@@ -89,5 +92,5 @@ bench-idle: setup  ## What a stream costs in memory on which nothing comes, with
 bench-workers: setup  ## Whether a second forwarding process would serve more on this machine
 	@.venv/bin/python -m tests.bench.proxy.workers
 
-.PHONY: help setup .venv-ready vllm run stop status render docs test test-faults check format install uninstall bench-swap bench-coldstart bench-cycles bench-scheduler bench-proxy bench-page bench-idle bench-workers
+.PHONY: help setup .venv-ready vllm run stop status render docs test test-faults check format install uninstall bench-swap bench-coldstart bench-cycles bench-loading bench-scheduler bench-proxy bench-page bench-idle bench-workers
 .DEFAULT_GOAL := help
