@@ -8,12 +8,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from math import inf
 from pathlib import Path
 from typing import Protocol
 
 from catalog.spec import ModelSpec
-from proxy.adapters import page_cache, processes
+from proxy.adapters import processes
 from proxy.adapters.engine import EngineError, NotReady
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import NoSuchProgram, Program, SupervisorError
@@ -25,14 +24,13 @@ from proxy.lifecycle.adoption import adopt
 from proxy.lifecycle.ending import end_group, end_program
 from proxy.lifecycle.groups import Groups, Launched
 from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.reading import Reading
 from proxy.lifecycle.starts import Starts
 from proxy.lifecycle.watch import Watch
 
 log = logging.getLogger(__name__)
 
 SOON_S = 10.0
-READ_AGAIN_S = 10.0
-"""Many may come to wait for an engine at once; its weights stay in the page cache for so long at least."""
 PROBE_TIMEOUT_S = 120.0
 """For the first probe after a start, which may compile kernels; the start's own time-out rules anyway."""
 
@@ -107,7 +105,7 @@ class Lifecycle:
         self._choices = choices
         self._gate_socket = gate_socket
         self._sleep_timeout_s = sleep_timeout_s
-        self._read_at: dict[str, float] = {}
+        self._reading = Reading(specs)
         self._start_or_stop: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """A stop waits until supervisord has answered the start before it, or it would find nothing to stop."""
 
@@ -129,12 +127,8 @@ class Lifecycle:
         return []
 
     async def read_weights(self, model: str) -> None:
-        """Have its weights read into the page cache, while others make room for it; again only after a while."""
-        now = asyncio.get_running_loop().time()
-        if now < self._read_at.get(model, -inf) + READ_AGAIN_S:
-            return
-        self._read_at[model] = now
-        await asyncio.to_thread(page_cache.read_ahead, Path(self._specs[model].weights))
+        """Have its weights read into the page cache, while others make room for it, until it is up or ends."""
+        await self._reading.read(model)
 
     async def wait_ready(self, model: str) -> list[Event]:
         """EngineReady once it is and has answered its probe; nothing if it never is: that is a time-out's decision."""
@@ -148,6 +142,7 @@ class Lifecycle:
         except EngineError as error:
             what = f"{model} is up, but does not answer a short question as it should"
             return [messages.StartFailed(model, EngineStartFailed(what, detail=str(error)))]
+        self._reading.drop(model)
         phases = self._starts.ready(model)
         self._answers[self._keys[model]] = answer
         await asyncio.to_thread(self._answers_file.write, dict(self._answers))  # a copy: others answer meanwhile
@@ -225,6 +220,7 @@ class Lifecycle:
             ended_itself = at_once and group is not None and not processes.exists(group)
             self._watch.forget(model)
             self._starts.drop(model)
+            self._reading.drop(model)
             if at_once and group is not None:
                 await end_group(model, group)
             group = await end_program(self._supervisor, model, group)

@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import subprocess
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -181,11 +183,19 @@ def own(monkeypatch: pytest.MonkeyPatch) -> list[processes.EngineProcess]:
     return there
 
 
-async def test_weights_are_read_ahead_once_however_many_wait_for_them(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("over", ["ready", "stop"])
+async def test_weights_are_read_no_longer_than_the_start_takes_that_they_are_for(
+    stage: Stage, over: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
-    monkeypatch.setattr(page_cache, "read_ahead", lambda folder: read.append(str(folder)))
-    for _ in range(3):
-        await stage.lifecycle.read_weights("a")
-    assert len(read) == 1
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read(_folder: Path, over: threading.Event) -> None:
+        loop.call_soon_threadsafe(began.set)
+        assert over.wait(20)
+
+    monkeypatch.setattr(page_cache, "read_ahead", read)
+    reading = asyncio.create_task(stage.lifecycle.read_weights("a"))
+    await began.wait()
+    await (stage.lifecycle.wait_ready("a") if over == "ready" else stage.lifecycle.stop("a"))
+    await asyncio.wait_for(reading, 10)
