@@ -40,7 +40,12 @@ class Asking:
             if self._scheduler.moves():
                 raise
             return NOTHING_AHEAD  # a person started it: the same error meets it with its leave, and is kept
-        return NOTHING_AHEAD if self._scheduler.starts_plainly(model) else preparation
+        if self._scheduler.starts_plainly(model):
+            preparation = NOTHING_AHEAD
+        # Nobody knows yet whether it can fork; if it fails as it prepares, a plain start may do better all the same.
+        method = Method.PLAIN if preparation.executable is None else Method.SPAWN
+        self._feed(messages.GatePreparing(model, method))
+        return preparation
 
     async def leave(self, model: str, pid: int) -> Launch:
         """Leave for the process `pid` to become `model`'s engine; it waits here until there is room.

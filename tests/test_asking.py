@@ -22,9 +22,12 @@ async def test_a_process_says_how_it_goes_on_before_or_after_its_question_is_hea
 
 async def test_a_model_that_starts_only_plainly_is_told_to_do_nothing_ahead() -> None:
     stage = Stage()
+    engine = stage.scheduler._board.engines["a"]
     assert (await stage.fleet.asking.preparation("a", 7)).executable == "/vllm"
+    assert engine.method is Method.SPAWN, "what it fails in now may be the preparation's fault"
     stage.fleet.feed(messages.CostsRemembered("a", Costs(is_plain_only=True)))
     assert (await stage.fleet.asking.preparation("a", 7)).executable is None
+    assert engine.method is Method.PLAIN
 
 
 async def test_a_start_that_is_bound_to_fail_fails_before_anything_is_imported() -> None:

@@ -152,6 +152,53 @@ def test_what_cannot_be_imported_ahead_is_left_to_a_fresh_process(box: Box, pack
     assert "title" not in out
 
 
+@pytest.mark.parametrize("error", ["SystemExit(3)", "OSError(28, 'no space')", "KeyError('x')"])
+def test_whatever_an_import_raises_it_goes_on_plainly(box: Box, error: str) -> None:
+    text = (box.folder / "vllm" / "__init__.py").read_text()
+    marker = box.folder / "broken"
+    box.package(
+        "vllm",
+        f"import os\nif not os.path.exists({str(marker)!r}):\n    open({str(marker)!r}, 'w').close()\n"
+        f"    raise {error}\n{text}",
+    )
+    box.gate.may_go.set()
+    out, err, status = end(box.start())
+    assert status == 7, err
+    assert "nothing is imported ahead" in err
+    assert json.loads(out.splitlines()[-1])["late"] == "2"
+    assert box.gate.asked[-1] == "POST /gate/a/reached?method=plain"
+
+
+@pytest.mark.parametrize("broken", ["rota_engine_fork.why_not", "os.scandir"])
+def test_what_fails_before_the_import_is_left_to_a_fresh_process_too(box: Box, broken: str) -> None:
+    hook = (
+        "import os, sys\n"
+        "if 'ROTA_PREPARES' in os.environ:\n"
+        f"    sys.path.append({str(ENGINE.parent / 'in_engine')!r})\n"
+        "    def fails(*_):\n        raise PermissionError('not for you')\n"
+        f"    import {broken.partition('.')[0]}\n    {broken} = fails\n"
+    )
+    (box.folder / "sitecustomize.py").write_text(hook)
+    box.gate.forks = True
+    box.gate.may_go.set()
+    out, err, status = end(box.start())
+    assert status == 7, err
+    assert "nothing is imported ahead (PermissionError('not for you'))" in err
+    assert "title" not in out, "it was run by exec"
+    assert box.gate.asked[-1] == "POST /gate/a/reached?method=plain"
+
+
+def test_a_python_that_cannot_be_run_is_left_to_the_plain_start(box: Box) -> None:
+    python = box.folder / "python3"
+    python.write_text("no program")
+    python.chmod(0o755)
+    box.script.write_text(f"#!{python}\n")
+    box.gate.argv = ["/bin/sh", "-c", "echo ran; exit 7"]
+    box.gate.may_go.set()
+    out, err, status = end(box.start())
+    assert (out, status) == ("ran\n", 7), err
+
+
 @pytest.mark.parametrize("first_line", ["#!/bin/sh", "\x7fELF", ""])
 def test_an_executable_that_is_no_python_script_is_run_as_it_is(box: Box, first_line: str) -> None:
     box.script.write_text(f"{first_line}\necho ran $LATE\nexit 7\n")

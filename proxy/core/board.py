@@ -180,7 +180,7 @@ class Board:
 
     def _create_process(self, engine: Engine, now: float, *, is_ahead: bool = False) -> None:
         engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now
-        engine.method = Method.PLAIN  # until it says what it can do
+        engine.method = Method.PLAIN  # until it is told what to prepare, and says what it can do
         self.commands.append(messages.StartEngine(engine.model, is_ahead))
 
     def open_gate(self, engine: Engine, now: float) -> None:

@@ -19,9 +19,14 @@ def is_plain(engine: Engine) -> bool:
 
 
 def hangs(engine: Engine, now: float) -> bool:
-    """Whether a start that is not plain has taken half of its time and is silent: the other half is for a plain one."""
-    may_hang = engine.is_gate_open and engine.is_silent and engine.method is not Method.PLAIN
-    return may_hang and now - engine.gate_opened_at > engine.needs.start_timeout_s / 2
+    """Whether a start that is not plain has taken half of its time: the other half is for a plain one.
+
+    With leave it may be slow as long as it says something; before, as it prepares, it says nothing.
+    """
+    if engine.method is Method.PLAIN or engine.is_at_gate or (engine.is_gate_open and not engine.is_silent):
+        return False
+    since = engine.gate_opened_at if engine.is_gate_open else engine.process_since
+    return now - since > engine.needs.start_timeout_s / 2
 
 
 def failed(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:

@@ -9,6 +9,14 @@ from proxy.core.methods import Method
 
 
 @dataclass(frozen=True, slots=True)
+class GatePreparing:
+    """A process has been told what it may do without leave. What it fails in until it says more is `method`'s."""
+
+    model: str
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
 class GateAsked:
     """A process wants to become the engine, and does what it can without leave: it imports vLLM."""
 

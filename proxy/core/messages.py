@@ -26,6 +26,7 @@ from proxy.core.engine_events import (
     EngineStopped as EngineStopped,
     GateAsked as GateAsked,
     GateLeft as GateLeft,
+    GatePreparing as GatePreparing,
     GateReached as GateReached,
     PhaseBegun as PhaseBegun,
     SleepFailed as SleepFailed,
@@ -167,6 +168,7 @@ Event = (
     | SleepAsked
     | PinSet
     | PreloadAsked
+    | GatePreparing
     | GateAsked
     | GateReached
     | GateLeft

@@ -34,6 +34,8 @@ def record(board: Board, event: Event, now: float) -> None:
             by_hand.pin_set(board, board.engines[model], is_pinned=is_pinned)
         case messages.PreloadAsked(model):
             arrivals.preload_asked(board, board.engines[model])
+        case messages.GatePreparing(model, method):
+            board.engines[model].method = method
         case messages.GateAsked(model):
             at_gate.asked(board, board.engines[model], now)
         case messages.GateReached(model):

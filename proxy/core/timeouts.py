@@ -36,10 +36,10 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
             what = f"{engine.model} was not ready {engine.needs.start_timeout_s:.0f} s after its start"
             doubts.failed(board, engine, errors.EngineStartFailed(what), now)
         case EngineState.STARTING if doubts.hangs(engine, now):
-            what = f"{engine.model} was not ready {now - engine.gate_opened_at:.0f} s after it had leave"
+            what = f"{engine.model} {_what_hangs(engine, now)}"
             doubts.failed(board, engine, errors.EngineStartFailed(what), now)
-        case EngineState.PARKED if not engine.is_at_gate and now - engine.process_since > engine.needs.start_timeout_s:
-            what = f"{engine.model} did not come to the gate within {engine.needs.start_timeout_s:.0f} s"
+        case EngineState.PARKED if doubts.hangs(engine, now) or _is_late_at_gate(engine, now):
+            what = f"{engine.model} {_what_hangs(engine, now)}"
             doubts.failed(board, engine, errors.EngineStartFailed(what), now)
         case EngineState.PARKED if engine.model not in board.wanted and not parking.is_kept(board, engine):
             board.stop(engine, now, "nobody waits for it any longer")
@@ -51,6 +51,16 @@ def _end_change(board: Board, engine: Engine, now: float) -> None:
         board.reject_all(engine, engine.failure, now, retry_after_s=engine.retry_in_s(now))
         if not isfinite(engine.cool_until):
             board.load_no_more(engine)
+
+
+def _is_late_at_gate(engine: Engine, now: float) -> bool:
+    return not engine.is_at_gate and now - engine.process_since > engine.needs.start_timeout_s
+
+
+def _what_hangs(engine: Engine, now: float) -> str:
+    if engine.is_gate_open:
+        return f"was not ready {now - engine.gate_opened_at:.0f} s after it had leave"
+    return f"did not come to the gate within {now - engine.process_since:.0f} s"
 
 
 def _again_in_s(board: Board, engine: Engine, now: float) -> float:
