@@ -31,7 +31,7 @@ def hangs(engine: Engine, now: float) -> bool:
 
 def failed(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
     """A start failed. Whoever waits is told, unless a plain one may do better."""
-    if engine.state is EngineState.PARKED and parking.is_kept(board, engine) and engine.model not in board.wanted:
+    if engine.state is EngineState.PARKED and parking.is_kept(board, engine) and not parking.is_asked_for(engine):
         parking.give_up(board, engine, error, now)
     elif engine.method is Method.PLAIN or error.lasts is not Lasts.UNKNOWN:
         engine.is_doubted = False

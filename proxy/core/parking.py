@@ -8,6 +8,7 @@ so that there is one at a time, and none while an engine starts or wakes.
 
 from proxy.core import errors
 from proxy.core.board import Board
+from proxy.core.demands import MAY_ENTER
 from proxy.core.fits import too_large
 from proxy.core.limits import doubled_s
 from proxy.core.methods import Method
@@ -40,6 +41,11 @@ def is_kept(board: Board, engine: Engine) -> bool:
     return board.limits.parks and engine.model not in board.outdated
 
 
+def is_asked_for(engine: Engine) -> bool:
+    """Whether somebody waits for it, or was refused and comes back."""
+    return engine.wanted_since() is not None or engine.refused_at is not None
+
+
 def give_up(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
     """Its process ended while it was parked, and nobody waited: that keeps nobody from a start, and is tried later."""
     engine.park_failures += 1
@@ -58,7 +64,7 @@ def keep(board: Board, now: float) -> None:
         if engine.is_at_gate and engine.method is Method.PLAIN:
             give_up(board, engine, errors.EngineStartFailed("nothing could be imported ahead"), now)
     _make_room(board, idle, now)
-    if board.wanted or board.is_host_short or any(map(_is_busy, board.changing.values())):
+    if board.is_host_short or _is_somebody_coming(board) or any(map(_is_busy, board.changing.values())):
         return
     able = [one for one in board.engines.values() if _may_park(board, one, now)]
     if not able:
@@ -78,7 +84,17 @@ def keep(board: Board, now: float) -> None:
 
 def _is_idle(board: Board, engine: Engine) -> bool:
     """Parked, and nobody waits for it."""
-    return engine.state is EngineState.PARKED and engine.model not in board.wanted
+    return engine.state is EngineState.PARKED and not _is_coming(board, engine)
+
+
+def _is_coming(board: Board, engine: Engine) -> bool:
+    """Whether it is to come up: it was asked for, or is preloaded and there is room."""
+    return is_asked_for(engine) or any(one.demand.model == engine.model for one in board.plan.covered)
+
+
+def _is_somebody_coming(board: Board) -> bool:
+    """Neither a queue at an engine that serves, nor a preload for which there is no room, need a core for a start."""
+    return any(one.state in MAY_ENTER and _is_coming(board, one) for one in board.wanted.values())
 
 
 def _is_busy(engine: Engine) -> bool:

@@ -17,6 +17,7 @@ from proxy.core.messages import (
     GateReached,
     HostSeen,
     OpenGate,
+    PreloadAsked,
     RequestArrived,
     RequestEnded,
     StartEngine,
@@ -152,6 +153,46 @@ def test_sleepers_come_first() -> None:
     world.feed(RequestArrived(2, "b"))
     world.after(60)
     assert states(world) == "a=falling_asleep b=parked", "who is waited for keeps its place"
+
+
+def test_a_preload_that_has_no_room_keeps_nobody_from_being_parked_and_is_parked_itself() -> None:
+    world = box(host=2)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), GateLeft("a"), EngineReady("a"))
+    world.feed(PreloadAsked("b"))
+    assert world.feed(Tick()) == [ahead("b")]
+    assert reach(world, "b") == [ahead("c")]
+    reach(world, "c")
+    assert world.feed(EngineDown("b", "signal 9")) == [StopEngine("b", at_once=True)]
+    world.feed(EngineStopped("b"))
+    assert world.state("b") is EngineState.STOPPED, "it is left alone for a while, as others that end while parked"
+    world.after(60)
+    assert states(world) == "a=ready b=parked c=parked"
+    assert world.feed(HostSeen(is_short=True)) == [StopEngine("c"), StopEngine("b")]
+
+
+def test_a_preload_that_has_room_comes_first() -> None:
+    world = box(host=2)
+    assert world.feed(PreloadAsked("b"), Tick()) == []
+    assert states(world) == "a=stopped b=starting c=stopped"
+
+
+def test_a_queue_at_an_engine_that_serves_keeps_nobody_from_being_parked() -> None:
+    world = box(host=2, sizes={"a": 30, "b": 5})
+    world.scheduler._board.engines["a"].needs = replace(
+        world.scheduler._board.engines["a"].needs, terms=Terms(concurrency=1)
+    )
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), GateLeft("a"), EngineReady("a"))
+    world.feed(RequestArrived(2, "a"))
+    assert world.feed(Tick()) == [ahead("b")]
+
+
+def test_who_waits_for_room_keeps_the_others_from_an_import() -> None:
+    world = box(host=2)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), GateLeft("a"), EngineReady("a"))
+    assert world.feed(RequestArrived(2, "b")) == [StartEngine("b")]
+    reach(world, "b")
+    assert world.feed(Tick()) == []
+    assert states(world) == "a=ready b=parked c=stopped"
 
 
 def test_a_host_that_is_short_has_none_and_takes_none() -> None:
