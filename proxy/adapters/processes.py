@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from proxy.adapters import cgroup
+
 LAUNCH_MARK = "ROTA_ENGINE"
 """The variable in the environment of an engine's program that names its model; its children inherit it."""
 
@@ -80,13 +82,15 @@ def resident_bytes(pids: list[int]) -> int:
 
 
 def host_available_bytes() -> int:
-    """The host memory that processes could take now without swapping."""
-    return int(psutil.virtual_memory().available)
+    """The host memory that processes could take now without swapping, in this container if it is one."""
+    of_host, of_group = int(psutil.virtual_memory().available), cgroup.available_bytes()
+    return of_host if of_group is None else min(of_host, of_group)
 
 
 def host_total_bytes() -> int:
-    """All memory of the host."""
-    return int(psutil.virtual_memory().total)
+    """All memory of the host, or of this container if it may have less."""
+    of_host, of_group = int(psutil.virtual_memory().total), cgroup.limit_bytes()
+    return of_host if of_group is None else min(of_host, of_group)
 
 
 def oom_kills() -> int:

@@ -62,6 +62,8 @@ class Board:
         """Time passes: what ran before this proxy's life has been found."""
         self.is_host_short = False
         """The host itself has hardly any memory left, whoever holds it."""
+        self.host_spare_bytes: int | None = None
+        """How much of it could be taken without its being short of memory; None where nobody has looked."""
         self.waiting = 0
         """The tickets in all queues."""
         self._expiries: list[tuple[float, int]] = []

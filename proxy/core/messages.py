@@ -151,9 +151,10 @@ class StrangersSeen:
 
 @dataclass(frozen=True, slots=True)
 class HostSeen:
-    """Whether the host has hardly any memory left, whoever holds it."""
+    """Whether the host has hardly any memory left, whoever holds it; and what could be taken without that, if known."""
 
     is_short: bool
+    spare_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

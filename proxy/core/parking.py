@@ -6,6 +6,8 @@ account, the most likely ones first, and give it up as soon as others need it. A
 so that there is one at a time, and none while an engine starts or wakes.
 """
 
+from math import inf
+
 from proxy.core import errors
 from proxy.core.board import Board
 from proxy.core.demands import MAY_ENTER
@@ -48,11 +50,16 @@ def is_asked_for(engine: Engine) -> bool:
 
 def give_up(board: Board, engine: Engine, error: errors.EngineStartFailed, now: float) -> None:
     """Its process ended while it was parked, and nobody waited: that keeps nobody from a start, and is tried later."""
+    again_s, what = _leave_alone(engine, now), error.message.partition("\n")[0]
+    board.stop(engine, now, f"not parked again for {again_s:.0f} s: {what}", at_once=True)
+
+
+def _leave_alone(engine: Engine, now: float) -> float:
+    """For a while, each time twice as long; returns how long (s)."""
     engine.park_failures += 1
     again_s = doubled_s(AGAIN_S, engine.park_failures, LONGEST_AGAIN_S)
     engine.park_after = now + again_s
-    what = error.message.partition("\n")[0]
-    board.stop(engine, now, f"not parked again for {again_s:.0f} s: {what}", at_once=True)
+    return again_s
 
 
 def keep(board: Board, now: float) -> None:
@@ -73,11 +80,12 @@ def keep(board: Board, now: float) -> None:
     if not _likelihood(engine, now) and len(idle) >= MOST_UNASKED:
         return
     room_bytes = board.ledger.host_free_bytes - held_bytes(board)
-    if parked_bytes(engine) <= room_bytes:
+    spare_bytes = inf if board.host_spare_bytes is None else board.host_spare_bytes
+    if parked_bytes(engine) <= min(room_bytes, spare_bytes):
         board.park(engine, now, "parked ahead: with its imports done it is up sooner", is_ahead=True)
     elif idle:
         least = _least_likely(idle, now)
-        would_fit = parked_bytes(engine) <= room_bytes + parked_bytes(least)
+        would_fit = parked_bytes(engine) <= min(room_bytes, spare_bytes) + parked_bytes(least)
         if would_fit and _likelihood(engine, now) > LIKELIER * _likelihood(least, now):
             board.stop(least, now, f"its place at the gate is {engine.model}'s, which is likelier to be wanted")
 
@@ -128,4 +136,6 @@ def _make_room(board: Board, idle: list[Engine], now: float) -> None:
         if not board.is_host_short and held_bytes(board) <= board.ledger.host_free_bytes:
             return
         if engine.state is EngineState.PARKED:
+            if board.is_host_short:
+                _leave_alone(engine, now)  # who takes the memory may do so again
             board.stop(engine, now, "its host memory is needed")

@@ -83,8 +83,8 @@ def record(board: Board, event: Event, now: float) -> None:
             _correct(board, engine)
         case messages.StrangersSeen(by_device):
             board.ledger.note_strangers(by_device)
-        case messages.HostSeen(is_short):
-            board.is_host_short = is_short
+        case messages.HostSeen(is_short, spare_bytes):
+            board.is_host_short, board.host_spare_bytes = is_short, spare_bytes
         case messages.Tick():
             board.has_ticked = True
         case _:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proxy.adapters import processes
+from proxy.adapters import cgroup, processes
 from tests.installation import eventually
 
 SLEEP = "import time; time.sleep(600)"
@@ -28,6 +28,15 @@ def test_the_members_of_a_group_are_those_with_the_models_mark(marked: subproces
     assert processes.members(marked.pid, "a") == [marked.pid]
     assert processes.members(marked.pid, "b") == []
     assert processes.members(os.getpgid(0), "a") == [], "another group"
+
+
+def test_a_container_has_what_its_limit_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = psutil.virtual_memory()._replace(total=1000, available=600)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: seen)
+    for limit, left, expected in ((None, None, (1000, 600)), (800, 500, (800, 500)), (2000, 900, (1000, 600))):
+        monkeypatch.setattr(cgroup, "limit_bytes", lambda limit=limit: limit)
+        monkeypatch.setattr(cgroup, "available_bytes", lambda left=left: left)
+        assert (processes.host_total_bytes(), processes.host_available_bytes()) == expected
 
 
 def test_a_process_without_the_mark_is_never_ended() -> None:

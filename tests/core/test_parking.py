@@ -203,7 +203,27 @@ def test_a_host_that_is_short_has_none_and_takes_none() -> None:
     world.feed(GateAsked("c"), GateReached("c", Method.FORK))
     assert world.feed(HostSeen(is_short=True)) == [StopEngine("a"), StopEngine("b"), StopEngine("c")]
     assert world.feed(EngineStopped("a"), EngineStopped("b"), EngineStopped("c")) == []
-    assert world.feed(HostSeen(is_short=False)) == [ahead("a")]
+    assert world.feed(HostSeen(is_short=False)) == []
+    assert world.after(59) == []
+    assert world.after(1) == [ahead("a")]
+
+
+def test_a_host_that_is_short_again_and_again_is_left_alone_for_longer() -> None:
+    world = box(sizes={"a": 30})
+    world.feed(Tick())
+    for again_s in (60, 120, 240):
+        reach(world, "a")
+        assert world.feed(HostSeen(is_short=True)) == [StopEngine("a")]
+        world.feed(EngineStopped("a"), HostSeen(is_short=False))
+        assert world.after(again_s - 1) == []
+        assert world.after(1) == [ahead("a")]
+
+
+def test_nobody_is_parked_whose_memory_would_make_the_host_short() -> None:
+    world = box(host=50)
+    world.feed(HostSeen(is_short=False, spare_bytes=parking.PRIOR_BYTES - 1))
+    assert world.feed(Tick()) == []
+    assert world.feed(HostSeen(is_short=False, spare_bytes=parking.PRIOR_BYTES)) == [ahead("a")]
 
 
 def test_one_that_is_killed_keeps_nobody_waiting_and_comes_back_later() -> None:
