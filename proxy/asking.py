@@ -11,6 +11,7 @@ from proxy.core.methods import Method
 from proxy.core.scheduler import Scheduler
 from proxy.gates import Gates, Reached
 from proxy.lifecycle.launching import Launching
+from proxy.lifecycle.upgrades import Upgrades
 
 NOTHING_AHEAD = Preparation(None, {})
 
@@ -18,7 +19,15 @@ NOTHING_AHEAD = Preparation(None, {})
 class Asking:
     """Of the processes of one fleet; `feed` takes the events that follow."""
 
-    def __init__(self, gates: Gates, launching: Launching, scheduler: Scheduler, feed: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        gates: Gates,
+        launching: Launching,
+        scheduler: Scheduler,
+        upgrades: Upgrades,
+        feed: Callable[[Event], None],
+    ) -> None:
+        self._upgrades = upgrades
         self._gates = gates
         self._launching = launching
         self._scheduler = scheduler
@@ -44,6 +53,7 @@ class Asking:
             preparation = NOTHING_AHEAD
         # Nobody knows yet whether it can fork; if it fails as it prepares, a plain start may do better all the same.
         method = Method.PLAIN if preparation.executable is None else Method.SPAWN
+        await self._upgrades.note(model, preparation.executable)
         self._feed(messages.GatePreparing(model, method))
         return preparation
 
@@ -66,7 +76,10 @@ class Asking:
                 self._feed(messages.GateLeft(model))
 
     def reached(self, model: str, pid: int, method: Method = Method.PLAIN) -> None:
-        """The process `pid` has done what it can without leave; it may say so before its question is heard."""
+        """The process `pid` has done what it can without leave; it may say so before its question is heard.
+
+        One that has leave says that it goes on otherwise than it said before.
+        """
         reached = Reached(pid, method, processes.resident_bytes([pid]))
-        if self._gates.reach(model, reached):
+        if self._launching.has_leave(model, pid) or self._gates.reach(model, reached):
             self._feed(messages.GateReached(model, reached.method, reached.host_bytes))

@@ -17,7 +17,7 @@ from proxy.core.explain import Explanation
 from proxy.core.ledger import Ledger
 from proxy.core.messages import Event
 from proxy.core.scheduler import Scheduler
-from proxy.core.states import AWAKE
+from proxy.core.states import AWAKE, EngineState
 from proxy.core.tally import Tally
 from proxy.core.views import EngineView
 from proxy.core.waiters import Waiter
@@ -30,6 +30,7 @@ from proxy.lifecycle.acts import Lifecycle
 from proxy.lifecycle.host import Host
 from proxy.lifecycle.launching import Launching
 from proxy.lifecycle.memory import Memory
+from proxy.lifecycle.upgrades import Upgrades
 from proxy.lifecycle.watch import Watch
 from proxy.tasks import Tasks
 
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_INTERVAL_S = 1.0
 """How often the devices are looked at: strangers are to be seen within two seconds."""
+VLLM_INTERVAL_S = 30.0
+"""How often it is looked whether vLLM was installed anew."""
 
 
 class Fleet:
@@ -70,7 +73,8 @@ class Fleet:
         self._tasks = Tasks(on_crash=self.look_now)
         self._commands = Commands(lifecycle, launching, entries, programs, self._tasks, self.feed)
         self._host = Host()
-        self.asking = Asking(self._commands.gates, launching, scheduler, self.feed)
+        self._upgrades = Upgrades()
+        self.asking = Asking(self._commands.gates, launching, scheduler, self._upgrades, self.feed)
         self.leases = Leases(
             scheduler=scheduler, commands=self._commands, entries=entries, launching=launching, feed=self.feed
         )
@@ -191,7 +195,11 @@ class Fleet:
 
         Raises: what a command's task raised; a bug must not pass in silence.
         """
-        for look, every_s in ((self._look_at_memory, MEMORY_INTERVAL_S), (self._take_pulse, self._poll_interval_s)):
+        for look, every_s in (
+            (self._look_at_memory, MEMORY_INTERVAL_S),
+            (self._look_at_vllm, VLLM_INTERVAL_S),
+            (self._take_pulse, self._poll_interval_s),
+        ):
             self._tasks.run(self._again(look, every_s))
         while self._tasks.crash is None:
             for event in await self._watch.look(self._scheduler.states):
@@ -213,6 +221,11 @@ class Fleet:
     async def _look_at_memory(self) -> None:
         seen = await self._memory.look(self._scheduler.states(), dict(self.ledger.placings))
         for event in [*seen, *self._host.look()]:
+            self.feed(event)
+
+    async def _look_at_vllm(self) -> None:
+        states = self._scheduler.states()
+        for event in await self._upgrades.look([model for model, now in states.items() if now is EngineState.PARKED]):
             self.feed(event)
 
     async def _take_pulse(self) -> None:

@@ -59,6 +59,7 @@ class FakeLifecycle:
         self.ready = asyncio.Event()
         self.ready.set()
         self.bug: Exception | None = None
+        self.has_leave_pid: int | None = None
 
     async def start(self, model: str) -> list[Event]:
         self.done.append(f"start {model}")
@@ -80,6 +81,9 @@ class FakeLifecycle:
         if self.launch_error:
             raise self.launch_error
         return Preparation("/vllm", {})
+
+    def has_leave(self, model: str, pid: int) -> bool:
+        return pid == self.has_leave_pid
 
     async def launch(self, model: str, pid: int, devices: tuple[str, ...], awake_bytes: int) -> Launch:
         self.done.append(f"launch {model} {pid}")

@@ -20,6 +20,23 @@ async def test_a_process_says_how_it_goes_on_before_or_after_its_question_is_hea
     assert stage.scheduler._board.engines["a"].method is Method.FORK
 
 
+async def test_one_that_has_leave_may_say_that_it_goes_on_otherwise() -> None:
+    stage = Stage()
+    stage.lifecycle.ready.clear()
+    asked = asyncio.create_task(stage.fleet.leases.take("a").__aenter__())
+    await stage.until("a", EngineState.STARTING)
+    stage.fleet.asking.reached("a", 7, Method.FORK)
+    await stage.fleet.asking.leave("a", 7)
+    engine = stage.scheduler._board.engines["a"]
+    stage.lifecycle.has_leave_pid = 7
+    stage.fleet.asking.reached("a", 8, Method.SPAWN)
+    assert engine.method is Method.FORK, "another process"
+    stage.fleet.asking.reached("a", 7, Method.PLAIN)
+    assert (engine.method, engine.state) == (Method.PLAIN, EngineState.STARTING)
+    stage.lifecycle.ready.set()
+    await asked
+
+
 async def test_a_model_that_starts_only_plainly_is_told_to_do_nothing_ahead() -> None:
     stage = Stage()
     engine = stage.scheduler._board.engines["a"]

@@ -74,7 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         content = b"" if body is None else json.dumps(body).encode()
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if content:
+            self.wfile.write(content)
 
 
 class Box:
@@ -244,6 +245,45 @@ def test_a_vllm_that_was_installed_anew_meanwhile_is_imported_anew(box: Box) -> 
     assert "engine: vLLM was changed after it was imported: it is started anew" in err
     assert json.loads(out.splitlines()[-1])["late"] == "2"
     assert "title" not in out, "it was run by exec"
+    assert box.gate.asked[2:] == ["POST /gate/a/reached?method=spawn", "POST /gate/a/reached?method=plain"]
+
+
+CPU_BUILD = """\
+import importlib, os, sys
+if "ROTA_PREPARES" in os.environ:
+    sys.path.append({in_engine!r})
+    fork = importlib.import_module("rota_engine_fork")
+    fork.why_not, fork.is_cpu_build = lambda: None, lambda: True
+    fork.preloads = lambda: {preloads!r}
+"""
+
+
+@pytest.mark.parametrize("preloaded", [None, "", "libm.so.6"])
+def test_what_was_set_for_the_import_is_not_for_the_process_that_is_started_anew(
+    box: Box, preloaded: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    if preloaded is not None:
+        monkeypatch.setenv("LD_PRELOAD", preloaded)
+    hook = CPU_BUILD.format(in_engine=str(ENGINE.parent / "in_engine"), preloads="libc.so.6")
+    (box.folder / "sitecustomize.py").write_text(hook)
+    names = ("LD_PRELOAD", "ROTA_PRELOADED", "TORCHINDUCTOR_COMPILE_THREADS", "SET_BY_VLLM")
+    seen = "os.environ['LD_PRELOAD']"
+    box.package("vllm", f"import os\nos.environ['SET_BY_VLLM'] = {seen}\nprint('with', {seen})\n")
+    box.script.write_text(
+        f"#!{sys.executable}\nimport json, os\nprint(json.dumps([os.environ.get(one) for one in {names}]))\n"
+    )
+    box.gate.forks = True
+    process = box.start()
+    assert box.gate.reached.wait(20)
+    os.utime(box.script, (1, 1))
+    box.gate.may_go.set()
+    out, err, status = end(process)
+    assert (status, "started anew" in err) == (0, True), err
+    imported, told = out.splitlines()
+    assert imported == "with libc.so.6"
+    assert json.loads(told) == [preloaded or None, None, None, None]
+    assert box.gate.asked[2:] == ["POST /gate/a/reached?method=fork", "POST /gate/a/reached?method=plain"]
 
 
 def test_a_vllm_that_was_not_tried_forks_nothing_and_says_so(box: Box) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -119,6 +120,24 @@ async def test_a_bug_in_a_command_ends_the_fleet_loudly(stage: Stage) -> None:
     waiting.cancel()
     with suppress(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_parked_process_whose_vllm_was_installed_anew_is_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[list[str]] = []
+
+    async def look(parked: list[str]) -> list[messages.Event]:
+        looked.append(parked)
+        return [messages.VllmChanged(model) for model in parked]
+
+    monkeypatch.setattr(stage.fleet._upgrades, "look", look)
+    board = stage.scheduler._board
+    board.limits = replace(board.limits, parks=True)
+    board.park(board.engines["a"], 0.0, "for the test", is_ahead=True)
+    await stage.fleet._look_at_vllm()
+    await stage.until("a", EngineState.STOPPED)
+    assert looked == [["a"]]
 
 
 async def test_an_event_that_cannot_be_ends_the_fleet_loudly(stage: Stage) -> None:

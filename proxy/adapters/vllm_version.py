@@ -1,5 +1,8 @@
 """Which version of vLLM an executable would run, read from the metadata of its environment. Nothing is run."""
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -12,14 +15,32 @@ _FOLDERS = ("lib/python3.*/site-packages", "lib/python3.*/dist-packages")
 
 def version_of(executable: Path) -> str:
     """The version of the distribution `vllm` next to `executable` (`<env>/bin/vllm`), or "unknown"."""
+    for folder in _folders(executable):
+        version = _version_in(folder, folder.stat().st_mtime_ns)
+        if version is not None:
+            return version
+    return UNKNOWN
+
+
+def stamp_of(executable: Path) -> tuple[tuple[str, int], ...]:
+    """What changes when the vLLM of `executable`, or its torch, is installed anew (as `stamp_of` of `bin/engine`)."""
+    stamps = set()
+    for folder in _folders(executable):
+        with suppress(OSError), os.scandir(folder) as entries:
+            own = (
+                one for one in entries if one.name.startswith(("vllm", "torch-")) and one.name.endswith(".dist-info")
+            )
+            stamps |= {(one.name, one.stat().st_mtime_ns) for one in own}
+    with suppress(OSError):
+        stamps.add((str(executable), executable.stat().st_mtime_ns))
+    return tuple(sorted(stamps))
+
+
+def _folders(executable: Path) -> Iterator[Path]:
     # As it is called first: in a virtual environment, bin/vllm may be a link out of it.
     for environment in dict.fromkeys((executable.absolute().parent.parent, executable.resolve().parent.parent)):
         for pattern in _FOLDERS:
-            for folder in sorted(environment.glob(pattern)):
-                version = _version_in(folder, folder.stat().st_mtime_ns)
-                if version is not None:
-                    return version
-    return UNKNOWN
+            yield from sorted(environment.glob(pattern))
 
 
 @cache

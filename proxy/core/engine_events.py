@@ -43,6 +43,13 @@ class GateLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class VllmChanged:
+    """Its vLLM was installed anew since its process began to import it."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartHeard:
     """Whether the log of an engine that starts has been silent for so long that it may hang."""
 

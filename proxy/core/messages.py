@@ -32,6 +32,7 @@ from proxy.core.engine_events import (
     SleepFailed as SleepFailed,
     StartFailed as StartFailed,
     StartHeard as StartHeard,
+    VllmChanged as VllmChanged,
 )
 from proxy.core.roster import EngineNeeds
 
@@ -173,6 +174,7 @@ Event = (
     | GateAsked
     | GateReached
     | GateLeft
+    | VllmChanged
     | StartHeard
     | PhaseBegun
     | EngineReady

@@ -62,6 +62,12 @@ def _leave_alone(engine: Engine, now: float) -> float:
     return again_s
 
 
+def vllm_changed(board: Board, engine: Engine, now: float) -> None:
+    """What it has imported is of no use; where somebody waits for it, `bin/engine` sees that and starts it anew."""
+    if engine.state is EngineState.PARKED and not is_asked_for(engine):
+        board.stop(engine, now, "its vLLM was installed anew: it is to import that one")
+
+
 def keep(board: Board, now: float) -> None:
     """Have those parked who may be, one after the other, and end those whose memory others need."""
     if not board.limits.parks or not board.has_ticked:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core import arrivals, at_gate, by_hand, doubts, errors, messages, renew, stops
+from proxy.core import arrivals, at_gate, by_hand, doubts, errors, messages, parking, renew, stops
 from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
@@ -42,6 +42,8 @@ def record(board: Board, event: Event, now: float) -> None:
             at_gate.reached(board, board.engines[model], event, now)
         case messages.GateLeft(model):
             at_gate.left(board, board.engines[model], now)
+        case messages.VllmChanged(model):
+            parking.vllm_changed(board, board.engines[model], now)
         case messages.StartHeard(model, is_silent):
             board.engines[model].is_silent = is_silent
         case messages.PhaseBegun(model, phase):

@@ -114,6 +114,11 @@ class Launching:
         self.starts.begin(model)
         return Launch(launch.argv, launch.env | {engine_keys.VARIABLE: key})
 
+    def has_leave(self, model: str, pid: int) -> bool:
+        """Whether the process `pid` has leave to be `model`'s engine."""
+        launched = self.launched.get(model)
+        return launched is not None and (launched.pid, launched.created_at) == (pid, processes.created_at(pid))
+
     def expect(self, model: str) -> None:
         """From now on a process of `model` should be there: if it is not, that is news."""
         self._groups.expect(model)

@@ -25,6 +25,7 @@ from proxy.core.messages import (
     StopEngine,
     StrangersSeen,
     Tick,
+    VllmChanged,
 )
 from proxy.core.methods import Method
 from proxy.core.states import EngineState
@@ -248,6 +249,18 @@ def test_one_that_could_do_nothing_ahead_is_of_no_use(method: Method) -> None:
     assert reach(world, "a", method) == [StopEngine("a", at_once=True)]
     assert world.feed(EngineStopped("a")) == []
     assert "nothing could be imported ahead" in str(world.scheduler.explain("a", world.now))
+
+
+def test_what_has_imported_a_vllm_that_was_replaced_is_parked_anew() -> None:
+    world = box(sizes={"a": 30})
+    assert world.feed(Tick(), VllmChanged("a")) == [StopEngine("a")]
+    assert world.feed(EngineStopped("a")) == [ahead("a")]
+    reach(world, "a")
+    assert world.feed(VllmChanged("a")) == [StopEngine("a")]
+    assert world.feed(EngineStopped("a")) == [ahead("a")]
+    reach(world, "a")
+    assert [type(one) for one in world.feed(RequestArrived(1, "a"))] == [OpenGate]
+    assert world.feed(VllmChanged("a")) == [], "bin/engine sees it itself"
 
 
 def test_a_model_that_starts_only_plainly_is_not_parked() -> None:

@@ -40,6 +40,9 @@ async def test_a_launch_is_kept_for_the_next_proxy_before_the_process_has_its_an
     kept = stage.launching._launched_file.read()
     entry = launch_identity(stage.specs["a"])
     assert kept == {"a": Launched(group.pid, processes.created_at(group.pid), (CARD,), entry)}
+    assert stage.launching.has_leave("a", group.pid)
+    assert not stage.launching.has_leave("a", group.pid + 1)
+    assert not stage.launching.has_leave("b", group.pid)
     key = stage.engine_keys._file.read()["a"]
     assert stage.engine_keys.headers("a") == {"Authorization": f"Bearer {key}"}
 
