@@ -286,6 +286,20 @@ def test_what_was_set_for_the_import_is_not_for_the_process_that_is_started_anew
     assert box.gate.asked[2:] == ["POST /gate/a/reached?method=fork", "POST /gate/a/reached?method=plain"]
 
 
+def test_where_the_import_has_touched_cuda_nothing_is_forked(box: Box) -> None:
+    (box.folder / "sitecustomize.py").write_text(
+        CPU_BUILD.format(in_engine=str(ENGINE.parent / "in_engine"), preloads=os.environ.get("LD_PRELOAD", ""))
+    )
+    box.package("torch", "from types import SimpleNamespace\ncuda = SimpleNamespace(is_initialized=lambda: True)\n")
+    box.package("vllm", "import torch\nimports = 'x'\n")
+    box.gate.forks = True
+    box.gate.may_go.set()
+    _, err, status = end(box.start())
+    assert status == 7, err
+    assert "engine: nothing is forked: CUDA is initialized" in err
+    assert box.gate.asked[-1] == "POST /gate/a/reached?method=spawn"
+
+
 def test_a_vllm_that_was_not_tried_forks_nothing_and_says_so(box: Box) -> None:
     box.gate.forks = True
     box.gate.may_go.set()

@@ -37,6 +37,7 @@ LIBRARIES = (
 """What is preloaded, by which distribution, in which of its folders."""
 
 TASKS = Path("/proc/self/task")
+FDS = Path("/proc/self/fd")
 SETTLES_S = 0.5
 
 
@@ -118,12 +119,32 @@ def threads() -> Iterator[tuple[str, bool]]:
         number = int(task.name)
         if number == threading.get_native_id():
             continue
+        name = python.get(number) or text_of(task / "comm")
+        waits_in = text_of(task / "wchan")
+        if task.exists():  # else it has ended
+            yield name, number not in python and name.startswith("ZMQbg/") and "epoll" in waits_in
+
+
+def text_of(path: Path) -> str:
+    """Empty where there is no such file, or none that can be read: a kernel may have no wchan."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def touched() -> list[str]:
+    """What was done with CUDA in this process already, in words: what is forked from it could not use that."""
+    torch = sys.modules.get("torch")
+    found = ["CUDA is initialized"] if torch is not None and torch.cuda.is_initialized() else []
+    for path in FDS.iterdir():
         try:
-            name = python.get(number) or (task / "comm").read_text().strip()
-            waits_in = (task / "wchan").read_text()
+            opened = str(path.readlink())
         except FileNotFoundError:
-            continue
-        yield name, number not in python and name.startswith("ZMQbg/") and "epoll" in waits_in
+            continue  # that of the folder itself
+        if opened.startswith("/dev/nvidia"):
+            found.append(f"{opened} is open")
+    return found
 
 
 def leave_listening() -> None:
@@ -132,7 +153,7 @@ def leave_listening() -> None:
     The number stays taken, since Python's objects of the parent would close whatever has it next.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
-    for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+    for fd in [int(path.name) for path in FDS.iterdir()]:
         try:
             if stat.S_ISSOCK(os.fstat(fd).st_mode) and is_port(fd):
                 os.dup2(nothing, fd, inheritable=False)
