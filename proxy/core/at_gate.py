@@ -16,7 +16,7 @@ def asked(board: Board, engine: Engine, now: float) -> None:
     was_told_to = engine.is_due_at_gate
     engine.is_at_gate = engine.is_due_at_gate = False
     if not was_told_to:
-        engine.process_since = now
+        engine.process_since, engine.is_ahead, engine.import_s = now, False, 0.0
     if was_told_to and engine.state is EngineState.STOPPING:
         what = f"{engine.model} is being stopped: {engine.why}"
         board.commands.append(messages.CloseGate(engine.model, errors.GateRefused(what)))
@@ -37,12 +37,17 @@ def reached(board: Board, engine: Engine, event: messages.GateReached, now: floa
         engine.costs.parked_bytes = event.host_bytes
     if engine.state is EngineState.STARTING and not engine.is_gate_open:
         engine.costs.note_prepare(now - engine.process_since)
+        engine.import_s = now - (engine.since if engine.is_ahead else engine.process_since)
         board.open_gate(engine, now)
     elif engine.state is EngineState.PARKED:
         engine.costs.note_prepare(now - engine.process_since)
+        engine.import_s = 0.0 if engine.is_ahead else now - engine.process_since
+        engine.is_at_gate = True
+    elif engine.at_gate_since is not None:
+        engine.import_s = now - engine.process_since
         engine.is_at_gate = True
     else:
-        engine.is_at_gate = engine.at_gate_since is not None
+        engine.is_at_gate = False
 
 
 def left(board: Board, engine: Engine, now: float) -> None:

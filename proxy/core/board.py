@@ -182,6 +182,7 @@ class Board:
 
     def _create_process(self, engine: Engine, now: float, *, is_ahead: bool = False) -> None:
         engine.is_at_gate, engine.is_due_at_gate, engine.process_since = False, True, now
+        engine.is_ahead, engine.import_s = is_ahead, 0.0
         engine.method = Method.PLAIN  # until it is told what to prepare, and says what it can do
         self.commands.append(messages.StartEngine(engine.model, is_ahead))
 

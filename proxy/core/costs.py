@@ -52,7 +52,7 @@ class Costs:
     load_s: float | None = None
     """From the opening of the gate until it is ready."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Where that went, the last time, in their order."""
+    """Where that went, the last time, in their order; before it, what those who waited had to wait for the imports."""
     parked_bytes: int | None = None
     """The host memory of its process at the gate, with its imports done."""
     is_plain_only: bool = False

@@ -12,7 +12,7 @@ class Phase(StrEnum):
     """One after the other; which is left out is part of the one before."""
 
     IMPORT = "import"
-    """vLLM is imported, before the process has leave."""
+    """vLLM is imported, before the process has leave; nothing where that was done before anybody waited."""
     CONFIG = "config"
     """The arguments and the model's configuration are read."""
     ENGINE = "engine"

@@ -12,6 +12,7 @@ from proxy.core.board import Board
 from proxy.core.devices import Placing
 from proxy.core.diagnose import Lasts
 from proxy.core.messages import Event
+from proxy.core.phases import Phase
 from proxy.core.roster import Crash, Engine
 from proxy.core.states import RUNS, EngineState
 
@@ -111,7 +112,9 @@ def _ready(board: Board, engine: Engine, phases: Mapping[str, float], now: float
         engine.costs.note_wake(engine.sleep_level or 2, now - engine.since)
     elif engine.failure is None and not engine.is_adopted:
         engine.costs.note_load(now - engine.gate_opened_at)
-        engine.costs.phases = dict(phases) or engine.costs.phases
+        if phases:
+            imports = {Phase.IMPORT.value: round(engine.import_s, 3)} if engine.import_s else {}
+            engine.costs.phases = imports | dict(phases)
         doubts.succeeded(engine)
     board.move(engine, EngineState.READY, now, engine.why)
     engine.failure, engine.failures, engine.last_used_at, engine.sleep_level = None, 0, now, 0

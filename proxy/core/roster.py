@@ -81,6 +81,10 @@ class Engine:
     """When it was told to, or when what it last did at the gate ended."""
     is_at_gate: bool = False
     """Its process stands at the gate, with its imports done."""
+    is_ahead: bool = False
+    """That process was started before anybody waited."""
+    import_s: float = 0.0
+    """How long those who wait, wait for its imports too: until it came to the gate; 0 where that was done ahead."""
     method: Method = Method.PLAIN
     """How that process goes on, or has gone on, with its leave."""
     phase: tuple[str, float] | None = None

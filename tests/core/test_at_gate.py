@@ -29,6 +29,40 @@ def test_leave_is_given_when_the_process_has_done_what_it_can_without() -> None:
     assert world.scheduler.costs("a").prepare_s == 8.0
 
 
+PHASES = {"config": 2.0, "weights": 5.0}
+
+
+def test_who_waits_for_a_start_waits_for_its_imports_too() -> None:
+    world = SlowWorld(a=30)
+    world.feed(RequestArrived(1, "a"))
+    world.after(1.0, GateAsked("a"))
+    world.after(7.0, GateReached("a"))
+    world.after(7.0, EngineReady("a", PHASES))
+    costs = world.scheduler.costs("a")
+    assert list(costs.phases.items()) == [("import", 8.0), ("config", 2.0), ("weights", 5.0)]
+    assert costs.expected_rest_s("config", 1.0) == 6.0, "what is left after leave has no imports in it"
+    assert costs.load_s == 7.0
+
+
+def test_for_a_process_that_a_person_started_they_are_seen_too() -> None:
+    world = SlowWorld(a=30)
+    world.feed(GateAsked("a"))
+    world.after(7.0, GateReached("a"))
+    world.after(7.0, EngineReady("a", PHASES))
+    assert world.scheduler.costs("a").phases == {"import": 7.0} | PHASES
+
+
+def test_where_nobody_saw_the_phases_those_of_before_are_kept() -> None:
+    world = SlowWorld(a=30)
+    world.feed(RequestArrived(1, "a"), GateAsked("a"), GateReached("a"), EngineReady("a", PHASES))
+    assert world.scheduler.costs("a").phases == PHASES
+    world.feed(RequestEnded(1), StopAsked("a", "by ann"), EngineStopped("a"))
+    world.feed(RequestArrived(2, "a", by_hand="by ann"), GateAsked("a"))
+    world.after(7.0, GateReached("a"))
+    world.feed(EngineReady("a"))
+    assert world.scheduler.costs("a").phases == PHASES
+
+
 def test_a_process_that_a_person_started_has_its_room_reserved_while_it_prepares() -> None:
     world = SlowWorld(a=30)
     assert world.feed(GateAsked("a")) == []

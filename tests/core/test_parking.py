@@ -118,6 +118,26 @@ def test_a_request_opens_the_gate_at_once_and_whoever_made_room_is_parked_again(
     assert states(world) == "a=parked b=ready"
 
 
+PHASES = {"config": 2.0, "weights": 5.0}
+
+
+def test_for_what_was_imported_ahead_nobody_has_waited() -> None:
+    world = box(sizes={"a": 30})
+    world.feed(Tick(), GateAsked("a"))
+    world.after(9, GateReached("a", Method.FORK))
+    world.feed(RequestArrived(1, "a"), GateLeft("a"), EngineReady("a", PHASES))
+    assert world.scheduler.costs("a").phases == PHASES
+
+
+def test_for_the_rest_of_an_import_somebody_has() -> None:
+    world = box(sizes={"a": 30})
+    world.feed(Tick(), GateAsked("a"))
+    world.after(4, RequestArrived(1, "a"))
+    world.after(5, GateReached("a", Method.FORK))
+    world.feed(GateLeft("a"), EngineReady("a", PHASES))
+    assert world.scheduler.costs("a").phases == {"import": 5.0} | PHASES
+
+
 def test_what_one_takes_is_measured_and_counts_for_the_next() -> None:
     world = box(host=2)
     world.feed(Tick())
