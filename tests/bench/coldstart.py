@@ -42,6 +42,7 @@ def main() -> None:
     took: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         boxes = {name: box(stack, settings) for name, settings in METHODS.items()}
+        wait_idle(boxes)
         for model in QUESTIONS:
             bare(boxes["plain through the proxy"], QUESTIONS[model](model))  # not counted: it warms the page cache
         for number in range(1, rounds + 1):
@@ -69,6 +70,7 @@ def box(stack: ExitStack, settings: dict[str, bool]) -> Installation:
 def in_turn(boxes: dict[str, Installation]) -> Iterator[tuple[str, str, float]]:
     """Each model by each method once; nothing else is done meanwhile."""
     for model, question in QUESTIONS.items():
+        wait_idle(boxes)
         yield model, BARE, bare(boxes["plain through the proxy"], question(model))
         for name, installation in boxes.items():
             wait_idle(boxes)

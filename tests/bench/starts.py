@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -18,6 +19,7 @@ from proxy.adapters.processes import is_zombie, port_holder
 from tests.installation import REAL_VLLM, Installation, eventually
 
 ANSWER_WITHIN_S = 600.0
+LAST_WORDS_BYTES = 4000
 
 Question = tuple[str, Mapping[str, Any]]
 """A path and the body that is posted there."""
@@ -60,24 +62,29 @@ def bare(installation: Installation, question: Question) -> float:
     argv = wanted.argv[: at - 1] + wanted.argv[at + 1 :]
     assert port_holder(spec.port) is None, "somebody else would answer"
     began_at = time.monotonic()
-    with subprocess.Popen(
-        argv,
-        env={**os.environ, **wanted.env},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as engine:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            argv, env={**os.environ, **wanted.env}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        ) as engine,
+    ):
         try:
             while engine.poll() is None and time.monotonic() - began_at < ANSWER_WITHIN_S:
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     return first_byte(spec.port, question) - began_at
                 time.sleep(0.01)
-            raise TimeoutError(f"bare vllm serve did not answer; its exit status: {engine.returncode}")
+            what = f"bare vllm serve did not answer; its exit status: {engine.returncode}; its last words:"
+            raise TimeoutError(f"{what}\n{_last_words(log)}")
         finally:
             engine.send_signal(signal.SIGTERM)
             engine.wait(60)
             # Its workers end after their leader. Rota waits for them before it starts another; so must this.
             eventually(lambda: not _is_group(engine.pid), within_s=60)
+
+
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+    return log.read().decode(errors="replace")
 
 
 def through(installation: Installation, question: Question) -> float:
