@@ -7,6 +7,7 @@ from proxy.core.devices import Amounts
 from proxy.core.doubts import is_plain
 from proxy.core.fits import holders_of
 from proxy.core.parking import parked_bytes
+from proxy.core.phases import Phase
 from proxy.core.roster import Engine
 from proxy.core.states import EngineState
 from proxy.core.terms import Terms
@@ -57,6 +58,8 @@ class EngineView:
     """The host memory that its process takes while it is parked."""
     starts_plainly: str | None
     """Why nothing is done ahead of its starts, where that is so."""
+    phase: str | None
+    """Which phase of its start is under way; None where it does not start."""
     last_start: dict[str, float]
     """Where the time of its last whole start went, in s, by phase."""
 
@@ -97,8 +100,17 @@ def view(board: Board, engine: Engine, now: float) -> EngineView:
         sleep_levels=engine.needs.sleep_levels,
         parked_bytes=parked_bytes(engine) if engine.state is EngineState.PARKED and engine.is_at_gate else 0,
         starts_plainly=(engine.last_doubt or _AN_EARLIER_ONE) if is_plain(engine) else None,
+        phase=_phase(engine),
         last_start=dict(engine.costs.phases),
     )
+
+
+def _phase(engine: Engine) -> str | None:
+    if engine.state is not EngineState.STARTING:
+        return None
+    if not engine.is_gate_open:
+        return Phase.IMPORT
+    return Phase.CONFIG if engine.phase is None else engine.phase[0]
 
 
 def _gate_waits_for(board: Board, engine: Engine) -> str:

@@ -2,7 +2,17 @@
 
 from proxy.core import parking
 from proxy.core.costs import Costs
-from proxy.core.messages import CostsRemembered, GateAsked, GateReached, RequestArrived
+from proxy.core.messages import (
+    CostsRemembered,
+    EngineDown,
+    EngineReady,
+    EngineStopped,
+    GateAsked,
+    GateReached,
+    PhaseBegun,
+    RequestArrived,
+    RequestEnded,
+)
 from proxy.core.methods import Method
 from proxy.core.views import view
 from tests.core.boards import Stage, ladder
@@ -23,6 +33,26 @@ def test_a_parked_one_says_what_its_process_takes() -> None:
     assert view(stage.board, stage["a"], 0.0).parked_bytes == parking.PRIOR_BYTES
     stage["a"].costs.parked_bytes = 5
     assert view(stage.board, stage["a"], 0.0).parked_bytes == 5
+
+
+def test_which_phase_of_a_start_is_under_way() -> None:
+    world = SlowWorld(a=30)
+
+    def phase() -> str | None:
+        [seen] = world.scheduler.view(0.0)
+        return seen.phase
+
+    assert phase() is None
+    for _ in range(2):
+        world.feed(RequestArrived(1, "a"), GateAsked("a"))
+        assert phase() == "import"
+        world.feed(GateReached("a"))
+        assert phase() == "config"
+        world.feed(PhaseBegun("a", "weights"))
+        assert phase() == "weights"
+        world.feed(EngineReady("a"))
+        assert phase() is None
+        world.feed(RequestEnded(1), EngineDown("a", "signal 9"), EngineStopped("a"))
 
 
 def test_why_nothing_is_done_ahead_is_said_also_by_the_next_proxy() -> None:
