@@ -83,7 +83,7 @@ def keep(board: Board, now: float) -> None:
     if not able:
         return
     engine = max(able, key=lambda one: _likelihood(one, now))  # of equals the first of the catalog
-    if not _likelihood(engine, now) and len(idle) >= MOST_UNASKED:
+    if not _likelihood(engine, now) and sum(not _likelihood(one, now) for one in idle) >= MOST_UNASKED:
         return
     room_bytes = board.ledger.host_free_bytes - held_bytes(board)
     spare_bytes = inf if board.host_spare_bytes is None else board.host_spare_bytes
@@ -121,7 +121,10 @@ def _least_likely(engines: list[Engine], now: float) -> Engine:
 
 
 def _likelihood(engine: Engine, now: float) -> float:
-    return engine.costs.rate(now) * engine.needs.terms.priority
+    """How often it is wanted, as far as is known: 0 for one that nobody has ever asked for."""
+    costs = engine.costs
+    before = 1.0 / costs.gap_s if costs.gap_s and costs.last_request_at is None else 0.0  # in an earlier proxy's life
+    return (before or costs.rate(now)) * engine.needs.terms.priority
 
 
 def _may_park(board: Board, engine: Engine, now: float) -> bool:

@@ -90,6 +90,25 @@ def test_of_those_that_nobody_has_asked_for_only_a_few_are_parked() -> None:
     assert states(world) == "a=parked b=parked c=parked d=parked e=stopped f=parked"
 
 
+def test_those_that_are_asked_for_take_none_of_these_places() -> None:
+    world = box(host=50, sizes=dict.fromkeys("abcdefg", 5.0))
+    for model in "fg":
+        world.feed(CostsRemembered(model, Costs(gap_s=100.0)))
+    world.feed(Tick())
+    for model in "fgabc":
+        assert len(reach(world, model)) == 1
+    assert reach(world, "d") == []
+    assert states(world) == "a=parked b=parked c=parked d=parked e=stopped f=parked g=parked"
+
+
+def test_what_was_asked_for_before_the_proxy_was_restarted_counts_until_it_is_again() -> None:
+    world = box(host=1)
+    world.feed(CostsRemembered("b", Costs(gap_s=1000.0)), CostsRemembered("c", Costs(gap_s=10.0)))
+    assert world.feed(Tick()) == [ahead("c")]
+    reach(world, "c")
+    assert world.feed(Tick()) == [], "a is never asked for, and b less often"
+
+
 def test_nobody_is_parked_before_it_is_known_who_runs_already() -> None:
     world = box(sizes={"a": 30})
     assert world.feed(StrangersSeen({})) == []
