@@ -97,8 +97,9 @@ class Launch(msgspec.Struct, frozen=True):
 class Preparation(msgspec.Struct, frozen=True):
     """What `bin/engine` may do before it has leave: import what the Python script `executable` will, with `env`.
 
-    `forks` is whether vLLM's other processes may be forked from it then. None where nothing can be done ahead: the
-    variables that say which devices to use must be there before ROCm is.
+    `forks` is whether vLLM's other processes may be forked from it then. None where nothing may be done ahead: with
+    a vLLM that was not tried, on several devices, or on AMD's, where the variables that say which devices to use must
+    be there before ROCm is.
     """
 
     executable: str | None

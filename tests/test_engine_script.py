@@ -170,7 +170,7 @@ def test_whatever_an_import_raises_it_goes_on_plainly(box: Box, error: str) -> N
     assert box.gate.asked[-1] == "POST /gate/a/reached?method=plain"
 
 
-@pytest.mark.parametrize("broken", ["rota_engine_fork.why_not", "os.scandir"])
+@pytest.mark.parametrize("broken", ["rota_engine_fork.is_cpu_build", "os.scandir"])
 def test_what_fails_before_the_import_is_left_to_a_fresh_process_too(box: Box, broken: str) -> None:
     hook = (
         "import os, sys\n"
@@ -253,7 +253,7 @@ import importlib, os, sys
 if "ROTA_PREPARES" in os.environ:
     sys.path.append({in_engine!r})
     fork = importlib.import_module("rota_engine_fork")
-    fork.why_not, fork.is_cpu_build = lambda: None, lambda: True
+    fork.is_cpu_build = lambda: True
     fork.preloads = lambda: {preloads!r}
 """
 
@@ -297,15 +297,6 @@ def test_where_the_import_has_touched_cuda_nothing_is_forked(box: Box) -> None:
     _, err, status = end(box.start())
     assert status == 7, err
     assert "engine: nothing is forked: CUDA is initialized" in err
-    assert box.gate.asked[-1] == "POST /gate/a/reached?method=spawn"
-
-
-def test_a_vllm_that_was_not_tried_forks_nothing_and_says_so(box: Box) -> None:
-    box.gate.forks = True
-    box.gate.may_go.set()
-    _, err, status = end(box.start())
-    assert status == 7
-    assert "engine: nothing is forked: there is no distribution of vLLM here" in err
     assert box.gate.asked[-1] == "POST /gate/a/reached?method=spawn"
 
 

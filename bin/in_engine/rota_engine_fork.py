@@ -5,6 +5,8 @@ itself where VLLM_WORKER_MULTIPROC_METHOD says so and CUDA is not initialised, a
 its CPU platform sets `spawn` whatever that says (vLLM 0.32, `platforms/cpu.py` check_and_update_config). All who ask
 which it is ask `_maybe_force_spawn` first (`utils/system_utils.py`): that is the one thing that is replaced here.
 
+Which versions that was tried with says `proxy/adapters/vllm_version.py`; with any other nothing of this is done.
+
 Rule: a fork copies one thread only. Where another one runs that is not known to be harmless, it is a spawn.
 """
 
@@ -19,9 +21,6 @@ from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
-
-TESTED = ("0.32.0",)
-"""The versions of vLLM that this was tried with; any other is started as it is."""
 
 METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 FORK, SPAWN = "fork", "spawn"
@@ -39,17 +38,6 @@ LIBRARIES = (
 TASKS = Path("/proc/self/task")
 FDS = Path("/proc/self/fd")
 SETTLES_S = 0.5
-
-
-def why_not() -> str | None:
-    """Why nothing is to be forked here, or None. Nothing is imported for it."""
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        return "there is no distribution of vLLM here"
-    if version.partition("+")[0] not in TESTED:
-        return f"vLLM {version} is not among those that were tried ({', '.join(TESTED)})"
-    return None
 
 
 def is_cpu_build() -> bool:

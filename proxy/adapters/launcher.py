@@ -11,7 +11,7 @@ from catalog.amounts import sleep_levels_of
 from catalog.render import Launch, Preparation, Seat, canonical_flag, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
-from proxy.adapters.vllm_version import version_of
+from proxy.adapters.vllm_version import is_tested, version_of
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
@@ -98,11 +98,11 @@ def gguf_obstacles(spec: ModelSpec, executable: Path, is_gpu: bool) -> list[str]
     return [*filter(None, told), *([] if is_gpu else [f"{spec.name}'s {_GPU_ONLY}"])]
 
 
-def may_fork(spec: ModelSpec) -> bool:
-    """Whether one process makes all others of `spec`'s engine, on one device: else vLLM starts them its own way."""
+def may_prepare(spec: ModelSpec) -> bool:
+    """Whether one process makes all others of `spec`'s engine, on one device: else it is started as vLLM does it."""
     flags = {canonical_flag(flag): value for flag, value in spec.vllm_args.items()}
     is_local = flags.get("distributed-executor-backend") in (None, "mp", "uni")
-    return spec.device_count == 1 and is_local and MULTIPROC_METHOD not in spec.env
+    return spec.device_count == 1 and is_local and flags.get("data-parallel-backend") in (None, "mp")
 
 
 class Launcher:
@@ -151,13 +151,14 @@ class Launcher:
         return Launch(launched.argv, self._cache_env(spec) | launched.env)
 
     def preparation(self, spec: ModelSpec) -> Preparation:
-        """What `spec`'s process may do before it has leave. Raises: as `check`."""
+        """What `spec`'s process may do before it has leave: nothing but where that was tried. Raises: as `check`."""
         self.check(spec)
         kinds = {device.kind for device in self._devices.devices}
-        executable = None if DeviceKind.AMD in kinds else spec.vllm or str(self._vllm)
+        executable = spec.vllm or str(self._vllm)
+        may = DeviceKind.AMD not in kinds and may_prepare(spec) and is_tested(Path(executable))
         can_sleep = bool(sleep_levels_of(spec, DeviceKind.CPU not in kinds))
         env = self._cache_env(spec) | static_env(spec, can_sleep)
-        return Preparation(executable, env, self._forks and may_fork(spec))
+        return Preparation(executable if may else None, env, may and self._forks and MULTIPROC_METHOD not in spec.env)
 
     def _cache_env(self, spec: ModelSpec) -> dict[str, str]:
         """Where vLLM, Triton and FlashInfer keep what they compile; what the catalog says of that counts."""

@@ -9,17 +9,28 @@ from pathlib import Path
 
 UNKNOWN = "unknown"
 
+TESTED = ("0.32.0",)
+"""The versions of which processes may be prepared and forked, as these were tried; any other is started as it is."""
+
 # Debian's and Ubuntu's Python, and so vLLM's own container image, say dist-packages.
 _FOLDERS = ("lib/python3.*/site-packages", "lib/python3.*/dist-packages")
 
 
 def version_of(executable: Path) -> str:
-    """The version of the distribution `vllm` next to `executable` (`<env>/bin/vllm`), or "unknown"."""
+    """The version of the distribution `vllm` next to `executable` (`<env>/bin/vllm`), or "unknown".
+
+    Of a script that stands elsewhere, that of the Python that it names.
+    """
     for folder in _folders(executable):
         version = _version_in(folder, folder.stat().st_mtime_ns)
         if version is not None:
             return version
     return UNKNOWN
+
+
+def is_tested(executable: Path) -> bool:
+    """Whether its version is among those that were tried, whatever it was built for (`+cpu`)."""
+    return version_of(executable).partition("+")[0] in TESTED
 
 
 def stamp_of(executable: Path) -> tuple[tuple[str, int], ...]:
@@ -38,9 +49,18 @@ def stamp_of(executable: Path) -> tuple[tuple[str, int], ...]:
 
 def _folders(executable: Path) -> Iterator[Path]:
     # As it is called first: in a virtual environment, bin/vllm may be a link out of it.
-    for environment in dict.fromkeys((executable.absolute().parent.parent, executable.resolve().parent.parent)):
+    programs = (executable.absolute(), executable.resolve(), *_python_of(executable))
+    for environment in dict.fromkeys(program.parent.parent for program in programs):
         for pattern in _FOLDERS:
             yield from sorted(environment.glob(pattern))
+
+
+def _python_of(script: Path) -> Iterator[Path]:
+    """The program that the script's first line names, if it is one; the link that it is in a virtual environment."""
+    with suppress(OSError, UnicodeDecodeError, ValueError), script.open("rb") as file:
+        first = file.readline(1024).decode()
+        if first.startswith("#!") and (named := first[2:].split()):
+            yield Path(named[0])
 
 
 @cache

@@ -9,6 +9,7 @@ import pytest
 from catalog.render import Launch
 from catalog.spec import GIB, Gib, ModelSpec, Source
 from proxy.adapters.launcher import Launcher
+from proxy.adapters.vllm_version import TESTED
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
 from proxy.core.errors import EngineStartFailed, PortTaken, WeightsMissing
@@ -158,19 +159,44 @@ def test_what_is_compiled_at_first_starts_is_kept_apart_for_each_vllm_unless_the
     assert "VLLM_CACHE_ROOT" not in prepare(tmp_path / "vllm", spec).env
 
 
+def installed(environment: Path, version: str) -> Path:
+    """An executable, with what tells its version."""
+    executable = environment / "bin" / "vllm"
+    packages = environment / "lib" / "python3.12" / "site-packages" / f"vllm-{version}.dist-info"
+    packages.mkdir(parents=True)
+    (packages / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+    executable.parent.mkdir()
+    executable.touch()
+    return executable
+
+
 @pytest.mark.parametrize(
-    ("more", "forks"),
+    ("more", "may", "forks"),
     [
-        ({}, True),
-        ({"device_count": 2}, False),
-        ({"vllm_args": {"distributed_executor_backend": "ray"}}, False),
-        ({"vllm_args": {"distributed-executor-backend": "mp"}}, True),
-        ({"env": {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}}, False),
+        ({}, True, True),
+        ({"device_count": 2}, False, False),
+        ({"vllm_args": {"distributed_executor_backend": "ray"}}, False, False),
+        ({"vllm_args": {"data-parallel-backend": "ray"}}, False, False),
+        ({"vllm_args": {"distributed-executor-backend": "mp"}}, True, True),
+        ({"env": {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}}, True, False),
     ],
 )
-def test_forked_is_what_one_process_on_one_device_makes_and_the_catalog_does_not_forbid(
-    spec: ModelSpec, tmp_path: Path, more: dict[str, Any], forks: bool
+def test_prepared_is_what_one_process_makes_on_one_device_and_forked_what_the_catalog_does_not_forbid(
+    spec: ModelSpec, tmp_path: Path, more: dict[str, Any], may: bool, forks: bool
 ) -> None:
+    vllm = installed(tmp_path / "env", f"{TESTED[0]}+cu130")
     one = msgspec.structs.replace(spec, **more)
-    assert Launcher(tmp_path / "vllm", ON_GPU, forks=True).preparation(one).forks is forks
-    assert not Launcher(tmp_path / "vllm", ON_GPU).preparation(one).forks
+    seen = Launcher(vllm, ON_GPU, forks=True).preparation(one)
+    assert (seen.executable, seen.forks) == (str(vllm) if may else None, forks)
+    assert not Launcher(vllm, ON_GPU).preparation(one).forks
+
+
+def test_nothing_is_prepared_with_a_vllm_that_was_not_tried_nor_on_amd(spec: ModelSpec, tmp_path: Path) -> None:
+    other = installed(tmp_path / "other", "0.0.1")
+    tested = installed(tmp_path / "env", TESTED[0])
+    on_amd = FakeDevices(DeviceKind.AMD)
+    for vllm, devices in ((other, ON_GPU), (tmp_path / "vllm", ON_GPU), (tested, on_amd)):
+        seen = Launcher(vllm, devices, forks=True).preparation(spec)
+        assert (seen.executable, seen.forks) == (None, False)
+    own = msgspec.structs.replace(spec, vllm=str(tested))
+    assert Launcher(other, ON_GPU).preparation(own).executable == str(tested), "the model's own counts"

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.vllm_version import UNKNOWN, version_of
+from proxy.adapters.vllm_version import TESTED, UNKNOWN, is_tested, version_of
+from tests.installation import CHECKOUT
 
 
 def install(environment: Path, version: str, packages: str = "lib/python3.12/site-packages") -> Path:
@@ -39,6 +40,25 @@ def test_a_link_to_the_executable_leads_to_its_environment(tmp_path: Path) -> No
     link.parent.mkdir(parents=True)
     link.symlink_to(install(tmp_path / "env", "0.32.0"))
     assert version_of(link) == "0.32.0"
+
+
+def test_a_script_that_stands_elsewhere_is_of_the_python_that_it_names(tmp_path: Path) -> None:
+    install(tmp_path / "env", "0.32.0")
+    script = tmp_path / "vllm"
+    for first_line in (f"#!{tmp_path}/env/bin/python", f"#! {tmp_path}/env/bin/python -I"):
+        script.write_text(f"{first_line}\nimport re\n")
+        assert version_of(script) == "0.32.0"
+    for content in (b"#!\n", b"\x7fELF\xff", b"", b"#!/nowhere/bin/python\n"):
+        script.write_bytes(content)
+        assert version_of(script) == UNKNOWN
+
+
+def test_which_were_tried_is_said_in_the_readme(tmp_path: Path) -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    assert f"one that was tried ({', '.join(TESTED)})" in readme
+    assert is_tested(install(tmp_path / "one", f"{TESTED[0]}+cpu"))
+    assert not is_tested(install(tmp_path / "other", "0.0.1"))
+    assert not is_tested(tmp_path / "nowhere" / "bin" / "vllm")
 
 
 def test_an_upgrade_is_noticed(tmp_path: Path) -> None:
