@@ -45,7 +45,7 @@ def test_an_engine_is_known_by_what_it_runs(stack: Installation) -> None:
     title = processes.title(stack.engine("medical")["pid"])
     assert "serve" in title
     assert "bin/engine" not in title
-    assert ("nothing is imported ahead" in stack.log("medical")) is (stack.start_takes_s < 100), "the fake has no vLLM"
+    assert "nothing is imported ahead" not in stack.log("medical"), "nor is it attempted with a fake"
 
 
 def test_a_client_that_can_only_choose_a_model_may_name_the_agent_type_the_alias_or_the_model(
