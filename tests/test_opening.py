@@ -89,4 +89,4 @@ async def test_what_a_proxy_has_seen_is_there_for_the_next_one(tmp_path: Path) -
         second = History()
         opening.go_on_from_history(here, second, stack)
     told = second.told(time.time())
-    assert ([one["held"] for one in told["strangers"]], len(told["gaps"])) == ([{"card": 7}], 1)
+    assert ([one.held for one in told["strangers"]], len(told["gaps"])) == ([{"card": 7}], 1)

@@ -5,7 +5,7 @@ def test_start_and_stop_say_what_became_of_it(service: Installation) -> None:
     done = service.manage("start", "a")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("a: ready after ")
-    assert "a                        ready" in service.manage("status").stdout
+    assert "a      ready" in service.manage("status").stdout
     done = service.manage("stop", "a")
     assert (done.returncode, done.stdout) == (0, "a: stopped\n")
 
