@@ -15,10 +15,11 @@ import argparse
 import compileall
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from install import is_running
@@ -27,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("bin", "catalog", "proxy", "docs", "setup.cfg", "pyproject.toml", "README.md", "supervisor.d/supervisord.conf")
 LIST = "installed-files"
 ENVIRONMENTS = (".venv", ".venv-vllm")
+MADE = (LIST, "var", "settings.yaml")
+"""What is put beside the files, and is no copy of one."""
 SETTINGS = """\
 # Rota's settings; README.md of the installation has the table. They count after a restart of the proxy.
 catalog: {catalog}
@@ -81,18 +84,17 @@ def install(places: Places, given: argparse.Namespace) -> None:
     is_here = not given.destdir
     if is_here:
         _make_user(given.user, places.state)
+    _make_state(places, given.user if is_here else None)
     before, now = _listed(places), []
     for source in _sources():
         name = str(source.relative_to(ROOT))
         _put(source.read_bytes(), places.real(places.prefix / name), 0o755 if os.access(source, os.X_OK) else 0o644)
         now.append(name)
-    for name in sorted(set(before) - set(now)):
-        places.real(places.prefix / name).unlink(missing_ok=True)
+    _remove(places.real(places.prefix), set(before) - set(now), kept=now)
     _link(places.real(places.prefix / "var"), places.state)
     _link(places.real(places.prefix / "settings.yaml"), places.etc / "settings.yaml")
     _put("".join(f"{name}\n" for name in now).encode(), places.real(places.prefix / LIST), 0o644)
     _put_configuration(places)
-    _make_state(places, given.user if is_here else None)
     unit = (ROOT / "docs" / "systemd" / "rota.service").read_text()
     for word, value in (("@PREFIX@", places.prefix), ("@STATE@", places.state), ("@USER@", given.user)):
         unit = unit.replace(word, str(value))
@@ -117,25 +119,39 @@ def uninstall(places: Places, _: argparse.Namespace) -> None:
         raise DeployError(f"nothing is installed in {places.real(places.prefix)}")
     if is_running(places.real(places.state)):
         raise DeployError("it runs: systemctl stop rota, or manage_vllm.sh stop-service, first")
-    prefix = places.real(places.prefix)
-    for name in (*names, LIST, "var", "settings.yaml"):
-        (prefix / name).unlink(missing_ok=True)
+    prefix, unit = places.real(places.prefix), places.real(places.units / "rota.service")
     for name in ENVIRONMENTS:
         if (prefix / name).is_symlink():
             (prefix / name).unlink()
         shutil.rmtree(prefix / name, ignore_errors=True)
-    for program in (prefix / "supervisor.d").glob("engine-*.conf"):
-        program.unlink()
-    for cache in [*prefix.rglob("__pycache__"), *prefix.glob("*.egg-info")]:
-        shutil.rmtree(cache, ignore_errors=True)
-    for folder in sorted((one for one in prefix.rglob("*") if one.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    if prefix.exists() and not any(prefix.iterdir()):
+    for made in (*(prefix / "supervisor.d").glob("engine-*.conf"), *(prefix / name for name in MADE)):
+        made.unlink(missing_ok=True)
+    for record in prefix.glob("rota*.egg-info"):
+        shutil.rmtree(record, ignore_errors=True)
+    _remove(prefix, names)
+    if prefix.is_dir() and not any(prefix.iterdir()):
         prefix.rmdir()
-    places.real(places.units / "rota.service").unlink(missing_ok=True)
+    user = re.search(r"^User=(.+)$", unit.read_text(), re.MULTILINE) if unit.exists() else None
+    unit.unlink(missing_ok=True)
     left = [str(one) for one in (places.prefix, places.etc, places.state) if places.real(one).exists()]
+    left += [f"the user {user[1]}"] if user is not None else []
     print(f"removed; left, with your configuration and data: {', '.join(left)}")
+
+
+def _remove(prefix: Path, names: Iterable[str], kept: Iterable[str] = ()) -> None:
+    """Take away the files `names`, what Python has compiled beside them, and their folders where nothing else is left.
+
+    What is beside the files `kept` stays.
+    """
+    names = list(names)
+    for name in names:
+        (prefix / name).unlink(missing_ok=True)
+    folders = {folder for name in names for folder in Path(name).parents[:-1]}
+    folders -= {folder for name in kept for folder in Path(name).parents}
+    for folder in sorted(folders, key=lambda one: len(one.parts), reverse=True):
+        shutil.rmtree(prefix / folder / "__pycache__", ignore_errors=True)
+        if (prefix / folder).is_dir() and not any((prefix / folder).iterdir()):
+            (prefix / folder).rmdir()
 
 
 def _sources() -> Iterator[Path]:
@@ -184,13 +200,23 @@ def _put_configuration(places: Places) -> None:
 
 
 def _make_state(places: Places, user: str | None) -> None:
-    """The two folders that the service writes into, for `user`. One that is there is left as it is, with all in it."""
+    """The two folders that the service writes into, for `user`. One that is there is left as it is, with all in it.
+
+    Raises: DeployError where `user` does not own it and is not given it.
+    """
     for folder, mode in ((places.real(places.state), 0o700), (places.real(places.prefix / "supervisor.d"), 0o755)):
-        is_new = not folder.exists() or folder.stat().st_uid == 0
+        is_new = not folder.exists()
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        if is_new and user is not None and os.geteuid() == 0:
-            entry = pwd.getpwnam(user)
+        if user is None:
+            continue
+        entry = pwd.getpwnam(user)
+        if is_new and os.geteuid() == 0:
             os.chown(folder, entry.pw_uid, entry.pw_gid)
+        elif folder.stat().st_uid != entry.pw_uid:
+            if is_new:
+                folder.rmdir()
+            what = f"{folder} must be owned by {user}, who the service runs as, and is not"
+            raise DeployError(f"{what}: chown it if it is for Rota alone, or choose another STATEDIR or SERVICE_USER")
 
 
 def _make_user(name: str, home: Path) -> None:

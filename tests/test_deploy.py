@@ -152,14 +152,45 @@ def test_it_is_installed_used_upgraded_under_running_engines_and_removed(deploye
 
 
 def test_what_is_not_its_own_is_neither_overwritten_nor_removed(deployed: Deployed) -> None:
-    deployed.prefix.mkdir(parents=True)
-    (deployed.prefix / "mine").write_text("x")
+    own = {"mine", "tools/__pycache__/mine.pyc", "bin/mine.py", "mine.egg-info/PKG-INFO"}
+    for name in own:
+        (deployed.prefix / name).parent.mkdir(parents=True, exist_ok=True)
+        (deployed.prefix / name).write_text("x")
+    (deployed.prefix / "empty").mkdir()
     assert deployed.make("install").returncode == 0
-    assert deployed.make("uninstall").returncode == 0
-    assert deployed.files() == {"mine"}
+    (deployed.prefix / "rota.egg-info").mkdir()
+    removed = deployed.make("uninstall")
+    assert removed.returncode == 0
+    assert f"the user {getpass.getuser()}" in removed.stdout
+    assert deployed.files() == own
+    folders = {str(one.relative_to(deployed.prefix)) for one in deployed.prefix.rglob("*") if one.is_dir()}
+    assert folders == {"bin", "empty", "tools", "tools/__pycache__", "mine.egg-info"}
     (deployed.prefix / "var").mkdir()
     wrong = deployed.make("install")
     assert (wrong.returncode, "is no link to" in wrong.stderr) == (2, True)
+
+
+def test_a_folder_that_a_release_no_longer_has_goes_with_what_was_compiled_in_it(deployed: Deployed) -> None:
+    assert deployed.make("install").returncode == 0
+    assert (deployed.prefix / "proxy" / "verbs" / "__pycache__").exists()
+    shutil.rmtree(deployed.source / "proxy" / "verbs")
+    assert deployed.make("install").returncode == 0
+    assert not (deployed.prefix / "proxy" / "verbs").exists()
+    assert (deployed.prefix / "proxy" / "web" / "__pycache__").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_a_state_that_is_somebody_elses_is_not_taken_over(deployed: Deployed) -> None:
+    deployed.state.mkdir(parents=True)
+    refused = deployed.make("install", "SERVICE_USER=nobody")
+    assert (refused.returncode, f"{deployed.state} must be owned by nobody" in refused.stderr) == (2, True)
+    assert deployed.state.stat().st_uid == 0
+    assert not deployed.prefix.exists(), "and nothing was put there"
+    deployed.state.rmdir()
+    assert deployed.make("install", "SERVICE_USER=nobody").returncode == 0
+    made = [deployed.state, deployed.prefix / "supervisor.d"]
+    assert [one.owner() for one in made] == ["nobody", "nobody"]
+    assert deployed.make("install", "SERVICE_USER=nobody").returncode == 0
 
 
 def test_for_a_package_all_of_it_goes_below_another_folder(deployed: Deployed, tmp_path: Path) -> None:
