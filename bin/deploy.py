@@ -22,7 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from install import is_running
+from install import STOP_FIRST, is_running, replaces_vllm
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("bin", "catalog", "proxy", "docs", "setup.cfg", "pyproject.toml", "README.md", "supervisor.d/supervisord.conf")
@@ -82,6 +82,9 @@ def install(places: Places, given: argparse.Namespace) -> None:
     if places.prefix == ROOT:
         raise DeployError(f"{ROOT} is the project folder itself: choose another PREFIX")
     is_here = not given.destdir
+    makes_environments = is_here and not given.no_environments
+    if makes_environments and is_running(places.state) and replaces_vllm(places.prefix.resolve(), given.build):
+        raise DeployError(f"its vLLM must be made anew, and engines run from it: {STOP_FIRST}")
     if is_here:
         _make_user(given.user, places.state)
     _make_state(places, given.user if is_here else None)
@@ -102,7 +105,7 @@ def install(places: Places, given: argparse.Namespace) -> None:
     if is_here:  # who runs it may not write there, and would compile it each time
         for part in ("proxy", "catalog"):
             compileall.compile_dir(places.prefix / part, quiet=2)
-    if is_here and not given.no_environments:
+    if makes_environments:
         for what, more in (("proxy", ["--bare"]), ("vllm", ["--build", given.build])):
             subprocess.run([sys.executable, places.prefix / "bin" / "install.py", what, *more], check=True)  # noqa: S603
     print(f"installed in {places.prefix}; configuration in {places.etc}, state in {places.state}")
@@ -118,7 +121,7 @@ def uninstall(places: Places, _: argparse.Namespace) -> None:
     if not (names := _listed(places)):
         raise DeployError(f"nothing is installed in {places.real(places.prefix)}")
     if is_running(places.real(places.state)):
-        raise DeployError("it runs: systemctl stop rota, or manage_vllm.sh stop-service, first")
+        raise DeployError(f"it runs: {STOP_FIRST}")
     prefix, unit = places.real(places.prefix), places.real(places.units / "rota.service")
     for name in ENVIRONMENTS:
         if (prefix / name).is_symlink():

@@ -31,6 +31,6 @@ if __name__ == "__main__":
         Path(sys.prefix).resolve() != (ROOT / ".venv").resolve()
     ):  # called by hand: with the project's own Python, not the machine's
         if not PYTHON.exists():
-            sys.exit(f"{PYTHON} is not there: run 'make setup' first")
+            sys.exit(f"{PYTHON} is not there: run 'make setup' first, or 'make install' of an installation")
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606  # that is the point
     sys.exit(main())

@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Callable
@@ -43,6 +44,7 @@ if not _has_ops():  # by Rota: the compiled part needs CUDA; without these names
 what of it is written in Python; nothing there calls these operators."""
 
 SAY_EVERY_S = 5.0
+STOP_FIRST = "systemctl stop rota, or bin/manage_vllm.sh stop-service, first"
 
 
 class InstallError(Exception):
@@ -61,9 +63,8 @@ def main() -> int:
             f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}: make PYTHON=python3.11", file=sys.stderr
         )
         return 1
-    build = arguments.build if arguments.build != "auto" else "cuda" if _has_nvidia() else "cpu"
     extras = "" if arguments.bare else "[demo,test]"
-    wanted = {"proxy": [lambda: install_proxy(extras)], "vllm": [lambda: install_vllm(build)]}
+    wanted = {"proxy": [lambda: install_proxy(extras)], "vllm": [lambda: install_vllm(arguments.build)]}
     wanted["all"] = wanted["proxy"] + wanted["vllm"]
     with ThreadPoolExecutor() as pool:
         return max(pool.map(_try, wanted[arguments.what]))
@@ -96,9 +97,9 @@ def install_proxy(extras: str) -> None:
 
 
 def install_vllm(build: str) -> None:
-    """The environment of vLLM: `build` is "cuda" or "cpu"."""
-    folder = ROOT / ".venv-vllm"
-    stamp = _stamp(*VLLM_PINS, extra=f"{build} {VLLM_VERSION} {TORCH} {CONVERTER} {TORCHVISION_NAMES}")
+    """The environment of vLLM: `build` is "cuda", "cpu", or "auto" for what this machine suggests."""
+    build, folder = _chosen(build), ROOT / ".venv-vllm"
+    stamp = _vllm_stamp(ROOT, build)
     if _is_done(folder, stamp):
         return
     _make(folder)
@@ -171,7 +172,7 @@ def _check_vllm(folder: Path) -> None:
 
 def _make(folder: Path) -> None:
     if folder.exists() and is_running(ROOT / "var"):
-        raise InstallError(f"{folder} must be made anew, and Rota runs from it: make stop first")
+        raise InstallError(f"{folder} must be made anew, and Rota runs from it: {STOP_FIRST}")
     _say(folder, "making the environment")
     try:
         venv.create(folder, with_pip=True, clear=True, symlinks=True)
@@ -214,6 +215,21 @@ def _last_line(log_path: Path) -> str:
     return lines[-1] if lines else ""
 
 
+def replaces_vllm(root: Path, build: str) -> bool:
+    """Whether the vLLM that the installation in `root` has must be made anew, for the pins here and this Python."""
+    folder = root / ".venv-vllm"
+    return folder.exists() and not _is_done(folder, _vllm_stamp(root, _chosen(build)))
+
+
+def _vllm_stamp(root: Path, build: str) -> str:
+    return _stamp(*VLLM_PINS, extra=f"{build} {VLLM_VERSION} {TORCH} {CONVERTER} {TORCHVISION_NAMES}", root=root)
+
+
+def _chosen(build: str) -> str:
+    """Which build it is: "cuda" or "cpu"."""
+    return build if build != "auto" else "cuda" if _has_nvidia() else "cpu"
+
+
 def _has_nvidia() -> bool:
     """Whether there is a GPU, not only a driver."""
     if shutil.which("nvidia-smi") is None:
@@ -244,9 +260,13 @@ def _is_done(folder: Path, stamp: str) -> bool:
     return path.exists() and path.read_text() == stamp
 
 
-def _stamp(*files: str, extra: str = "") -> str:
-    """What an environment is made from: its pins, this Python, and the folder that it is bound to."""
-    digest = hashlib.sha256(f"{sys.version}\0{ROOT}\0{extra}".encode())
+def _stamp(*files: str, extra: str = "", root: Path | None = None) -> str:
+    """What an environment is made from: its pins, this Python, and the folder `root` that it is bound to (this one).
+
+    Of Python only what packages are built for: a distribution's patch of it makes no environment stale.
+    """
+    python = f"{sys.implementation.cache_tag} {sysconfig.get_platform()}"
+    digest = hashlib.sha256(f"{python}\0{root or ROOT}\0{extra}".encode())
     for name in files:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 python="$root/.venv/bin/python"
 if [ ! -x "$python" ]; then
-    echo "$python is not there: run 'make setup' in $root first" >&2
+    echo "$python is not there: run 'make setup' in $root first, or 'make install' of an installation" >&2
     exit 1
 fi
 # -P: a folder `proxy` that stands where it is called must not be taken for this one.

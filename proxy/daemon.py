@@ -92,7 +92,7 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
     left = _proxy_pid(here) if _pid_in(here.run / "supervisord.pid") is None else None
     # A proxy whose supervisord was killed starts another, and ends.
     if left is not None and not _gone([left], within_s=END_WITHIN_S):
-        raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: make stop first")
+        raise DaemonError(f"a proxy, pid {left}, runs without its supervisord: bin/manage_vllm.sh stop-service first")
     began_at = logs.size(here.log_of("proxy"))
     runs = await _running_in(supervisord)
     if runs is not None and not runs:
@@ -122,7 +122,9 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
         raise
     served = (running_proxy(here) or {}).get("catalog")
     if served != str(catalog.folder):
-        raise DaemonError(f"the proxy runs with the catalog {served}, not {catalog.folder}: make stop first")
+        raise DaemonError(
+            f"the proxy runs with the catalog {served}, not {catalog.folder}: bin/manage_vllm.sh stop-service first"
+        )
 
 
 def check_not_of_systemd(here: Layout, act: str) -> None:

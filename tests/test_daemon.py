@@ -71,7 +71,7 @@ def test_another_catalog_is_refused_while_the_service_runs_and_nothing_is_touche
         done = installation.manage("start-service")
         installation.environ = environ
         assert done.returncode == 1
-        assert "make stop first" in done.stderr
+        assert "bin/manage_vllm.sh stop-service first" in done.stderr
         assert (installation.root / "supervisor.d" / "engine-b.conf").exists()
         assert installation.engine("a")["pid"] == engine
         assert installation.chat(model="b").status_code == 200

@@ -1,5 +1,6 @@
 """`make install` into a prefix, an upgrade under running engines, `make uninstall`; systemd, Docker."""
 
+import fcntl
 import getpass
 import os
 import re
@@ -106,7 +107,10 @@ def test_it_is_installed_used_upgraded_under_running_engines_and_removed(deploye
     engines, proxy = pids_of(deployed.status()), deployed.status()["proxy"]["pid"]  # type: ignore[index]
     assert set(engines) == {"a", "b"}
     refused = deployed.make("uninstall")
-    assert (refused.returncode, "it runs: systemctl stop rota" in refused.stderr) == (2, True)
+    assert (
+        refused.returncode,
+        "it runs: systemctl stop rota, or bin/manage_vllm.sh stop-service, first" in refused.stderr,
+    ) == (2, True)
 
     # The next release: a file is new, one is gone, the proxy says something else.
     about = deployed.source / "proxy" / "web" / "page.py"
@@ -191,6 +195,17 @@ def test_a_state_that_is_somebody_elses_is_not_taken_over(deployed: Deployed) ->
     made = [deployed.state, deployed.prefix / "supervisor.d"]
     assert [one.owner() for one in made] == ["nobody", "nobody"]
     assert deployed.make("install", "SERVICE_USER=nobody").returncode == 0
+
+
+def test_another_vllm_under_running_engines_is_refused_before_anything_is_put(deployed: Deployed) -> None:
+    (deployed.prefix / ".venv-vllm").mkdir(parents=True)
+    (deployed.state / "run").mkdir(parents=True)
+    with (deployed.state / "run" / "proxy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = deployed.make("install", "DEPLOY_OPTIONS=")
+    assert (refused.returncode, "must be made anew" in refused.stderr) == (2, True)
+    assert "systemctl stop rota, or bin/manage_vllm.sh stop-service, first" in refused.stderr
+    assert deployed.files() == set()
 
 
 def test_for_a_package_all_of_it_goes_below_another_folder(deployed: Deployed, tmp_path: Path) -> None:

@@ -39,6 +39,24 @@ def test_pytorchs_own_index_is_asked_for_nothing_but_pytorch_and_only_where_pip_
     assert "--no-deps" in steps[1]
 
 
+def test_a_patch_of_python_makes_no_environment_stale_and_another_python_does(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in install.VLLM_PINS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a==1")
+    folder = tmp_path / "opt" / ".venv-vllm"
+    assert not install.replaces_vllm(folder.parent, "cpu"), "there is none to be replaced"
+    folder.mkdir(parents=True)
+    assert install.replaces_vllm(folder.parent, "cpu")
+    (folder / install.STAMP).write_text(install._vllm_stamp(folder.parent, "cpu"))
+    monkeypatch.setattr(install.sys, "version", "3.11.99 (main, Jan 1 2030) [GCC 99]")
+    assert not install.replaces_vllm(folder.parent, "cpu")
+    assert install.replaces_vllm(folder.parent, "cuda")
+    monkeypatch.setattr(install.sys.implementation, "cache_tag", "cpython-399")
+    assert install.replaces_vllm(folder.parent, "cpu")
+
+
 def test_another_failure_is_not_taken_for_a_missing_wheel(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     def step(title: str, folder: Path, *arguments: str) -> None:
         raise install.InstallError("No space left on device")
@@ -64,7 +82,7 @@ def test_an_environment_in_use_is_not_made_anew(install: ModuleType, tmp_path: P
     (tmp_path / "var" / "run").mkdir(parents=True)
     with (tmp_path / "var" / "run" / "proxy.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(install.InstallError, match="make stop first"):
+        with pytest.raises(install.InstallError, match=r"stop rota, or bin/manage_vllm\.sh stop-service"):
             install._make(tmp_path / ".venv")
     assert not install.is_running(tmp_path / "var")
 

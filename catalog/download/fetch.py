@@ -151,7 +151,9 @@ def _call(argv: list[str], root: Path, *keep_open: int) -> None:
             )
             _children.add(child)
     except OSError as error:
-        raise FetchError(f"{argv[0]}: {error.strerror}; is it installed? make setup") from error
+        raise FetchError(
+            f"{argv[0]}: {error.strerror}; is it installed? make setup, or make install of an installation"
+        ) from error
     why = None
     try:
         with child:  # which waits for it
