@@ -13,14 +13,16 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 def main() -> int:
     """Returns the exit status."""
     from catalog.yaml_file import CatalogError
-    from proxy import daemon
+    from proxy import daemon, owner
     from proxy.settings import layout
     from proxy.verbs.download import WHAT, add_arguments, download
 
     parser = argparse.ArgumentParser(description=WHAT)
     add_arguments(parser)
+    arguments, here = parser.parse_args(), layout()
+    owner.become(here.root / "var")
     try:
-        return download(layout(), parser.parse_args())
+        return download(here, arguments)
     except (daemon.DaemonError, CatalogError) as error:
         print(error, file=sys.stderr)
         return 1

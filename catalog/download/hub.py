@@ -157,7 +157,7 @@ class Hub:
         """
         url = hf_hub_url(listing.repo, path, revision=listing.commit, endpoint=self.endpoint)
         # Without this the hub compresses some files, and positions in them mean nothing.
-        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        headers = {**_token_headers(), "Accept-Encoding": "identity"}
         if first > 0 or last < listing.files[path].size_bytes:
             headers["Range"] = f"bytes={first}-{last - 1}"
         at = 0
@@ -180,8 +180,18 @@ class Hub:
             raise CutOff(f"after {at} of {last} bytes")
 
     def _patience(self, repo: str, revision: str, path: str | None = None, tries: int = MOST_TRIES) -> "_Patience":
-        has_token = "authorization" in build_hf_headers()
+        has_token = "authorization" in _token_headers()
         return _Patience(Place(self.endpoint, repo, revision, path, has_token), tries, self._wait, self._say)
+
+
+def _token_headers() -> dict[str, str]:
+    """The client's headers, with the token where there is one. Raises: HubError if its file cannot be read."""
+    try:
+        headers: dict[str, str] = build_hf_headers()
+    except OSError as error:
+        what = f"huggingface_hub's token cannot be read: {error.strerror or error}: {error.filename or 'its file'}"
+        raise HubError(f"{what}: set HF_TOKEN, or HF_HOME to a folder that this user may read") from error
+    return headers
 
 
 class _Patience:

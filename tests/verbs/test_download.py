@@ -1,5 +1,7 @@
 """The verb and the script, as they are called, in a project of their own that downloads from the fake hub."""
 
+import argparse
+import importlib.util
 import os
 import signal
 import subprocess
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy import cli
+from proxy import cli, owner
+from proxy.settings import Layout
+from proxy.verbs import download as verb
 from proxy.verbs.download import EXIT_TERMINATED
 from tests.catalog.download.hub_stage import WANTED, files_below, repository
 from tests.fake_hub import FakeHub
@@ -80,6 +84,26 @@ def test_the_script_is_the_same(project: Project) -> None:
     there = project.call([*script, "m"])
     assert (there.returncode, there.stdout.startswith("m: there: ")) == (0, True)
     assert project.call(script).returncode == 2
+
+
+def test_the_script_acts_as_the_owner_of_the_state(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.spec_from_file_location("download_models", CHECKOUT / "bin" / "download_models.py")
+    assert found is not None
+    assert found.loader is not None
+    script = importlib.util.module_from_spec(found)
+    found.loader.exec_module(script)
+    steps: list[object] = []
+
+    def fetched(_: Layout, arguments: argparse.Namespace) -> int:
+        steps.append(arguments.models)
+        return 0
+
+    monkeypatch.setenv("ROTA_ROOT", str(project.root))
+    monkeypatch.setattr(sys, "argv", ["download_models.py", "m"])
+    monkeypatch.setattr(owner, "become", steps.append)
+    monkeypatch.setattr(verb, "download", fetched)
+    assert script.main() == 0
+    assert steps == [project.root / "var", ["m"]]
 
 
 def test_a_model_of_the_production_catalog_needs_no_setting(project: Project) -> None:

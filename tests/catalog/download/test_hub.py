@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from catalog.download.hub import FIRST_TRIES, MOST_TRIES, Hub, Listing
 from catalog.download.hub_errors import HubError
@@ -178,6 +179,14 @@ def test_the_token_stays_with_the_hub(hub: FakeHub, tmp_path: Path, monkeypatch:
     client(hub.url).fetch(listing_of(hub), BIG, tmp_path / "part", lambda _: None)
     assert any("/lfs/" in request for request in hub.requests)
     assert hub.leaked_tokens == 0
+
+
+def test_a_token_that_may_not_be_read_is_told_with_its_file(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path))  # a folder: that root cannot read as a file, either
+    with pytest.raises(HubError, match=rf"token cannot be read: Is a directory: {tmp_path}: set HF_TOKEN, or HF_HOME"):
+        client(hub.url).listing("o/m", "main")
 
 
 def test_what_answers_and_is_no_hub_is_named(hub: FakeHub) -> None:
