@@ -49,7 +49,7 @@ def check_open(keyring: Keyring, settings: Settings) -> None:
 def open_guard(keyring: Keyring, settings: Settings) -> Guard:
     """Raises: ListenError."""
     try:
-        return Guard(keyring, Trusted(settings.trusted_proxies))
+        return Guard(keyring, Trusted(settings.trusted_proxies), open_to_all=settings.open_to_all)
     except ValueError as error:
         what = f"{error}. Give addresses or networks, as 10.0.0.7 or 10.0.0.0/8 (setting trusted_proxies)"
         raise ListenError(what) from error

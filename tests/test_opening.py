@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from proxy import opening
 from proxy.adapters.audit_files import read_head, read_key, segments_in
@@ -16,6 +18,7 @@ from proxy.core.audit_check import Whole, check, lines_of
 from proxy.history import History
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError
+from proxy.web.middleware import render_errors
 from proxy.web.tls import TlsError
 from tests.test_keyring import key, of, ring
 
@@ -40,6 +43,24 @@ async def test_a_trusted_proxy_that_is_no_address_is_told(tmp_path: Path) -> Non
     opening.open_guard(of(tmp_path), Settings(trusted_proxies=("10.0.0.0/8", "::1")))
     with pytest.raises(ListenError, match=r"'nginx' is no address .*setting trusted_proxies"):
         opening.open_guard(of(tmp_path), Settings(trusted_proxies=("nginx",)))
+
+
+@pytest.mark.parametrize(("open_to_all", "status"), [(False, 403), (True, 200)])
+async def test_without_keys_who_looks_by_another_name_is_let_in_only_if_all_are(
+    tmp_path: Path, open_to_all: bool, status: int
+) -> None:
+    async def told(_: web.Request) -> web.Response:
+        return web.Response()
+
+    guard = opening.open_guard(of(tmp_path), Settings(open_to_all=open_to_all))
+    app = web.Application(middlewares=[render_errors, guard.middleware()])
+    app.add_routes([web.get("/status", told), web.get("/v1/models", told), web.post("/admin/reload", told)])
+    async with TestClient(TestServer(app)) as client:
+        elsewhere = {"Host": "evil.example"}
+        assert (await client.get("/status")).status == 200
+        assert (await client.get("/status", headers=elsewhere)).status == status
+        assert (await client.get("/v1/models", headers=elsewhere)).status == 200
+        assert (await client.post("/admin/reload", headers=elsewhere)).status == 403
 
 
 def test_a_certificate_without_its_key_is_told(tmp_path: Path) -> None:

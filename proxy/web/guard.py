@@ -66,11 +66,15 @@ def role_for(path: str) -> Role:
 
 
 class Guard:
-    """Asks `keyring`. `is_closed` where there are keys. Of who asks, it believes what `trusted` proxies say."""
+    """Asks `keyring`. `is_closed` where there are keys. Of who asks, it believes what `trusted` proxies say.
 
-    def __init__(self, keyring: Keyring, trusted: Trusted) -> None:
+    Where there are no keys, with `open_to_all` whoever reaches it may look at everything.
+    """
+
+    def __init__(self, keyring: Keyring, trusted: Trusted, *, open_to_all: bool = False) -> None:
         self._keyring = keyring
         self._trusted = trusted
+        self._open_to_all = open_to_all
 
     def __repr__(self) -> str:
         return f"<Guard {self._keyring!r}>"
@@ -105,7 +109,8 @@ class Guard:
             if not self.is_closed:
                 request[STANDING] = Standing(lambda: not self.is_closed)
                 request[IS_NEARBY] = is_nearby(request.headers, self.address(incoming, peer_of(request)))
-                if path.startswith(ADMIN) and not request[IS_NEARBY]:
+                is_for_nearby = path.startswith(ADMIN) or (path in _NEEDS and not self._open_to_all)
+                if is_for_nearby and not request[IS_NEARBY]:
                     raise Forbidden(_NOT_NEARBY)
             elif path not in OPEN_PATHS and not (request.path.startswith(_ASK_THEMSELVES) and path not in _NEEDS):
                 caller = await self.caller(incoming)

@@ -58,6 +58,14 @@ def test_a_web_page_from_elsewhere_may_not(box: Installation, headers: dict[str,
     assert box.state("a") == "ready"
 
 
+@pytest.mark.parametrize("path", ["status", "plan", "metrics", "events/kept", "history", "log", "engines/a/log"])
+def test_nor_may_it_look_without_keys(box: Installation, path: str) -> None:
+    refused = httpx.get(f"{box.url}/{path}", headers={"Host": "evil.example"}, trust_env=False)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    assert "make a key for it" in refused.json()["error"]["message"]
+    assert httpx.get(f"{box.url}/health", headers={"Host": "evil.example"}, trust_env=False).status_code == 200
+
+
 def test_a_forced_stop_does_not_wait_for_requests(box: Installation) -> None:
     box.control("a", token_s=0.2)
     body = {"model": "a", "messages": [{"role": "user", "content": "x"}], "max_tokens": 500, "stream": True}
