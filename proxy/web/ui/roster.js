@@ -179,14 +179,16 @@ class Roster {
     for (const device of store.status.devices) {
       const lane = this.#lanes.get(device.id);
       if (!lane) continue;
-      if (isNew || !lane.bands) {
-        lane.bands = bandsOf(device.id, store.spans, scaleOf(device));
+      const scale = scaleOf(device);
+      if (isNew || lane.scale !== scale) {
+        lane.scale = scale;
+        lane.bands = bandsOf(device.id, store.spans, scale);
         lane.strangers = strangersOf(device.id, store.strangers);
       }
       lane.painter.paint({
-        now, rangeS, capacity: scaleOf(device), usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
+        now, rangeS, capacity: scale, usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
         gaps: store.gaps, refusals: store.refusals, failures, looked: this.#cursor,
-        future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, scaleOf(device)),
+        future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, scale),
         plannedAt: this.#plan?.at ?? now,
       });
     }

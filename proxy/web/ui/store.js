@@ -20,7 +20,7 @@ class Store extends EventTarget {
   strangers = []; // {begin, held}
   refusals = []; // {at, model, code, why}
   gaps = []; // {begin, end}: nothing is known of these times
-  version = 0;
+  version = 0; // of what the roster is laid out from: spans, strangers, refusals, gaps
   #lasting = new Map();
   #ahead = 0; // of the proxy's clock before this one's, s
   #lastId = null;
@@ -41,7 +41,7 @@ class Store extends EventTarget {
   }
 
   #changed(what) {
-    this.version += 1;
+    if (what === "history") this.version += 1;
     this.dispatchEvent(new CustomEvent("change", { detail: what }));
   }
 

@@ -1,0 +1,73 @@
+"""What the page does again when something has changed, and what it does not; /status is told to it as a test likes."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.installation import Installation, eventually, fake_model, running
+from tests.page.browser import chromium, opened
+
+COUNTS_LAYOUTS = """async () => {
+    const { store } = await import("/ui/store.js");
+    const spans = [...store.spans];
+    window.laid = 0;
+    window.painted = 0;
+    spans[Symbol.iterator] = function () {
+      window.laid += 1;
+      return Array.prototype[Symbol.iterator].call(this);
+    };
+    spans.filter = function (...given) {
+      window.painted += 1;
+      return Array.prototype.filter.apply(this, given);
+    };
+    store.spans = spans;
+}"""
+LOOKS_AGAIN = "async () => (await import('/ui/store.js')).store.refresh()"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    models = [fake_model("a"), fake_model("b"), fake_model("vectors", embedder=True)]
+    with running(Installation(Path(tmp_path_factory.mktemp("p")), models, {"Chat": "a"}, 6)) as installation:
+        installation.manage("start", "a")
+        yield installation
+
+
+def tell(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
+    """From now on its /status is changed so; it is looked at again."""
+
+    def answer(route: Route) -> None:
+        got = route.fetch()
+        told = got.json()
+        change(told)
+        route.fulfill(response=got, body=json.dumps(told))
+
+    page.unroute("**/status")
+    page.route("**/status", answer)
+    page.evaluate(LOOKS_AGAIN)
+
+
+def test_the_roster_is_laid_out_anew_for_another_history_or_scale_only(browser: Browser, box: Installation) -> None:
+    with opened(browser, box.url, "roster") as page:
+        expect(page.locator("#link")).to_have_text("live")
+        expect(page.locator("table.changes")).to_contain_text("a")
+        page.evaluate(COUNTS_LAYOUTS)
+        page.evaluate(LOOKS_AGAIN)
+        eventually(lambda: page.evaluate("window.painted") > 0, every_s=0.1)
+        assert page.evaluate("window.laid") == 0
+
+        def shrink(told: dict[str, Any]) -> None:
+            told["devices"][0]["capacity_bytes"] = told["devices"][0]["total_bytes"] = 2**33
+
+        tell(page, shrink)
+        eventually(lambda: page.evaluate("window.laid") == 1, every_s=0.1)
