@@ -71,3 +71,32 @@ def test_the_roster_is_laid_out_anew_for_another_history_or_scale_only(browser: 
 
         tell(page, shrink)
         eventually(lambda: page.evaluate("window.laid") == 1, every_s=0.1)
+
+
+def test_a_model_that_a_reload_took_away_is_chosen_no_longer(browser: Browser, box: Installation) -> None:
+    with opened(browser, box.url, "whatif") as page:
+        page.get_by_role("checkbox", name="a ").check()
+        page.get_by_role("checkbox", name="b ").check()
+        expect(page.locator(".seats li")).to_have_count(2)
+        tell(page, lambda told: told.update(engines=[one for one in told["engines"] if one["model"] != "b"]))
+        expect(page.locator(".seats li")).to_have_count(1)
+
+
+def test_what_if_is_asked_again_when_a_state_has_changed_and_not_too_often(browser: Browser, box: Installation) -> None:
+    with opened(browser, box.url, "whatif") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "/plan" in request.url else None)
+        page.get_by_role("checkbox", name="b ").check()
+        expect(page.locator(".seats li")).to_have_count(1)
+        page.evaluate(LOOKS_AGAIN)
+        assert len(asked) == 1
+
+        def turn(told: dict[str, Any]) -> None:
+            told["engines"][0]["state"] = "asleep"
+
+        tell(page, turn)
+        expect(page.locator(".choices")).to_contain_text("asleep")
+        assert len(asked) == 1, "a moment after it was asked"
+        with page.expect_request("**/plan*"):
+            page.wait_for_timeout(3000)
+            page.evaluate(LOOKS_AGAIN)

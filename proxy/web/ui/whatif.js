@@ -7,6 +7,7 @@ import { store } from "./store.js";
 
 export const title = "What if";
 const MOST_MODELS = 8;
+const ASK_EVERY_MS = 3000;
 
 export function open(body) {
   const view = new WhatIf(body);
@@ -16,6 +17,8 @@ export function open(body) {
 class WhatIf {
   #chosen = new Set();
   #asked = 0;
+  #askedAt = 0;
+  #states = ""; // of the engines, when it was asked last
 
   constructor(body) {
     this.choices = h("fieldset", { class: "choices" }, h("legend", {}, "If these were up at once"));
@@ -38,6 +41,7 @@ class WhatIf {
       element.lastChild.dataset.state = one.state;
       say(element.lastChild, stateWord(one.state));
     });
+    this.#followStates();
     say(this.folder, `Read from ${store.status.proxy.catalog}`);
     this.acts.hidden = !store.isAdmin;
     const wrong = store.status.engines.flatMap((one) => one.warnings.map((text) => ({ key: `${one.model} ${text}`, text: text.startsWith(one.model) ? text : `${one.model}: ${text}` })));
@@ -49,6 +53,15 @@ class WhatIf {
     keyed(this.problems, wrong, (one) => one.key, () => h("li"), (element, one) => say(element, one.text));
   }
 
+  // A reload may have taken away what is chosen, and what would happen is another thing when engines have moved.
+  #followStates() {
+    const known = new Set(store.status.engines.map((one) => one.model));
+    const gone = [...this.#chosen].filter((model) => !known.has(model));
+    for (const model of gone) this.#chosen.delete(model);
+    const isStale = this.#chosen.size && this.#states !== states() && performance.now() - this.#askedAt >= ASK_EVERY_MS;
+    if (gone.length || isStale) this.#ask();
+  }
+
   #choose(model, isChosen) {
     if (isChosen) this.#chosen.add(model);
     else this.#chosen.delete(model);
@@ -58,6 +71,8 @@ class WhatIf {
   async #ask() {
     const models = [...this.#chosen];
     const mine = (this.#asked += 1);
+    this.#askedAt = performance.now();
+    this.#states = states();
     if (!models.length) return this.#show(null);
     if (models.length > MOST_MODELS) return this.answer.replaceChildren(h("p", {}, `At most ${MOST_MODELS} can be planned at once.`));
     try {
@@ -95,6 +110,8 @@ class WhatIf {
     }
   }
 }
+
+const states = () => store.status.engines.map((one) => `${one.model} ${one.state}`).join();
 
 function stepWords(step) {
   const keys = step.keys.length ? ` (${step.keys.join(", ")})` : "";
