@@ -90,6 +90,7 @@ class Status:
 
     def _engine(self, view: EngineView) -> dict[str, object]:
         memory, present = self._parts.memory, self._parts.memory.held_bytes(view.model)
+        spec = self._parts.entries.specs[view.model]
         told = dataclasses.asdict(view)
         reserves = told.pop("amounts")
         return {
@@ -102,7 +103,8 @@ class Status:
             },
             "memory_bytes": view.amounts.awake_bytes,
             "held_bytes": max(present.values(), default=0),
-            "port": self._parts.entries.specs[view.model].port,
+            "port": spec.port,
+            "embedder": spec.embedder,
             "tokens_per_s": round(self._parts.pulse.tokens_per_s(view.model), 1),
             "pid": self._parts.groups.leader_of(view.model),
             "agent_types": self._router.catalog.agent_types_of(view.model),

@@ -100,3 +100,20 @@ def test_what_if_is_asked_again_when_a_state_has_changed_and_not_too_often(brows
         with page.expect_request("**/plan*"):
             page.wait_for_timeout(3000)
             page.evaluate(LOOKS_AGAIN)
+
+
+def test_try_it_knows_at_once_which_models_embed_also_after_a_reload(browser: Browser, box: Installation) -> None:
+    with opened(browser, box.url, "try") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.get_by_label("Ask").select_option("model:vectors")
+        expect(page.get_by_text("This one makes a vector of a text.")).to_be_visible()
+        expect(page.get_by_label("at most")).to_be_disabled()
+
+        def change(told: dict[str, Any]) -> None:
+            for engine in told["engines"]:
+                engine["embedder"] = False
+
+        tell(page, change)
+        expect(page.get_by_label("at most")).to_be_enabled()
+        assert not [url for url in asked if url.endswith("v1/models")]

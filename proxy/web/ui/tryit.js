@@ -1,6 +1,6 @@
 // Try it: one request by an agent type, as any client would send it, with what it cost in time.
 
-import { events, get, request } from "./api.js";
+import { events, request } from "./api.js";
 import { duration, h, keyed, plural, say } from "./dom.js";
 import { store } from "./store.js";
 
@@ -17,7 +17,6 @@ export function open(body) {
 class TryIt {
   #turns = []; // what was said so far, as it is sent
   #running = null;
-  #models = new Map();
 
   constructor() {
     this.choice = h("select", { id: "who", onchange: () => this.#onChoice() });
@@ -38,7 +37,7 @@ class TryIt {
     this.#begin();
   }
 
-  async update() {
+  update() {
     const agents = store.status.agent_types.map((one) => ({ value: `agent:${one.agent_type}`, text: `${one.agent_type} → ${one.by ?? "nobody"}` }));
     const names = store.status.engines.map((one) => ({ value: `model:${one.model}`, text: one.model }));
     if (!this.groups) {
@@ -46,11 +45,8 @@ class TryIt {
       this.choice.append(...this.groups);
     }
     [agents, names].forEach((items, index) => keyed(this.groups[index], items, (one) => one.value, (one) => h("option", { value: one.value }), (element, one) => say(element, one.text)));
-    if (!this.#models.size) {
-      const told = await get("v1/models").catch(() => ({ data: [] }));
-      this.#models = new Map(told.data.map((one) => [one.id, one]));
-      this.#onChoice();
-    }
+    this.whom ??= this.choice.value;
+    this.#showKind();
   }
 
   stop() {
@@ -60,12 +56,16 @@ class TryIt {
   get #isEmbedder() {
     const [kind, name] = chosen(this.choice.value);
     const model = kind === "agent" ? store.status.agent_types.find((one) => one.agent_type === name)?.model : name;
-    return Boolean(this.#models.get(model)?.embedder);
+    return Boolean(store.status.engines.find((one) => one.model === model)?.embedder);
   }
 
   #onChoice() {
     if (this.whom !== this.choice.value) this.#begin();
     this.whom = this.choice.value;
+    this.#showKind();
+  }
+
+  #showKind() {
     say(this.kind, this.#isEmbedder ? "This one makes a vector of a text." : "");
     this.most.disabled = this.#isEmbedder;
   }
