@@ -15,10 +15,30 @@ from proxy.core import headers
 from proxy.core.endpoints import ENDPOINTS, Endpoint
 from proxy.web.audits import Wanted
 from proxy.web.guard import OPEN_PATHS, role_for
+from proxy.web.page import TYPES
 
 VERSION = "1"
-_STREAMS = {"/events": "text/event-stream", "/log": "text/plain", "/engines/{model}/log": "text/plain"}
-_PLAIN = {"/metrics": "text/plain", "/metrics/engines": "text/plain"}
+_JSON, _TEXT, _STREAM = ("application/json",), ("text/plain",), ("text/event-stream",)
+_MOVED: dict[str, tuple[str, ...]] = {"302": ()}
+_KEPT: dict[str, tuple[str, ...]] = {"304": ()}
+_ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "/": _MOVED,
+    "/ui/": _MOVED,
+    "/ui": {"200": ("text/html",)} | _KEPT,
+    "/ui/{file}": {"200": tuple(TYPES.values())} | _KEPT,
+    **{path: {"200": _TEXT} for path in ("/metrics", "/metrics/engines", "/log", "/engines/{model}/log")},
+    "/events": {"200": _STREAM},
+    "/admin/engines/{model}/start": {"200": _JSON, "202": _JSON},
+    "/admin/engines/{model}/stop": {"202": _JSON},
+    "/admin/engines/{model}/sleep": {"202": _JSON},
+}
+"""With which statuses what answers that is no error, and of which media types it is; all else with 200 and JSON."""
+_WORDS = {
+    "200": "The answer.",
+    "202": "It has begun, and goes on behind the answer.",
+    "302": "The page is elsewhere, as Location says.",
+    "304": "What the client has kept, by If-None-Match, is as it was.",
+}
 _QUERIES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "/status": (("explain", "string", "why this model's engine is where it is"),),
     "/plan": (("model", "array", "the models that are to be up at once"),),
@@ -40,6 +60,9 @@ _QUERIES |= {
         ("dry_run", "boolean", "only say what would change (false)"),
         ("force", "boolean", "also where a new entry could not run (false)"),
     ),
+}
+_IN_HEAD: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "/events": (("Last-Event-ID", "string", "begin behind the event of this id, LIFE-N; it goes before `after`"),),
 }
 _BODIES: dict[str, type] = {"/admin/audit/find": Wanted}
 _KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"xApiKey": []}]
@@ -117,15 +140,20 @@ def _own(path: str, route: web.AbstractRoute) -> dict[str, Any]:
     """One of the proxy's own."""
     said = inspect.getdoc(route.handler) or ""
     body = {} if (type_ := _BODIES.get(path)) is None else {"requestBody": _body(type_)}
-    kind = _STREAMS.get(path) or _PLAIN.get(path) or "application/json"
+    given = [("query", *one) for one in _QUERIES.get(path, ())] + [("header", *one) for one in _IN_HEAD.get(path, ())]
+    answers = _ANSWERS.get(path, {"200": _JSON}).items()
     return {
         "summary": said.partition("\n")[0],
         "description": said,
-        "parameters": [*_in_path(path), *(_query(*one) for one in _QUERIES.get(path, ()))],
+        "parameters": [*_in_path(path), *(_parameter(*one) for one in given)],
         "security": [] if path in OPEN_PATHS else _KEYS,
         "x-role": str(role_for(path)) if path not in OPEN_PATHS else "none",
-        "responses": {"200": {"description": "The answer.", "content": {kind: {}}}},
+        "responses": {status: _answer(status, kinds) for status, kinds in answers},
     } | body
+
+
+def _answer(status: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+    return {"description": _WORDS[status]} | ({"content": {kind: {} for kind in kinds}} if kinds else {})
 
 
 def _body(type_: type) -> dict[str, Any]:
@@ -156,6 +184,6 @@ def _in_path(path: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
 
-def _query(name: str, kind: str, what: str) -> dict[str, Any]:
+def _parameter(place: str, name: str, kind: str, what: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": kind} | ({"items": {"type": "string"}} if kind == "array" else {})
-    return {"name": name, "in": "query", "required": False, "description": what, "schema": schema}
+    return {"name": name, "in": place, "required": False, "description": what, "schema": schema}

@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.core.errors import NotFound
 
 _FOLDER = Path(__file__).parent / "ui"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,8 +29,8 @@ class Page:
     """Its files are read once."""
 
     def __init__(self) -> None:
-        files = [file for file in _FOLDER.iterdir() if file.suffix in _TYPES]
-        self._files = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files}
+        files = [file for file in _FOLDER.iterdir() if file.suffix in TYPES]
+        self._files = {file.name: (file.read_bytes(), TYPES[file.suffix]) for file in files}
         self._tags = {name: hashlib.sha256(content).hexdigest()[:16] for name, (content, _) in self._files.items()}
 
     def __repr__(self) -> str:
