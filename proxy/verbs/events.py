@@ -33,8 +33,13 @@ def events(here: Layout, arguments: argparse.Namespace) -> int:
         names = {device["id"]: device["name"] for device in answer(proxy.get("/status"))["devices"]}
         told = answer(proxy.get("/events/kept"))
 
-    def show(event: dict[str, Any]) -> None:
-        print(json.dumps(event) if arguments.json else line_of(event, names), flush=True)
+    def show(event: dict[str, Any] | None) -> None:
+        if arguments.json:
+            print(json.dumps({"kind": "missed"} if event is None else event), flush=True)
+        elif event is None:
+            print("some events were missed", file=sys.stderr, flush=True)
+        else:
+            print(line_of(event, names), flush=True)
 
     for event in told["events"][-arguments.last :] if arguments.last else ():
         show(event)
@@ -44,28 +49,35 @@ def events(here: Layout, arguments: argparse.Namespace) -> int:
     return EXIT_NOT_RUNNING
 
 
-def _follow(here: Layout, last_id: str, show: Callable[[dict[str, Any]], None]) -> None:
-    """Show what happens behind the event `last_id`, also by the next proxy, until there is none."""
+def _follow(here: Layout, last_id: str, show: Callable[[dict[str, Any] | None], None]) -> None:
+    """Show what happens behind the event `last_id`, also by the next proxy, until there is none.
+
+    None is shown where some were missed; that the next proxy does not know those of the last one goes without saying.
+    """
     gone_at: float | None = None
     while gone_at is None or time.monotonic() - gone_at < BACK_WITHIN_S:
         with suppress(httpx.TransportError), daemon.client(here) as proxy:
             headers = {"Last-Event-ID": last_id}
             with proxy.stream("GET", "/events", headers=headers, timeout=None) as got:
-                gone_at = None
+                is_next, gone_at = gone_at is not None, None
                 for number, event in _of(got):
-                    last_id = number
-                    show(event)
+                    last_id = number or last_id
+                    if event is not None or not is_next:
+                        show(event)
+                    is_next = False
         if gone_at is None:
             gone_at = time.monotonic()
             print("the proxy has gone; waiting for the next one", file=sys.stderr, flush=True)
         time.sleep(daemon.POLL_S)
 
 
-def _of(got: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a stream with their ids, but for what is said to keep it alive."""
-    last_id = ""
+def _of(got: httpx.Response) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """The events of a stream with their ids, but for what is said to keep it alive; None where some were missed."""
+    last_id = kind = ""
     for line in got.iter_lines():
         if line.startswith("id: "):
             last_id = line[4:]
-        elif line.startswith("data: ") and (event := json.loads(line[6:])):
-            yield last_id, event
+        elif line.startswith("event: "):
+            kind = line[7:]
+        elif line.startswith("data: "):
+            yield last_id, None if kind == "missed" else json.loads(line[6:])

@@ -1,13 +1,18 @@
 """What happens, in a terminal: the verb `events`, `status` that looks again, and JSON for programs. Fake engines."""
 
+import argparse
 import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
+from proxy.settings import Layout
+from proxy.verbs import events
 from tests.installation import Installation, fake_model, running
 
 
@@ -52,6 +57,48 @@ def test_it_is_followed_until_interrupted(box: Installation) -> None:
         line_with(following, "stopping -> stopped")
         following.send_signal(signal.SIGINT)
         assert following.wait(10) == 130
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_that_some_were_missed_is_told_but_not_of_the_proxy_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    def event(life: str, n: int) -> str:
+        told = {
+            "n": n,
+            "at": "2026-11-26T14:30:00.000+00:00",
+            "kind": "refusal",
+            "model": "a",
+            "code": "x",
+            "why": life,
+        }
+        return f"id: {life}-{n}\nevent: refusal\ndata: {json.dumps(told)}\n\n"
+
+    missed = "event: missed\ndata: {}\n\n"
+    streams = [event("one", 1) + missed + event("one", 9), missed + event("two", 1) + missed + event("two", 5)]
+    asked: list[str] = []
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/status":
+            return httpx.Response(200, json={"devices": []})
+        if request.url.path == "/events/kept":
+            return httpx.Response(200, json={"life": "one", "events": []})
+        asked.append(request.headers["Last-Event-ID"])
+        if len(asked) > len(streams):
+            raise httpx.ConnectError("it has gone")
+        return httpx.Response(200, text=": nothing has happened\n\n" + streams[len(asked) - 1])
+
+    client = partial(httpx.Client, transport=httpx.MockTransport(proxy), base_url="http://proxy")
+    monkeypatch.setattr(events.daemon, "client", lambda _: client())
+    monkeypatch.setattr(events, "BACK_WITHIN_S", 0.3)
+    arguments = argparse.Namespace(last=0, follow=True, json=as_json)
+    assert events.events(Layout(tmp_path), arguments) == 3
+    assert asked[:3] == ["one-0", "one-9", "two-5"]
+    said = capsys.readouterr()
+    if as_json:
+        kinds = [json.loads(line)["kind"] for line in said.out.splitlines()]
+        assert kinds == ["refusal", "missed", "refusal", "refusal", "missed", "refusal"]
+    assert said.err.count("some events were missed") == (0 if as_json else 2)
 
 
 def test_the_status_is_looked_at_again_and_plain_where_nobody_looks(box: Installation) -> None:
