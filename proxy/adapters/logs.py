@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from io import FileIO
 from pathlib import Path
 
 TAIL_BYTES = 16_384
@@ -37,22 +38,19 @@ async def follow(path: Path, lines: int, is_over: Callable[[], bool] | None) -> 
 
     None: it does not go on. One that is not there yet is waited for.
     """
-    piece, number, at = await asyncio.to_thread(_last_lines, path, lines)
-    if piece:
-        yield piece
-    while is_over is not None and not is_over():
-        try:
-            now = path.stat()  # noqa: ASYNC240  # of a local file, which has just been looked at
-        except OSError:
-            now = None
-        if now is None or (now.st_ino == number and now.st_size == at):
-            await asyncio.sleep(FOLLOW_S)
-            continue
-        if now.st_ino != number or now.st_size < at:  # another file, or the same from its begin
-            number, at = now.st_ino, 0
-        piece = await asyncio.to_thread(_piece, path, at)
-        at += len(piece)
-        yield piece
+    piece, log = await asyncio.to_thread(_last_lines, path, lines)
+    try:
+        if piece:
+            yield piece
+        while is_over is not None and not is_over():
+            piece, log = await asyncio.to_thread(_more, path, log)
+            if piece:
+                yield piece
+            else:
+                await asyncio.sleep(FOLLOW_S)
+    finally:
+        if log is not None:
+            log.close()
 
 
 def last_exit(supervisord_log: Path, program: str) -> str | None:
@@ -77,26 +75,41 @@ def size(path: Path) -> int:
         return 0
 
 
-def _last_lines(path: Path, lines: int) -> tuple[bytes, int, int]:
-    """Them; which file they are of, and where it ends."""
+def _last_lines(path: Path, lines: int) -> tuple[bytes, FileIO | None]:
+    """Them, and the file they are of, read to its end; None where there is none."""
     try:
-        with path.open("rb") as log:
-            end = log.seek(0, 2)
-            log.seek(max(0, end - START_BYTES))
-            whole = log.read(min(end, START_BYTES))
-            number = os.fstat(log.fileno()).st_ino
+        log = FileIO(path)
+        end = log.seek(0, 2)
+        log.seek(max(0, end - START_BYTES))
+        whole = log.read(min(end, START_BYTES))
     except OSError:
-        return b"", 0, 0
-    return b"".join(whole.splitlines(keepends=True)[-lines:]) if lines else b"", number, end
+        return b"", None
+    return b"".join(whole.splitlines(keepends=True)[-lines:]) if lines else b"", log
 
 
-def _piece(path: Path, at: int) -> bytes:
+def _more(path: Path, log: FileIO | None) -> tuple[bytes, FileIO | None]:
+    """What was written behind what was read of `log`, and the file to go on with.
+
+    That is the one at `path` when it is another, but not before the old one, which may have been written to until it
+    was rotated, is read to its end.
+    """
     try:
-        with path.open("rb") as log:
-            log.seek(at)
-            return log.read(START_BYTES)
+        newest = path.stat()
     except OSError:
-        return b""
+        newest = None
+    if log is not None:
+        mine = os.fstat(log.fileno())
+        if mine.st_size < log.tell():  # the same from its begin
+            log.seek(0)
+        if (piece := log.read(START_BYTES)) or newest is None or os.path.samestat(mine, newest):
+            return piece, log
+    try:
+        new = FileIO(path)
+    except OSError:
+        return b"", log
+    if log is not None:
+        log.close()
+    return new.read(START_BYTES), new
 
 
 def _end(path: Path, most_bytes: int, began_at: int = 0) -> str:

@@ -81,6 +81,20 @@ async def test_a_log_is_followed_through_its_rotation_and_from_before_its_begin(
     await reading
 
 
+async def test_what_was_written_before_a_rotation_and_not_yet_read_is_not_lost(tmp_path: Path) -> None:
+    log, is_over = tmp_path / "x.log", False
+    log.write_text("first\n")
+    following = follow(log, 5, lambda: is_over)
+    assert await anext(following) == b"first\n"
+    with log.open("a") as file:
+        file.write("the rest of it\n")
+    log.rename(tmp_path / "x.log.1")
+    log.write_text("second\n")
+    assert [await anext(following), await anext(following)] == [b"the rest of it\n", b"second\n"]
+    is_over = True
+    assert [piece async for piece in following] == []
+
+
 async def test_what_is_not_followed_ends_and_what_is_not_there_is_empty(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     assert [piece async for piece in follow(log, 5, None)] == []

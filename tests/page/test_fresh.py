@@ -102,6 +102,14 @@ def test_what_if_is_asked_again_when_a_state_has_changed_and_not_too_often(brows
             page.evaluate(LOOKS_AGAIN)
 
 
+def test_a_log_is_searched_as_far_back_as_it_is_kept_here(browser: Browser, box: Installation) -> None:
+    with (box.root / "var" / "log" / "a.log").open("a") as file:
+        file.write("a needle of long ago\n" + "hay\n" * 4900)
+    with opened(browser, box.url, "logs/a") as page:
+        page.get_by_label("Search").fill("needle")
+        expect(page.locator("pre.log")).to_have_text("a needle of long ago")
+
+
 def test_try_it_knows_at_once_which_models_embed_also_after_a_reload(browser: Browser, box: Installation) -> None:
     with opened(browser, box.url, "try") as page:
         asked: list[str] = []

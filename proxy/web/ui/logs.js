@@ -5,8 +5,7 @@ import { h, keyed, plural, say } from "./dom.js";
 import { store } from "./store.js";
 
 export const title = "Logs";
-const MOST_LINES = 5000;
-const FIRST_LINES = 500;
+const MOST_LINES = 5000; // are searched, so that all of them are fetched
 const MOST_SHOWN = 2000;
 const PAINT_MS = 200;
 const NO_USE = [400, 401, 403, 404]; // to ask again
@@ -64,7 +63,7 @@ class Logs {
     while (!this.#isClosed) {
       try {
         this.#stream = new AbortController();
-        const response = await request(`${path}?follow=true&lines=${FIRST_LINES}`, { signal: this.#stream.signal });
+        const response = await request(`${path}?follow=true&lines=${MOST_LINES}`, { signal: this.#stream.signal });
         this.#lines = [];
         this.#rest = "";
         this.#paintSoon();
