@@ -13,6 +13,7 @@ from proxy.adapters.audit_files import AuditError, read_deleted, read_head, read
 from proxy.core.audit_check import Fault, check, lines_of
 from proxy.core.audit_records import Hasher
 from proxy.core.audit_rows import Wanted, as_csv, rows_of
+from proxy.core.moments import beginning
 from proxy.settings import Layout
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
 
@@ -33,7 +34,7 @@ def add_to(verbs: Verbs) -> None:
     text.add_argument("--hash", help="the hash of a text, as a line has it")
     for name, of in (("key", "key"), ("agent-type", "agent type"), ("model", "model"), ("id", "request id")):
         find_.add_argument(f"--{name}", metavar=name.upper(), help=f"of this {of}")
-    find_.add_argument("--last", metavar="N", type=int, help="only the last so many of them")
+    find_.add_argument("--last", metavar="N", type=_count, help="only the last so many of them")
     _add_times(find_)
     export_ = acts.add("export", export, "Write all requests as CSV.")
     _add_times(export_)
@@ -127,5 +128,19 @@ def _noted(text: str) -> tuple[int, str]:
 
 
 def _add_times(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--since", metavar="TIME", help="begun then or later, as 2026-11-26 or 2026-11-26T14:30 (UTC)")
-    sub.add_argument("--until", metavar="TIME", help="begun before then")
+    since = "begun then or later, as 2026-11-26 or 2026-11-26T14:30 (UTC)"
+    sub.add_argument("--since", metavar="TIME", type=_moment, help=since)
+    sub.add_argument("--until", metavar="TIME", type=_moment, help="begun before then")
+
+
+def _moment(text: str) -> str:
+    try:
+        return beginning(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 on")
+    return int(text)

@@ -13,7 +13,7 @@ from proxy.adapters import programs
 from proxy.settings import Layout, Settings, load_settings
 from proxy.status_text import fallback_lines
 from proxy.verbs.catalogs import catalog_to_start
-from proxy.verbs.verbs import EXIT_DONE, Verbs, answer
+from proxy.verbs.verbs import EXIT_DONE, EXIT_SIGNALLED, Verbs, answer
 
 
 def add_to(verbs: Verbs) -> None:
@@ -36,7 +36,8 @@ def logs(here: Layout, arguments: argparse.Namespace) -> int:
     if not path.exists():
         raise daemon.DaemonError(f"{path} is not there: {arguments.program} has not run yet")
     tail = ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), str(path)]
-    return subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
+    status = subprocess.run(tail, check=False).returncode  # noqa: S603  # no shell; the path is ours
+    return status if status >= 0 else EXIT_SIGNALLED - status
 
 
 def start(here: Layout, arguments: argparse.Namespace) -> int:

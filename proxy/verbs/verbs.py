@@ -18,6 +18,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 3
+EXIT_SIGNALLED = 128
+"""As of a shell, and the signal's number more."""
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 

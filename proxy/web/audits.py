@@ -16,6 +16,7 @@ from aiohttp import web
 
 from proxy.core.errors import InvalidRequest
 from proxy.core.key_errors import AuditUnreadable
+from proxy.core.moments import beginning
 from proxy.settings import Layout
 
 MOST_FOUND = 1000
@@ -69,6 +70,11 @@ class Audits:
             raise InvalidRequest(f"the body must be a JSON object that says what is looked for: {error}") from error
         if not 1 <= wanted.last <= MOST_FOUND:
             raise InvalidRequest(f"last is {wanted.last}: 1 to {MOST_FOUND} are allowed", param="last")
+        for name in ("since", "until"):
+            try:
+                _ = (moment := getattr(wanted, name)) and beginning(moment)
+            except ValueError as error:
+                raise InvalidRequest(f"{name}: {error}", param=name) from error
         _, lines = await self._ask("find", *wanted.arguments(), said=wanted.text)
         return _json({"requests": [json.loads(line) for line in reversed(lines)]})
 

@@ -42,10 +42,15 @@ def opened(
     height: int = 900,
     scheme: str = "light",
     may_fail: bool = False,
+    script: str = "",
 ) -> Iterator[Page]:
-    """`view` in a window of its own. What the page says is wrong fails the test, unless requests `may_fail`."""
+    """`view` in a window of its own, in which `script` ran first.
+
+    What the page says is wrong fails the test, unless requests `may_fail`.
+    """
     said: list[str] = []
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.add_init_script(script)
     page = context.new_page()
     page.on("pageerror", lambda error: said.append(f"{error}"))
     page.on("console", lambda message: said.append(message.text) if message.type == "error" and not may_fail else None)

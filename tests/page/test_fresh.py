@@ -11,6 +11,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.installation import Installation, eventually, fake_model, running
 from tests.page.browser import chromium, opened
 
+NOTHING_HAPPENS = """(() => {
+    const ask = window.fetch;
+    const silence = () => new Response(new ReadableStream(), { headers: { "Content-Type": "text/event-stream" } });
+    window.fetch = async (...given) => `${given[0]}`.includes("events?") ? silence() : ask(...given);
+})()"""
 COUNTS_LAYOUTS = """async () => {
     const { store } = await import("/ui/store.js");
     const spans = [...store.spans];
@@ -58,7 +63,7 @@ def tell(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def test_the_roster_is_laid_out_anew_for_another_history_or_scale_only(browser: Browser, box: Installation) -> None:
-    with opened(browser, box.url, "roster") as page:
+    with opened(browser, box.url, "roster", script=NOTHING_HAPPENS) as page:
         expect(page.locator("#link")).to_have_text("live")
         expect(page.locator("table.changes")).to_contain_text("a")
         page.evaluate(COUNTS_LAYOUTS)
@@ -108,6 +113,12 @@ def test_a_log_is_searched_as_far_back_as_it_is_kept_here(browser: Browser, box:
     with opened(browser, box.url, "logs/a") as page:
         page.get_by_label("Search").fill("needle")
         expect(page.locator("pre.log")).to_have_text("a needle of long ago")
+
+
+@pytest.mark.parametrize("view", ["%", "toString", "models%2", "nothing/at/all"])
+def test_an_address_that_names_no_view_leads_to_the_first(browser: Browser, box: Installation, view: str) -> None:
+    with opened(browser, box.url, view) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("Roster")
 
 
 def test_try_it_knows_at_once_which_models_embed_also_after_a_reload(browser: Browser, box: Installation) -> None:

@@ -45,11 +45,22 @@ def test_a_text_is_found_by_its_hash_and_stands_nowhere(box: Installation) -> No
     assert box.manage("audit", "find", "--text", PLANTED + "!").returncode == 1
     assert box.manage("audit", "find", "--agent-type", "Chat", "--since", "2026-01-01").returncode == 0
     assert box.manage("audit", "find", "--key", "nobody").returncode == 1
-    assert box.manage("audit", "find", "--last", "0").returncode == 1
     assert box.manage("audit", "find", "--last", "1").stdout.count("\n") == 1
     for path in (box.root / "var").rglob("*"):
         if path.is_file():
             assert PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_a_time_is_what_its_words_say_or_refused_with_what_is_allowed(box: Installation) -> None:
+    [row] = map(json.loads, box.manage("audit", "find", "--text", PLANTED).stdout.splitlines())
+    minute = row["at"][:16].replace("T", " ")
+    assert box.manage("audit", "find", "--text", PLANTED, "--since", minute).returncode == 0
+    assert box.manage("audit", "find", "--text", PLANTED, "--until", minute).returncode == 1
+    for verb in ("find", "export"):
+        refused = box.manage("audit", verb, "--since", "yesterday")
+        assert (refused.returncode, "a date and a time in UTC is allowed" in refused.stderr) == (2, True)
+    refused = box.manage("audit", "find", "--last", "0")
+    assert (refused.returncode, "'0' is no number from 1 on" in refused.stderr) == (2, True)
 
 
 def test_all_of_it_is_a_table(box: Installation) -> None:

@@ -1,5 +1,12 @@
+import argparse
+import signal
 import subprocess
+from pathlib import Path
 
+import pytest
+
+from proxy.settings import Layout
+from proxy.verbs import service as verbs
 from tests.installation import Installation, eventually
 
 
@@ -7,6 +14,18 @@ def test_logs_show_the_end_of_a_programs_log(service: Installation) -> None:
     service.manage("start", "b")
     eventually(lambda: "startup complete" in service.manage("logs", "b", "-n", "1").stdout)
     assert "serving http" in service.manage("logs", "proxy").stdout
+
+
+@pytest.mark.parametrize(("ended", "status"), [(0, 0), (1, 1), (-signal.SIGPIPE, 141), (-signal.SIGTERM, 143)])
+def test_a_signal_that_ends_it_is_told_as_a_shell_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int, status: int
+) -> None:
+    here = Layout(tmp_path)
+    here.logs.mkdir(parents=True)
+    here.log_of("a").touch()
+    done = subprocess.CompletedProcess([], ended)
+    monkeypatch.setattr(verbs.subprocess, "run", lambda *_, **__: done)
+    assert verbs.logs(here, argparse.Namespace(program="a", lines=1, follow=False)) == status
 
 
 def test_a_program_that_has_not_run_has_no_log(idle: Installation) -> None:

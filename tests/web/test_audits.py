@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from proxy.core.errors import InvalidRequest
 from proxy.core.key_errors import AuditUnreadable
 from proxy.settings import Layout
 from proxy.web.audits import Audits, Wanted
@@ -21,6 +22,15 @@ def test_what_is_looked_for_is_given_as_arguments_and_a_text_is_not() -> None:
     given = ["--key=desk", "--agent-type=Chat", "--since=2026-11-26T14:30", "--last=7", "--text-file=-"]
     assert wanted.arguments() == given
     assert Wanted().arguments() == ["--last=200"]
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+async def test_a_moment_that_is_none_is_refused_before_anything_is_read(here: Layout, name: str) -> None:
+    request = make_mocked_request("POST", "/")
+    request._read_bytes = msgspec.json.encode({name: "yesterday"})
+    with pytest.raises(InvalidRequest, match=f"{name}: 'yesterday' is no moment: a date or a date and a time") as told:
+        await Audits(here).find(request)
+    assert told.value.param == name
 
 
 @pytest.fixture

@@ -16,8 +16,16 @@ const place = document.getElementById("view");
 let shown = null; // {name, update, close}
 
 function wanted() {
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
-  return { name: name in VIEWS ? name : "roster", argument: rest.join("/") };
+  const [name, ...rest] = decoded(location.hash.slice(1)).split("/");
+  return { name: Object.hasOwn(VIEWS, name) ? name : "roster", argument: rest.join("/") };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // typed by hand: no view has such a name
+  }
 }
 
 function show({ hasFocus = true } = {}) {
