@@ -17,6 +17,7 @@ from pathlib import Path
 from catalog.download.manifest import Manifest, records_of, write_manifest
 from catalog.download.place import amount, free_bytes, staging_of
 from catalog.download.repair import put_in_place
+from catalog.interpreter import python_of
 from catalog.spec import Source
 
 GGUF_GROWS = 4
@@ -76,7 +77,7 @@ def convert(source: Path, target: Path, root: Path, *, dtype: str = "auto", lock
     Raises: FetchError.
     """
     # In the folder of this code, so that the other environment finds it, wherever the project's models are.
-    argv = [str(root / ".venv-vllm" / "bin" / "python"), "-m", "catalog.convert", str(source), str(target)]
+    argv = [str(python_of(root / ".venv-vllm" / "bin" / "vllm")), "-m", "catalog.convert", str(source), str(target)]
     if dtype in _KEPT_AS:
         argv += ["--dtype", _KEPT_AS[dtype]]
     _call(argv, CODE, *(() if lock is None else (lock,)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.amounts import sleep_levels_of
+from catalog.interpreter import package_folders, python_of
 from catalog.render import Launch, Preparation, Seat, canonical_flag, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
@@ -79,12 +80,12 @@ def _without_plugin(spec: ModelSpec, executable: Path) -> str | None:
 
     vLLM 0.32 itself reads none: it takes the file for JSON and fails after ten seconds.
     """
-    sites = list(executable.parent.parent.glob("lib/python*/site-packages"))
+    sites = package_folders(executable)
     if not spec.is_gguf or not sites or any(any(site.glob(PLUGIN)) for site in sites):
         return None
     return (
         f"{spec.name}'s weights are a GGUF file, which vLLM serves with its plugin only: install it with "
-        f"{executable.parent / 'pip'} install vllm-gguf-plugin==0.0.5, or let the file be converted "
+        f"{python_of(executable)} -m pip install vllm-gguf-plugin==0.0.5, or let the file be converted "
         "(source: {file: ...})"
     )
 

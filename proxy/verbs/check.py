@@ -21,6 +21,7 @@ from catalog.estimate.checkpoint import read_checkpoint
 from catalog.estimate.estimate import estimate
 from catalog.estimate.flags import flags_of
 from catalog.estimate.tensors import CheckpointError
+from catalog.interpreter import python_of
 from catalog.render import Seat, launch
 from catalog.spec import ModelSpec
 from catalog.yaml_file import CatalogError
@@ -128,7 +129,7 @@ def _of_vllm(
         except ValueError as error:
             found.append(Finding(spec.name, Aspect.MEMORY, str(error).removeprefix(f"{spec.name}: ")))
         else:
-            cases.setdefault(executable.parent / "python", []).append(case)
+            cases.setdefault(python_of(executable), []).append(case)
     for python, its in cases.items():
         if not python.exists():
             asked.append(f"{python} is not there: vLLM was not asked about {', '.join(case.model for case in its)}")

@@ -129,7 +129,16 @@ def test_without_the_plugin_or_without_a_gpu_a_gguf_file_is_refused_with_the_rem
         prepare(Path(), gguf, ON_HOST)
     assert caught.value.lasts is Lasts.LASTING
     (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_gguf_plugin").rmdir()
-    with pytest.raises(EngineStartFailed, match=r"bin/pip install vllm-gguf-plugin==0\.0\.5, or let the file"):
+    with pytest.raises(EngineStartFailed, match=r"bin/python -m pip install vllm-gguf-plugin==0\.0\.5, or"):
+        prepare(Path(), gguf, ON_GPU)
+
+
+def test_the_plugin_is_found_where_a_distribution_puts_it(gguf: ModelSpec, tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    site.rename(site.with_name("dist-packages"))
+    assert prepare(Path(), gguf, ON_GPU).argv[1] == "serve"
+    (site.with_name("dist-packages") / "vllm_gguf_plugin").rmdir()
+    with pytest.raises(EngineStartFailed, match="vllm-gguf-plugin"):
         prepare(Path(), gguf, ON_GPU)
 
 

@@ -198,6 +198,17 @@ def test_a_model_with_a_vllm_of_its_own_is_put_to_that_one(house: House, capsys:
     assert ([case["model"] for case in house.asked()], house.asked(other)[0]["model"]) == (["a"], "b")
 
 
+def test_the_python_that_is_asked_is_the_one_that_vllm_runs_in(house: House) -> None:
+    house.model("a")
+    other = house.environment("usr")
+    house.answer(of=other)
+    (other / "python").rename(other / "python3.12")
+    (house.vllm / "python").unlink()
+    (house.vllm / "vllm").write_text(f"#!{other / 'python3.12'}\n")
+    assert house.check() == 0
+    assert house.asked(other)[0]["model"] == "a"
+
+
 def test_where_vllm_is_not_installed_it_says_who_was_not_asked_about(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:

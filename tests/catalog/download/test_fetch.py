@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -158,6 +159,16 @@ def test_the_converter_is_told_the_type_and_holds_the_lock_too(tmp_path: Path, o
     outside.makes_a_model = False
     with pytest.raises(FetchError, match=r"the converter made no model of .*mine\.gguf"):
         convert(tmp_path / "mine.gguf", tmp_path / "tooo", tmp_path)
+
+
+def test_the_converter_runs_in_the_python_that_vllm_runs_in(tmp_path: Path, outside: Outside) -> None:
+    (tmp_path / "mine.gguf").write_text("weights")
+    convert(tmp_path / "mine.gguf", tmp_path / "to", tmp_path)
+    vllm = tmp_path / ".venv-vllm" / "bin" / "vllm"
+    vllm.parent.mkdir(parents=True)
+    vllm.write_text(f"#!{sys.executable}\n")
+    convert(tmp_path / "mine.gguf", tmp_path / "too", tmp_path)
+    assert [call[0] for call in outside.calls] == [str(vllm.parent / "python"), sys.executable]
 
 
 def test_a_program_that_fails_is_named_and_one_that_is_missing_is_named(tmp_path: Path) -> None:
