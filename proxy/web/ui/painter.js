@@ -5,6 +5,7 @@ import { LANE_PX, layPaper } from "./paper.js";
 const FOOT_PX = 18; // the times, and marks of requests that were refused
 const FUTURE = 0.14; // of the width
 const NARROWEST_PX = 0.5;
+const HATCHED_PX = 3; // in less no line can be seen, and thousands of them cost most of the painting
 const CROSS_PX = 4;
 
 export class Painter {
@@ -114,7 +115,7 @@ export class Painter {
       const wide = Math.max(NARROWEST_PX, x1 - x0);
       pen.fillStyle = this.colours[span.state] ?? this.text;
       pen.fillRect(x0, y0 + 1, wide, Math.max(1, y1 - y0 - 1));
-      if (span.state === "draining" || span.state === "stopping") this.#hatch(x0, y0 + 1, x0 + wide, y1, "#ffffff55", 5);
+      if (wide >= HATCHED_PX && (span.state === "draining" || span.state === "stopping")) this.#hatch(x0, y0 + 1, x0 + wide, y1, "#ffffff55", 5);
       this.#drawn.push({ x0, x1: x0 + wide, y0, y1, span });
       if (span === this.told.looked) {
         pen.strokeStyle = this.ink;

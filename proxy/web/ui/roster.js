@@ -9,7 +9,7 @@ import { store } from "./store.js";
 export const title = "Roster";
 const RANGES = [["5 min", 300], ["15 min", 900], ["1 hour", 3600]];
 const MOST_LISTED = 40;
-const PAINT_MS = 400;
+const PAINT_MS = 600;
 const SHOWN_BYTES = 2 ** 26; // of strangers: a driver's own few are always there
 let rangeS = 3600;
 
