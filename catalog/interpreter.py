@@ -25,7 +25,7 @@ def python_of(executable: Path) -> Path:
 
 
 def package_folders(executable: Path) -> list[Path]:
-    """The folders of packages of the environment that `executable` is in (`<env>/bin/vllm`), or that its Python is in."""
+    """The folders of packages of the environment that `executable` is in (`<env>/bin/vllm`), or its Python is."""
     # As it is called first: in a virtual environment, bin/vllm may be a link out of it.
     programs = (executable.absolute(), executable.resolve(), python_of(executable))
     environments = dict.fromkeys(one.parent.parent for one in programs)

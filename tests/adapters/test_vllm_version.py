@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def test_a_link_to_the_executable_leads_to_its_environment(tmp_path: Path) -> No
 
 def test_a_script_that_stands_elsewhere_is_of_the_python_that_it_names(tmp_path: Path) -> None:
     install(tmp_path / "env", "0.32.0")
+    (tmp_path / "env" / "bin" / "python").symlink_to(sys.executable)
     script = tmp_path / "vllm"
     for first_line in (f"#!{tmp_path}/env/bin/python", f"#! {tmp_path}/env/bin/python -I"):
         script.write_text(f"{first_line}\nimport re\n")
