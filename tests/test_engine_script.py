@@ -167,7 +167,7 @@ def test_whatever_an_import_raises_it_goes_on_plainly(box: Box, error: str) -> N
     assert status == 7, err
     assert "nothing is imported ahead" in err
     assert json.loads(out.splitlines()[-1])["late"] == "2"
-    assert box.gate.asked[-1] == "POST /gate/a/reached?method=plain"
+    assert "POST /gate/a/reached?method=plain" in box.gate.asked[-2:], "the two may overtake each other"
 
 
 @pytest.mark.parametrize("broken", ["rota_engine_fork.is_cpu_build", "os.scandir"])
@@ -186,7 +186,7 @@ def test_what_fails_before_the_import_is_left_to_a_fresh_process_too(box: Box, b
     assert status == 7, err
     assert "nothing is imported ahead (PermissionError('not for you'))" in err
     assert "title" not in out, "it was run by exec"
-    assert box.gate.asked[-1] == "POST /gate/a/reached?method=plain"
+    assert "POST /gate/a/reached?method=plain" in box.gate.asked[-2:]
 
 
 def test_a_python_that_cannot_be_run_is_left_to_the_plain_start(box: Box) -> None:
@@ -297,7 +297,7 @@ def test_where_the_import_has_touched_cuda_nothing_is_forked(box: Box) -> None:
     _, err, status = end(box.start())
     assert status == 7, err
     assert "engine: nothing is forked: CUDA is initialized" in err
-    assert box.gate.asked[-1] == "POST /gate/a/reached?method=spawn"
+    assert "POST /gate/a/reached?method=spawn" in box.gate.asked[-2:]
 
 
 def test_without_a_proxy_it_says_so(tmp_path: Path) -> None:

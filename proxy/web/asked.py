@@ -54,7 +54,7 @@ class Asked:
         transport: asyncio.Transport,
         drain: Callable[[], Awaitable[None]],
         body: bytes | None,
-        peer: str,
+        peer: str = "",
         last_key: LastKey | None = None,
     ) -> None:
         self.method = method
