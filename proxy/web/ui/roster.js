@@ -245,8 +245,8 @@ class Roster {
       this.slider.setAttribute("aria-valuenow", String(index));
       this.slider.setAttribute("aria-valuetext", `${words}: ${span.why}`);
       this.card.replaceChildren(
-        h("p", {}, h("strong", {}, span.model), " ", badge(span.state), ` ${clock(span.begin)}, `,
-          span.end === null ? `for ${duration(lasted)} so far` : span.state === "stopped" ? "" : `for ${duration(lasted)}`,
+        h("p", {}, h("strong", {}, span.model), " ", badge(span.state), ` ${clock(span.begin)}`,
+          span.end === null ? `, for ${duration(lasted)} so far` : span.state === "stopped" ? "" : `, for ${duration(lasted)}`,
           held ? `, holds ${held}` : ""),
         h("p", {}, span.why));
     }
@@ -278,6 +278,7 @@ function nextWords(seat, engine) {
   const guess = seat.is_learned ? "about" : "perhaps";
   const leaving = seat.leaving.map((one) => `${one.model} (${stateWord(one.how)}, in ${duration(one.in_s)})`).join(", ");
   const where = `on ${seat.names.join(" and ")}`;
-  const when = seat.ready_in_s > 0 ? `serves ${where} in ${guess} ${duration(seat.ready_in_s)}` : `serves ${where}`;
+  const soon = engine.state === "ready" ? `serves ${where}` : `is to serve ${where} at any moment`; // it takes longer than before
+  const when = seat.ready_in_s > 0 ? `serves ${where} in ${guess} ${duration(seat.ready_in_s)}` : soon;
   return `${begin}: ${when}${leaving ? `, after room is made by ${leaving}` : ""}`;
 }
