@@ -249,7 +249,7 @@ CHANGES_BY_ITSELF = ("/metrics", "/load")
 
 def ends(box: Installation) -> dict[str, dict[str, Any]]:
     """What became of requests, by id, as the audit tells it."""
-    lines = [json.loads(row) for row in box.manage("audit", "find", "--since", "2026").stdout.splitlines()]
+    lines = [json.loads(row) for row in box.manage("audit", "find", "--since", "2026-01-01").stdout.splitlines()]
     return {line["id"]: line for line in lines}
 
 

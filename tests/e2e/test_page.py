@@ -84,6 +84,7 @@ def test_the_other_views_show_what_real_engines_say(browser: Browser, box: Insta
     with opened(browser, box.url, "logs/claims") as page:
         expect(page.locator("pre.log")).to_contain_text("Application startup complete", timeout=10_000)
         go(page, "Audit")
+        page.get_by_role("button", name="Search").click()
         expect(page.locator("tbody tr").filter(has_text="Claims").first).to_be_visible(timeout=20_000)
         page.get_by_role("button", name="Verify all of it").click()
         expect(page.locator(".verdict .note.good")).to_contain_text(re.compile(r"whole: \d+ lines"), timeout=20_000)
