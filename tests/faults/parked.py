@@ -75,12 +75,6 @@ def _host_memory_short(house: House) -> str:
     return house.main
 
 
-def _proxy_killed_while_parked(house: House) -> str:
-    parked(house)
-    house.kill_proxy()
-    return house.main
-
-
 def _has_leave(house: House) -> bool:
     return house.of.state(house.main) == "starting"
 
@@ -96,5 +90,4 @@ ON_PARKED: tuple[Fault, ...] = (
     Fault("kill -9 of its parent while it starts", while_it_starts("api", _has_forked)),
     Fault("another vLLM under a parked process", _another_vllm_under_it),
     Fault("the host's memory is short", _host_memory_short),
-    Fault("kill -9 of the proxy, parked ahead", _proxy_killed_while_parked),
 )
