@@ -19,17 +19,16 @@ NOTHING_HAPPENS = """(() => {
 COUNTS_LAYOUTS = """async () => {
     const { store } = await import("/ui/store.js");
     const spans = [...store.spans];
-    window.laid = 0;
-    window.painted = 0;
-    spans[Symbol.iterator] = function () {
-      window.laid += 1;
-      return Array.prototype[Symbol.iterator].call(this);
-    };
+    window.laid = window.painted = 0;
     spans.filter = function (...given) {
       window.painted += 1;
-      return Array.prototype.filter.apply(this, given);
+      return Array.prototype.filter.apply(spans, given);
     };
-    store.spans = spans;
+    const get = (_, name) => {
+      if (name === "0") window.laid += 1;
+      return spans[name];
+    };
+    store.spans = new Proxy(spans, { get });
 }"""
 LOOKS_AGAIN = "async () => (await import('/ui/store.js')).store.refresh()"
 
@@ -67,13 +66,16 @@ def test_the_roster_is_laid_out_anew_for_another_history_or_scale_only(browser: 
         expect(page.locator("#link")).to_have_text("live")
         expect(page.locator("table.changes")).to_contain_text("a")
         page.evaluate(COUNTS_LAYOUTS)
-        page.evaluate(LOOKS_AGAIN)
-        eventually(lambda: page.evaluate("window.painted") > 0, every_s=0.1)
-        assert page.evaluate("window.laid") == 0
+        for laid in (1, 0):  # another array is laid out once
+            page.evaluate("window.painted = window.laid = 0")
+            page.evaluate(LOOKS_AGAIN)
+            eventually(lambda: page.evaluate("window.painted") > 0, every_s=0.1)
+            assert page.evaluate("window.laid") == laid
 
         def shrink(told: dict[str, Any]) -> None:
             told["devices"][0]["capacity_bytes"] = told["devices"][0]["total_bytes"] = 2**33
 
+        page.evaluate("window.laid = 0")
         tell(page, shrink)
         eventually(lambda: page.evaluate("window.laid") == 1, every_s=0.1)
 

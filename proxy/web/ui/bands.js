@@ -6,25 +6,44 @@ const MOSTLY = 0.6;
 // How many bytes the height of a lane stands for: all of the device, or where models may use only a part, that.
 export const scaleOf = (device) => device.capacity_bytes < MOSTLY * device.total_bytes ? device.capacity_bytes * 1.03 : device.total_bytes;
 
-// Rectangles of one device: {span, begin, end, low, high, kind}. A band keeps its place for as long as it holds
-// something; a new one takes the lowest place that is free. `end` null is "until now".
-export function bandsOf(device, spans, capacity) {
-  const held = new Map(); // model -> its last band
-  const bands = [];
-  for (const span of spans) {
-    for (const [model, one] of held) {
-      if (model !== span.model && one.span.end !== null && one.span.end <= span.begin) held.delete(model);
-    }
-    const bytes = span.held[device] ?? 0;
-    const mine = held.get(span.model);
-    held.delete(span.model);
-    if (!bytes || span.state === "stopped") continue;
-    const low = placeFor(bytes, mine?.low ?? 0, [...held.values()], capacity);
-    const band = { span, low, high: low + bytes };
-    held.set(span.model, band);
-    bands.push(band);
+// Rectangles of one device, one for each span that holds something of it: {span, low, high}. A band keeps its place for
+// as long as it holds something; a new one takes the lowest place that is free.
+export class Bands {
+  #spans = null;
+  #next = 0; // the first span that is not laid out yet
+  #held = new Map(); // model -> its last band
+  #all = [];
+
+  constructor(device, capacity) {
+    this.device = device;
+    this.capacity = capacity;
   }
-  return bands;
+
+  // Of `spans`, in the order of their begins; of an array that has grown only what is new is laid out.
+  of(spans) {
+    if (spans !== this.#spans) {
+      this.#spans = spans;
+      this.#next = 0;
+      this.#held.clear();
+      this.#all = [];
+    }
+    for (; this.#next < spans.length; this.#next += 1) this.#add(spans[this.#next]);
+    return this.#all;
+  }
+
+  #add(span) {
+    for (const [model, one] of this.#held) {
+      if (model !== span.model && one.span.end !== null && one.span.end <= span.begin) this.#held.delete(model);
+    }
+    const bytes = span.held[this.device] ?? 0;
+    const mine = this.#held.get(span.model);
+    this.#held.delete(span.model);
+    if (!bytes || span.state === "stopped") return;
+    const low = placeFor(bytes, mine?.low ?? 0, [...this.#held.values()], this.capacity);
+    const band = { span, low, high: low + bytes };
+    this.#held.set(span.model, band);
+    this.#all.push(band);
+  }
 }
 
 function placeFor(bytes, preferred, others, capacity) {

@@ -1,6 +1,6 @@
 // The roster: time from left to right, a lane for each device, in it a band for each engine, as high as what it holds.
 
-import { bandsOf, futureOf, scaleOf, strangersOf } from "./bands.js";
+import { Bands, futureOf, scaleOf, strangersOf } from "./bands.js";
 import { badge, clock, duration, emptyState, gib, h, keyed, say, stateWord, zone } from "./dom.js";
 import { asked } from "./planned.js";
 import { Painter } from "./painter.js";
@@ -180,15 +180,13 @@ class Roster {
       const lane = this.#lanes.get(device.id);
       if (!lane) continue;
       const scale = scaleOf(device);
-      if (isNew || lane.scale !== scale) {
-        lane.scale = scale;
-        lane.bands = bandsOf(device.id, store.spans, scale);
-        lane.strangers = strangersOf(device.id, store.strangers);
-      }
+      if (lane.laid?.capacity !== scale) lane.laid = new Bands(device.id, scale);
+      const bands = lane.laid.of(store.spans);
+      if (isNew || !lane.strangers) lane.strangers = strangersOf(device.id, store.strangers);
       lane.painter.paint({
-        now, rangeS, capacity: scale, usable: device.capacity_bytes, bands: lane.bands, strangers: lane.strangers,
+        now, rangeS, capacity: scale, usable: device.capacity_bytes, bands, strangers: lane.strangers,
         gaps: store.gaps, refusals: store.refusals, failures, looked: this.#cursor,
-        future: futureOf(device.id, lane.bands, this.#plan ?? { seats: [] }, scale),
+        future: futureOf(device.id, bands, this.#plan ?? { seats: [] }, scale),
         plannedAt: this.#plan?.at ?? now,
       });
     }
