@@ -31,6 +31,8 @@ class Asked:
     within_s: float
     """Until then something has become of it; where an engine must be started for it, that takes what a start takes."""
     outcome: str = "still waiting"
+    text: str = ""
+    """The body of the answer."""
     status: int | None = None
     first_byte: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
@@ -58,6 +60,8 @@ class House:
         self.asked: list[Asked] = []
         self.noticed_s: float | None = None
         self.expected_strangers: dict[str, int] = {}
+        self.told: dict[str, set[str]] = {}
+        """The different answers that each model has given to the same question, after all that was done to it."""
 
     # --- clients --------------------------------------------------------------------------------------------------
 
@@ -70,7 +74,8 @@ class House:
         return asked
 
     def _ask(self, asked: Asked, tokens: int, stream: bool) -> None:
-        body = {"model": asked.model, "prompt": "Tell", "max_tokens": tokens, "stream": stream, "ignore_eos": True}
+        body: dict[str, object] = {"model": asked.model, "prompt": "Tell", "max_tokens": tokens, "stream": stream}
+        body |= {"ignore_eos": True, "temperature": 0}
         try:
             with httpx.stream(
                 "POST", f"{self.of.url}/v1/completions", json=body, timeout=asked.within_s, trust_env=False
@@ -80,7 +85,7 @@ class House:
                 for piece in answer.iter_text():
                     asked.first_byte.set()
                     text += piece
-            asked.outcome = self._read(answer, text, stream)
+            asked.text, asked.outcome = text, self._read(answer, text, stream)
         except httpx.HTTPError as error:
             asked.outcome = f"broken {type(error).__name__}"
         finally:
@@ -169,8 +174,9 @@ class House:
         self.calm()
         for name in {engine["model"] for engine in self.of.status()["engines"] if engine["stopped_by"]}:
             assert self.private(f"/engines/{name}/start").status_code == httpx.codes.OK
-        after = self.ask(model)
+        after = self.ask(model, tokens=24)
         assert after.done() == "answered", f"the next request: {after.outcome}"
+        self.told.setdefault(model, set()).add(json.loads(after.text)["choices"][0]["text"])
         self.asked.pop()
         eventually(self.is_true, within_s=15)
 

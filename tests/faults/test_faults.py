@@ -37,3 +37,4 @@ def test_it_survives_with_real_vllm_parked_ahead(
     house: House, fault: Fault, record_property: Callable[[str, object], None]
 ) -> None:
     survive(house, fault, record_property)
+    assert len(house.told[house.main]) == 1, "forked, spawned or plain: it says the same, token for token"
