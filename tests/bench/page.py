@@ -141,8 +141,12 @@ def renderer(window: Window) -> psutil.Process:
 
 
 def renderers() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [one for one in children if "--type=renderer" in one.cmdline()]
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # some end at the moment
+            if "--type=renderer" in one.cmdline():
+                found.append(one)
+    return found
 
 
 def cpu_s(process: psutil.Process) -> float:
