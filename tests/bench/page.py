@@ -136,8 +136,9 @@ def playing(told: dict[str, Any]) -> Iterator[tuple[Player, str, asyncio.Abstrac
 def renderer(window: Window) -> psutil.Process:
     """The browser's process for this window, among those that it keeps ready: the one that is busy when that is."""
     before = {one.pid: cpu_s(one) for one in renderers()}
-    window.evaluate("() => { const end = performance.now() + 300; while (performance.now() < end); }")
-    return max(renderers(), key=lambda one: cpu_s(one) - before.get(one.pid, 0.0))
+    window.evaluate("() => { const end = performance.now() + 1000; while (performance.now() < end); }")
+    there = [one for one in renderers() if one.pid in before]  # one that has just been made has been busy, too
+    return max(there, key=lambda one: cpu_s(one) - before[one.pid])
 
 
 def renderers() -> list[psutil.Process]:
