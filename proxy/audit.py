@@ -58,9 +58,8 @@ class Audit:
         self._is_required = is_required
         self._day = _today()
         self._synced = 0
-        self._deleting: asyncio.Future[None] = self._loop.create_future()
+        self._deleting: asyncio.Task[None] | None = None
         """What looks for old segments, in a thread: that of many takes longer than lines may wait for their sync."""
-        self._deleting.set_result(None)
 
     def __repr__(self) -> str:
         return f"<Audit {self._files!r}>"
@@ -111,7 +110,7 @@ class Audit:
                 if self._files.size > self._segment_bytes or _today() != self._day:
                     self._files.rotate()
                     self._day = _today()
-                    if self._deleting.done():
+                    if self._deleting is None or self._deleting.done():
                         self._deleting = asyncio.create_task(self._delete_old())
             except AuditError as error:
                 self._failed(error)

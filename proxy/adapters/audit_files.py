@@ -211,7 +211,7 @@ class AuditFiles:
         self._fd, self.size = fd, 0
         try:
             self.write({"kind": Kind.OPEN, "at": moment(time.time()), "segment": self._segment, "torn": torn})
-            _sync_folder(self._folder)
+            whole_files.sync_folder(self._folder)
         except (AuditError, OSError) as error:
             with self._opening:
                 os.close(fd)
@@ -226,15 +226,6 @@ class AuditFiles:
 def _paths(folder: Path) -> list[Path]:
     """Of all segments, the oldest first."""
     return sorted(folder.glob("audit-*.jsonl"))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in it on the disk, too (fsync(2)). Raises: OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _last_begun(folder: Path) -> Segment | None:

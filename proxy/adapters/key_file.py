@@ -70,8 +70,4 @@ class KeyFile:
     def _write(self, keys: Mapping[str, Key]) -> None:
         text = msgspec.json.format(msgspec.json.encode(_Content(list(keys.values()))), indent=2) + b"\n"
         whole_files.replace(self.path, text)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        whole_files.sync_folder(self.path.parent)

@@ -32,7 +32,7 @@ def read_ahead(weights: Path, over: threading.Event) -> int:
     """
     read_bytes, most_bytes, looks_at_bytes = 0, _most_bytes(), LOOKS_EVERY_BYTES
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    for path in _files(weights):
+    for path in files_of(weights):
         with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
             while not over.is_set():
                 if read_bytes >= looks_at_bytes:
@@ -53,8 +53,8 @@ def _most_bytes() -> int:
     return int(MOST_OF_AVAILABLE * host_available_bytes())
 
 
-def _files(weights: Path) -> list[Path]:
-    """In the order of their names."""
+def files_of(weights: Path) -> list[Path]:
+    """The files that vLLM reads of `weights`, a folder or one file, in the order of their names."""
     if weights.is_file():
         return [weights]
     found: list[Path] = []

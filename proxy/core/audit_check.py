@@ -182,8 +182,11 @@ class _Walk:
         told = _decoded(line, number)
         if told.n != self.n + 1:
             raise _Wrong(number, f"it is numbered {told.n}, and {self.n + 1} should be here")
-        is_first_left = self._before is not None and self.n == self._before.n
-        if shown(told.prev) != self._before.hash if self._before and is_first_left else told.prev != self.last:
+        if self._before is not None and self.n == self._before.n:  # of the lines before only what is shown is kept
+            follows = shown(told.prev) == self._before.hash
+        else:
+            follows = told.prev == self.last
+        if not follows:
             raise _Wrong(number, "the line before it is another than when it was written")
         self._follow(told, number)
         mark = self._mark(line)

@@ -109,9 +109,8 @@ def ended(
     if waited_s is not None:
         told += f',"waited_s":{waited_s:.6f}' if waited_s else _NOT_WAITED
     if first_byte_s is not None:
-        told += f',"first_byte_s":{first_byte_s:.6f},"total_s":{total_s:.6f}'
-    else:
-        told += f',"total_s":{total_s:.6f}'
+        told += f',"first_byte_s":{first_byte_s:.6f}'
+    told += f',"total_s":{total_s:.6f}'
     if tokens is not None:
         told += f',"prompt_tokens":{tokens.prompt},"answer_tokens":{tokens.answer}'
     if body:

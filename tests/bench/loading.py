@@ -13,18 +13,16 @@ The fastest goes into the model's file, as `vllm_args: {safetensors-load-strateg
 import argparse
 import os
 import re
-import signal
 import statistics
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 from catalog.load import load
-from catalog.render import GUARD, Launch, Seat, launch
 from catalog.spec import ModelSpec
+from proxy.adapters.page_cache import files_of
 from proxy.settings import layout, load_settings
-from tests.installation import eventually
+from tests.bench.starts import last_words, serving
 
 ROUNDS = 3
 LOADS_WITHIN_S = 900.0
@@ -52,7 +50,7 @@ def main() -> None:
     spec = load(here.root / settings.catalog, here.root).models[given.model]
     vllm = here.root / settings.vllm
     ways = {name: flags for name, flags in WAYS.items() if has(vllm, name)}
-    size = sum(path.stat().st_size for path in weights(here.root, spec))
+    size = sum(path.stat().st_size for path in files_of(here.root / spec.weights))
     print(f"{spec.name}, {size / 2**20:.0f} MiB in {here.root / spec.weights}", flush=True)
     took: dict[tuple[str, str], list[float]] = {}
     for number in range(1, given.rounds + 1):
@@ -82,64 +80,26 @@ def has(vllm: Path, way: str) -> bool:
     return False
 
 
-def weights(root: Path, spec: ModelSpec) -> list[Path]:
-    """The files of the weights."""
-    at = root / spec.weights
-    return [path for path in at.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf")] if at.is_dir() else [at]
-
-
 def drop(root: Path, spec: ModelSpec) -> None:
     """Have the kernel forget the files' pages."""
-    for path in weights(root, spec):
+    for path in files_of(root / spec.weights):
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def bare_argv(wanted: Launch) -> list[str]:
-    """Without the middleware that asks for the engine's key."""
-    at = wanted.argv.index(GUARD)
-    return [*wanted.argv[: at - 1], *wanted.argv[at + 1 :]]
-
-
 def loaded_s(spec: ModelSpec, vllm: Path, flags: tuple[str, ...]) -> float:
     """Start it, wait for the line, end it. Raises: TimeoutError, with the end of its log."""
-    wanted = launch(spec, str(vllm), Seat(awake_bytes=spec.memory_bytes, kv_cache_bytes=spec.kv_cache_bytes))
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            [*bare_argv(wanted), *flags],
-            env={**os.environ, **wanted.env},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as engine,
-    ):
-        try:
-            deadline = time.monotonic() + LOADS_WITHIN_S
-            while time.monotonic() < deadline:
-                is_over = engine.poll() is not None
-                log.seek(0)
-                text = log.read()
-                if (found := TOOK.search(text)) is not None:
-                    return float(found[1])
-                if is_over:
-                    break
-                time.sleep(0.1)
-            raise TimeoutError(f"{spec.name} has not loaded:\n{text[-2000:].decode(errors='replace')}")
-        finally:
-            os.killpg(engine.pid, signal.SIGKILL)
-            engine.wait(60)
-            eventually(lambda: not alive(engine.pid), within_s=60)
-
-
-def alive(group: int) -> bool:
-    """Whether any process of the group is there, but for the dead that nobody has waited for."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    deadline = time.monotonic() + LOADS_WITHIN_S
+    with serving(spec, vllm, *flags, at_once=True) as (engine, log):
+        is_over = False
+        while not is_over and time.monotonic() < deadline:
+            is_over = engine.poll() is not None
+            log.seek(0)
+            if (found := TOOK.search(log.read())) is not None:
+                return float(found[1])
+            time.sleep(0.1)
+        raise TimeoutError(f"{spec.name} has not loaded:\n{last_words(log)}")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
 from catalog.load import load
 from catalog.render import GUARD, Seat, launch
+from catalog.spec import ModelSpec
 from proxy.adapters.processes import is_zombie, port_holder
 from tests.installation import REAL_VLLM, Installation, eventually
 
@@ -50,18 +52,17 @@ def first_byte(port: int, question: Question) -> float:
     return came_at
 
 
-def bare(installation: Installation, question: Question) -> float:
-    """Seconds from the exec of `vllm serve` to the first byte of its answer, asked every 10 ms.
+@contextlib.contextmanager
+def serving(
+    spec: ModelSpec, vllm: Path, *flags: str, at_once: bool = False
+) -> Iterator[tuple["subprocess.Popen[bytes]", IO[bytes]]]:
+    """Bare `vllm serve` with Rota's flags, but for the middleware that asks for the engine's key, and `flags`; its log.
 
-    Its flags are Rota's, but for the middleware that asks for the engine's key.
+    In the end no process of it is left; they are killed `at_once`, or asked first.
     """
-    model = question[1]["model"]
-    spec = load(installation.catalog, installation.root).models[model]
-    wanted = launch(spec, str(REAL_VLLM), Seat(awake_bytes=spec.memory_bytes, kv_cache_bytes=spec.kv_cache_bytes))
+    wanted = launch(spec, str(vllm), Seat(awake_bytes=spec.memory_bytes, kv_cache_bytes=spec.kv_cache_bytes))
     at = wanted.argv.index(GUARD)
-    argv = wanted.argv[: at - 1] + wanted.argv[at + 1 :]
-    assert port_holder(spec.port) is None, "somebody else would answer"
-    began_at = time.monotonic()
+    argv = [*wanted.argv[: at - 1], *wanted.argv[at + 1 :], *flags]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
@@ -69,20 +70,33 @@ def bare(installation: Installation, question: Question) -> float:
         ) as engine,
     ):
         try:
-            while engine.poll() is None and time.monotonic() - began_at < ANSWER_WITHIN_S:
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    return first_byte(spec.port, question) - began_at
-                time.sleep(0.01)
-            what = f"bare vllm serve did not answer; its exit status: {engine.returncode}; its last words:"
-            raise TimeoutError(f"{what}\n{_last_words(log)}")
+            yield engine, log
         finally:
-            engine.send_signal(signal.SIGTERM)
+            if at_once:
+                os.killpg(engine.pid, signal.SIGKILL)
+            else:
+                engine.send_signal(signal.SIGTERM)
             engine.wait(60)
             # Its workers end after their leader. Rota waits for them before it starts another; so must this.
             eventually(lambda: not _is_group(engine.pid), within_s=60)
 
 
-def _last_words(log: IO[bytes]) -> str:
+def bare(installation: Installation, question: Question) -> float:
+    """Seconds from the exec of `vllm serve` to the first byte of its answer, asked every 10 ms."""
+    spec = load(installation.catalog, installation.root).models[question[1]["model"]]
+    assert port_holder(spec.port) is None, "somebody else would answer"
+    began_at = time.monotonic()
+    with serving(spec, REAL_VLLM) as (engine, log):
+        while engine.poll() is None and time.monotonic() - began_at < ANSWER_WITHIN_S:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return first_byte(spec.port, question) - began_at
+            time.sleep(0.01)
+        what = f"bare vllm serve did not answer; its exit status: {engine.returncode}; its last words:"
+        raise TimeoutError(f"{what}\n{last_words(log)}")
+
+
+def last_words(log: IO[bytes]) -> str:
+    """The end of what was written to it."""
     log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
     return log.read().decode(errors="replace")
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.installation import Installation, eventually, fake_model, running
-from tests.page.browser import chromium, opened
+from tests.page.browser import opened
 
 NOTHING_HAPPENS = """(() => {
     const ask = window.fetch;
@@ -31,12 +31,6 @@ COUNTS_LAYOUTS = """async () => {
     store.spans = new Proxy(spans, { get });
 }"""
 LOOKS_AGAIN = "async () => (await import('/ui/store.js')).store.refresh()"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.installation import Installation, fake_model, running
-from tests.page.browser import VIEWS, chromium, opened
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from tests.page.browser import VIEWS, opened
 
 
 @pytest.fixture(scope="module")

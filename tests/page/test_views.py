@@ -16,13 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import AGENTS, BUDGET_GIB, fakes
 from tests.installation import Installation, eventually, running
-from tests.page.browser import VIEWS, ask, card, chromium, coloured, opened, press
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+from tests.page.browser import VIEWS, ask, card, coloured, opened, press
 
 
 @pytest.fixture(scope="module")

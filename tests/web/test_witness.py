@@ -114,9 +114,8 @@ async def test_a_client_is_who_a_trusted_proxy_says_it_is(plane: DataPlane, line
     assert not [name for name in seen if name.startswith("x-forwarded") or name == "x-real-ip"]
 
 
-async def test_after_an_engine_that_refused_the_answer_of_the_next_is_seen_once(
-    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def refusing_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has the engine refuse the next connection, and none after it; returns how many are tried, as one number."""
     opened, tries = Pool.open, [0]
 
     async def refused(pool: Pool, port: int) -> Any:
@@ -126,6 +125,13 @@ async def test_after_an_engine_that_refused_the_answer_of_the_next_is_seen_once(
         return await opened(pool, port)
 
     monkeypatch.setattr(Pool, "open", refused)
+    return tries
+
+
+async def test_after_an_engine_that_refused_the_answer_of_the_next_is_seen_once(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = refusing_once(monkeypatch)
     plane.answer = answer
     assert (await ask(plane, QUESTION)).status_code == 200
     assert (tries, plane.fleet.refusals) == ([2], 1)
@@ -251,15 +257,7 @@ async def test_to_an_engine_that_is_asked_again_a_request_has_begun_once(
     """Its idle connection was dropped, and then it refused the next one; the engine after it answers."""
     plane.answer = answer
     assert (await ask(plane, QUESTION)).status_code == 200
-    opened, tries = Pool.open, [0]
-
-    async def refused(pool: Pool, port: int) -> Any:
-        tries[0] += 1
-        if tries[0] == 1:
-            raise OSError(errno.ECONNREFUSED, "Connection refused")
-        return await opened(pool, port)
-
-    monkeypatch.setattr(Pool, "open", refused)
+    refusing_once(monkeypatch)
     assert plane.engine_runner is not None
     begin = Connection.begin
 

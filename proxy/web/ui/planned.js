@@ -1,10 +1,10 @@
-// What is planned for those who wait and those who start.
+// What is planned for those who wait, for those who start, and for those who are picked.
 
 import { get } from "./api.js";
 
 const MOST_PLANNED = 8;
 
-const plan = (models) => get(`plan?${models.map((one) => `model=${encodeURIComponent(one)}`).join("&")}`);
+export const plan = (models) => get(`plan?${models.map((one) => `model=${encodeURIComponent(one)}`).join("&")}`);
 
 // They come one after the other where they do not fit at once: then each is planned by itself.
 export async function asked(models) {

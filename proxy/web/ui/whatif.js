@@ -1,8 +1,9 @@
 // What if these were up at once; and the catalog: what is wrong with it, what a reload would change.
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { scaleOf } from "./bands.js";
 import { badge, confirmed, duration, gib, h, keyed, problem, say, stateWord, toast } from "./dom.js";
+import { plan as planned } from "./planned.js";
 import { store } from "./store.js";
 
 export const title = "What if";
@@ -76,7 +77,7 @@ class WhatIf {
     if (!models.length) return this.#show(null);
     if (models.length > MOST_MODELS) return this.answer.replaceChildren(h("p", {}, `At most ${MOST_MODELS} can be planned at once.`));
     try {
-      const plan = await get(`plan?${models.map((one) => `model=${encodeURIComponent(one)}`).join("&")}`);
+      const plan = await planned(models);
       if (mine === this.#asked) this.#show(plan);
     } catch (error) {
       if (mine === this.#asked) this.answer.replaceChildren(problem(error));
