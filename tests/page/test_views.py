@@ -191,10 +191,14 @@ def roles(body: dict[str, Any]) -> list[str]:
 
 def test_the_way_past_the_navigation_stays_in_the_view(go: Callable[[str], Page]) -> None:
     page = go("models")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Models")
+    expect(heading, "who has just opened it starts at the top").not_to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Models")
-    assert page.evaluate("document.activeElement.textContent") == "Models"
+    expect(heading).to_be_focused()
+    expect(heading).to_have_text("Models")
 
 
 def test_who_types_no_more_than_the_address_gets_the_page(browser: Browser, stack: Installation) -> None:

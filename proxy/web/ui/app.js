@@ -28,6 +28,7 @@ function decoded(text) {
   }
 }
 
+// Focus goes to what was gone to. A page that has just come leaves it where its reader is.
 function show({ hasFocus = true } = {}) {
   const { name, argument } = wanted();
   shown?.close?.();
@@ -59,6 +60,7 @@ function showLock() {
         event.preventDefault();
         useKey(input.value.trim());
         place.replaceChildren(h("p", { class: "loading" }, "Loading …"));
+        place.focus();
         store.unlock();
       },
     },
@@ -87,7 +89,7 @@ function onChange({ detail }) {
     document.body.dataset.link = store.link;
     document.getElementById("forget").hidden = !key();
     if (store.link === "locked") showLock();
-    else if (store.link === "live" && shown === null) show();
+    else if (store.link === "live" && shown === null) show({ hasFocus: document.activeElement === place });
     else if (store.link === "lost" && shown === null) showLost();
   }
   if (detail === "status") {
