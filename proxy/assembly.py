@@ -13,6 +13,7 @@ from proxy.adapters.launcher import Launcher, missing_weights
 from proxy.adapters.processes import host_available_bytes
 from proxy.adapters.programs import Programs
 from proxy.adapters.pulse import Pulse
+from proxy.adapters.scratch import Scratch
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord
 from proxy.core.costs import Costs
@@ -93,7 +94,7 @@ async def assemble(here: Layout, settings: Settings, catalog: Catalog, stack: As
     launching = Launching(
         specs=entries.specs,
         programs=supervisor,
-        launches=Launcher(vllm, devices, forks=settings.fork, caches=here.caches),
+        launches=Launcher(vllm, devices, forks=settings.fork, caches=here.caches, scratch=Scratch(here.scratch)),
         memory=memory,
         watch=watch,
         groups=groups,

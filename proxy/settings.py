@@ -138,6 +138,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "var" / "cache"
 
     @property
+    def scratch(self) -> Path:
+        """The engines' temporary files."""
+        return self.run / "tmp"
+
+    @property
     def logs(self) -> Path:
         """One log per program."""
         return self.root / "var" / "log"

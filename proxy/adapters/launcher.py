@@ -12,6 +12,7 @@ from catalog.interpreter import package_folders, python_of
 from catalog.render import Launch, Preparation, Seat, canonical_flag, launch, static_env
 from catalog.spec import ModelSpec
 from proxy.adapters.processes import port_holder
+from proxy.adapters.scratch import Scratch
 from proxy.adapters.vllm_version import is_tested, version_of
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
@@ -109,12 +110,22 @@ def may_prepare(spec: ModelSpec) -> bool:
 class Launcher:
     """Launches on `devices`: `vllm` is the executable for specs that name none, `forks` the setting.
 
-    What is compiled at first starts is kept in `caches`, apart for each version of vLLM; by default where vLLM would.
+    What is compiled at first starts is kept in `caches`, apart for each version of vLLM, and temporary files are in
+    `scratch`; by default both are where vLLM would put them.
     """
 
-    def __init__(self, vllm: Path, devices: Devices, *, forks: bool = False, caches: Path | None = None) -> None:
+    def __init__(
+        self,
+        vllm: Path,
+        devices: Devices,
+        *,
+        forks: bool = False,
+        caches: Path | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
         self._forks = forks
         self._caches = caches
+        self._scratch = scratch
         self._vllm = vllm
         self._devices = devices
 
@@ -149,20 +160,30 @@ class Launcher:
             launched = launch(spec, str(self._vllm), seat)
         except ValueError as error:
             raise EngineStartFailed(str(error), lasts=Lasts.LASTING) from error
-        return Launch(launched.argv, self._cache_env(spec) | launched.env)
+        return Launch(launched.argv, self._folders_env(spec) | launched.env)
 
     def preparation(self, spec: ModelSpec) -> Preparation:
-        """What `spec`'s process may do before it has leave: nothing but where that was tried. Raises: as `check`."""
+        """What `spec`'s process, which begins, may do before it has leave: nothing but where that was tried.
+
+        What the one before left of temporary files is gone. Raises: as `check`.
+        """
         self.check(spec)
+        if self._scratch is not None:
+            self._scratch.renew(spec.name)
         kinds = {device.kind for device in self._devices.devices}
         executable = spec.vllm or str(self._vllm)
         may = DeviceKind.AMD not in kinds and may_prepare(spec) and is_tested(Path(executable))
         can_sleep = bool(sleep_levels_of(spec, DeviceKind.CPU not in kinds))
-        env = self._cache_env(spec) | static_env(spec, can_sleep)
+        env = self._folders_env(spec) | static_env(spec, can_sleep)
         return Preparation(executable if may else None, env, may and self._forks and MULTIPROC_METHOD not in spec.env)
 
+    def _folders_env(self, spec: ModelSpec) -> dict[str, str]:
+        """Where it has temporary files, and what it compiles; what the catalog says of that counts."""
+        scratch = {} if self._scratch is None else self._scratch.env(spec.name)
+        return scratch | self._cache_env(spec)
+
     def _cache_env(self, spec: ModelSpec) -> dict[str, str]:
-        """Where vLLM, Triton and FlashInfer keep what they compile; what the catalog says of that counts."""
+        """Where vLLM, Triton and FlashInfer keep what they compile."""
         if self._caches is None:
             return {}
         root = self._caches / f"vllm-{version_of(Path(spec.vllm) if spec.vllm else self._vllm)}"

@@ -9,6 +9,7 @@ import pytest
 from catalog.render import Launch
 from catalog.spec import GIB, Gib, ModelSpec, Source
 from proxy.adapters.launcher import Launcher
+from proxy.adapters.scratch import Scratch
 from proxy.adapters.vllm_version import TESTED
 from proxy.core.devices import Device, DeviceKind
 from proxy.core.diagnose import Lasts
@@ -166,6 +167,21 @@ def test_what_is_compiled_at_first_starts_is_kept_apart_for_each_vllm_unless_the
     assert launcher.preparation(chosen).env["VLLM_CACHE_ROOT"] == "/elsewhere"
     assert launcher.prepare(chosen, ("GPU-1",), 10 * GIB, None).env["VLLM_CACHE_ROOT"] == "/elsewhere"
     assert "VLLM_CACHE_ROOT" not in prepare(tmp_path / "vllm", spec).env
+
+
+def test_its_temporary_files_have_a_folder_of_their_own_unless_the_catalog_says_where(
+    spec: ModelSpec, tmp_path: Path
+) -> None:
+    installed(tmp_path, TESTED[0])
+    launcher = Launcher(tmp_path / "bin" / "vllm", ON_HOST, scratch=Scratch(Path("/r/tmp")))
+    own = f"/r/tmp/{spec.name}"
+    assert launcher.prepare(spec, ("GPU-1",), 10 * GIB, None).env["TMPDIR"] == own
+    chosen = msgspec.structs.replace(spec, env={"TMPDIR": "/elsewhere"})
+    assert launcher.prepare(chosen, ("GPU-1",), 10 * GIB, None).env["TMPDIR"] == "/elsewhere"
+    launcher = Launcher(tmp_path / "bin" / "vllm", ON_HOST, scratch=Scratch(tmp_path / "s"))
+    assert not (tmp_path / "s").exists()
+    launcher.preparation(spec)
+    assert (tmp_path / "s" / spec.name).is_dir()
 
 
 def installed(environment: Path, version: str) -> Path:
