@@ -200,7 +200,6 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         await parts.programs.remove_strangers()
         if problem is None:
             await asyncio.to_thread(kept.keep, catalog)
-        await web_app.listen_unix(private, here.gate_socket)
         front = web_app.front(public, forwarder)
         context = None if tls is None else tls.context
         handed = await asyncio.to_thread(handed_sockets.take, here.hand_over_socket)
@@ -211,6 +210,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         stack.push_async_callback(front.close, web_app.SHUTDOWN_TIMEOUT_S)
         stack.callback(listening.close)
         stack.callback(fleet.close)
+        await web_app.listen_unix(private, here.gate_socket)  # last: who asks there is told that all is well
         opening.spare_the_collector()
         opening.open_many_files()
         log.info("serving %s from %s on %s", url, catalog.folder, ", ".join(parts.device_names))

@@ -115,13 +115,12 @@ async def start(here: Layout, settings: Settings, catalog: Catalog, say: Callabl
                 raise
             say("another supervisord was there first")
     try:
-        await wait_healthy(here, supervisord, began_at)
+        proxy = await wait_healthy(here, supervisord, began_at)
     except DaemonError:
         if not runs:
             await stop(here, say)
         raise
-    served = (running_proxy(here) or {}).get("catalog")
-    if served != str(catalog.folder):
+    if (served := proxy["catalog"]) != str(catalog.folder):
         raise DaemonError(
             f"the proxy runs with the catalog {served}, not {catalog.folder}: bin/manage_vllm.sh stop-service first"
         )
@@ -186,10 +185,13 @@ async def _running_in(supervisord: Supervisord) -> set[str] | None:
         return None
 
 
-async def wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) -> None:
-    """Raises: DaemonError, with the end of what the proxy has logged since its log held `began_at` bytes."""
+async def wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) -> dict[str, Any]:
+    """What the proxy says of itself, once it does.
+
+    Raises: DaemonError, with the end of what the proxy has logged since its log held `began_at` bytes.
+    """
     deadline = time.monotonic() + HEALTHY_WITHIN_S
-    while running_proxy(here) is None:
+    while (told := running_proxy(here)) is None:
         state, is_hopeless = "not reachable", False
         with contextlib.suppress(SupervisorError):
             state = (await supervisord.program("proxy")).state
@@ -198,6 +200,7 @@ async def wait_healthy(here: Layout, supervisord: Supervisord, began_at: int) ->
             last_lines = logs.tail(here.log_of("proxy"), LOG_LINES, began_at)
             raise DaemonError(f"the proxy is {state}, not healthy. The last lines of its log:\n{last_lines}")
         time.sleep(POLL_S)  # noqa: ASYNC251  # a command line waits for one thing only
+    return told
 
 
 def _end(pids: list[int], number: signal.Signals) -> None:

@@ -161,6 +161,8 @@ def test_a_proxy_that_cannot_run_is_given_up_at_once_with_its_own_words_and_the_
     log = installation.root / "var" / "log" / "proxy.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("old line\n")
+    gate = installation.root / "var" / "run" / "gate.sock"
+    gate.unlink(missing_ok=True)
     (installation.root / "supervisor.d" / "supervisord.conf").write_text(
         (CHECKOUT / "supervisor.d" / "supervisord.conf")
         .read_text()
@@ -173,6 +175,7 @@ def test_a_proxy_that_cannot_run_is_given_up_at_once_with_its_own_words_and_the_
     assert done.returncode == 1
     assert "cannot listen on 192.0.2.1" in done.stderr
     assert "old line" not in done.stderr
+    assert not gate.exists(), "who asks there would be told that all is well"
     assert installation.left_over() == [], "a supervisord that was left would keep the settings"
 
 

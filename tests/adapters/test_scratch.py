@@ -8,8 +8,8 @@ import pytest
 from proxy.adapters.scratch import LONGEST, NAME, Scratch
 
 
-def test_what_an_engine_left_is_gone_when_the_next_begins(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path / "tmp")
+def test_what_an_engine_left_is_gone_when_the_next_begins(tmp_path_factory: pytest.TempPathFactory) -> None:
+    scratch = Scratch(tmp_path_factory.mktemp("x") / "tmp")  # a test's own folder has too long a path
     scratch.renew("a")
     folder = Path(scratch.env("a")["TMPDIR"])
     assert folder.stat().st_mode & 0o777 == 0o700
