@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from proxy.adapters.audit_files import AuditError, AuditFiles
 from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
-from proxy.core.audit_records import Act, Fields, Hasher, moment
+from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_records import acted, moment
+from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,8 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
 
-Record = Callable[[str, int], Fields]
-"""Makes a record, at a moment, for the line of that number."""
+Record = Callable[[str, int], Line]
+"""Makes the line of that number, at a moment."""
 Then = Callable[[int, AuditFailed | None], None]
 
 
@@ -74,7 +76,7 @@ class Audit:
             self._loop.call_soon(self._write)
         self._entries.append((record, then))
 
-    async def begin(self, record: Fields) -> int:
+    async def begin(self, record: Line) -> int:
         """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
         done: asyncio.Future[int] = self._loop.create_future()
 
@@ -89,7 +91,7 @@ class Audit:
         self.soon(lambda *_: record, then)
         return await done
 
-    def note(self, record: Fields | Act) -> None:
+    def note(self, record: Line) -> None:
         """What has happened anyway. Where it cannot be written it is counted and logged."""
         try:
             self._files.write(record)
@@ -98,7 +100,7 @@ class Audit:
 
     def act(self, who: str, what: str, model: str = "") -> None:
         """Somebody did something."""
-        self.note(Act(at=moment(time.time()), who=who, what=what, model=model))
+        self.note(acted(moment(time.time()), who, what, model))
 
     async def run(self) -> None:
         """Have the lines on the disk, and begin a new segment when it is time, until cancelled."""
@@ -138,7 +140,7 @@ class Audit:
 
     def _write(self) -> None:
         entries, self._entries = self._entries, []
-        records: list[Fields] = []
+        records: list[Line] = []
         noted: list[Then] = []
         at, n = moment(time.time()), self._files.next_n
         for record, then in entries:

@@ -15,7 +15,7 @@ from proxy.adapters.state_files import StateFile
 from proxy.assembly import Assembled
 from proxy.audit import Audit
 from proxy.core.addresses import Trusted
-from proxy.core.audit_records import Hasher
+from proxy.core.audit_hashes import Hasher
 from proxy.history import History, Seen
 from proxy.keyring import Keyring
 from proxy.settings import Layout, Settings

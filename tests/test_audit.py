@@ -11,11 +11,13 @@ from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
 from proxy.audit import Audit
 from proxy.core.audit_check import Whole, check
-from proxy.core.audit_records import Fields, Hasher
+from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_records import acted
+from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 from tests.upstream.conftest import until
 
-RECORD: Fields = f'"kind":"act","at":"now","who":"ann","what":"{"x" * 100}"}}'
+RECORD = acted("now", "ann", "x" * 100)
 
 
 def audit(folder: Path, segment_bytes: int = 2**20, **more: Any) -> Audit:
@@ -133,7 +135,7 @@ async def test_lines_of_one_step_of_the_loop_are_written_together_and_a_bad_one_
         writes.append(len(records))
         return write(*records)
 
-    def fails(*_: object) -> Fields:
+    def fails(*_: object) -> Line:
         raise RuntimeError("planted")
 
     def then_fails(*_: object) -> None:

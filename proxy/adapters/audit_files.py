@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from proxy.adapters import whole_files
-from proxy.core.audit_check import Kind, Segment, closed_at, end_of
-from proxy.core.audit_records import moment
-from proxy.core.chain import Chain, Head, Marks, Use, is_signed, shown, sign
+from proxy.core.audit_check import Segment, closed_at, end_of
+from proxy.core.audit_records import closed, moment, opened
+from proxy.core.chain import Chain, Head, Line, Marks, Use, is_signed, shown, sign
 
 KEY_BYTES = 32
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
@@ -92,8 +91,8 @@ class AuditFiles:
         """The number of the last line."""
         return self._chain.n
 
-    def write(self, *records: Any) -> int:
-        """Add their lines; returns the number of the last one. Raises: AuditError, and then none of them is there."""
+    def write(self, *records: Line) -> int:
+        """Add them; returns the number of the last one. Raises: AuditError, and then none of them is there."""
         if self._fd < 0:
             self._open(self._torn)
         n, last = self._chain.n, self._chain.last
@@ -192,7 +191,7 @@ class AuditFiles:
     def _close(self) -> None:
         """Raises: AuditError: before the line that closes it is there, the segment goes on; afterwards it is closed."""
         mac = sign(self._key, self._chain.n, self._chain.last, Use.CLOSE).mac
-        self.write({"kind": Kind.CLOSE, "at": moment(time.time()), "segment": self._segment, "mac": mac})
+        self.write(closed(moment(time.time()), self._segment, mac))
         try:
             self.sync(self.standing)
         finally:
@@ -210,7 +209,7 @@ class AuditFiles:
             raise AuditError(f"{path} cannot be written: {error.strerror}") from error
         self._fd, self.size = fd, 0
         try:
-            self.write({"kind": Kind.OPEN, "at": moment(time.time()), "segment": self._segment, "torn": torn})
+            self.write(opened(moment(time.time()), self._segment, torn))
             whole_files.sync_folder(self._folder)
         except (AuditError, OSError) as error:
             with self._opening:

@@ -1,31 +1,21 @@
-"""What a line of the audit holds beside its number and the hash before it. Pure.
+"""The lines of the audit: what each holds beside its number and the mark of the one before. Pure.
 
-Texts are never in it: for each stands its HMAC-SHA-256 under a key of this audit, so that who has the key can ask
-whether a text was sent, and nobody can guess texts from hashes. Times are UTC, durations in seconds.
+Texts are never in it: for each stands its hash (`audit_hashes`). Times are UTC, durations in seconds.
 """
 
-import hashlib
-import hmac
-import json.encoder
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-import msgspec
-
 from proxy.core.audit_check import Kind
+from proxy.core.chain import Line
 from proxy.core.usage import Tokens
 
-Fields = str
-"""Of a line: as JSON, from the first one to the brace at the end. Made by hand, since each request waits for two."""
-
-BLOCK_BYTES = 64
-"""Of SHA-256."""
-_BEGIN, _END = (f'"kind":"{kind.value}"' for kind in (Kind.BEGIN, Kind.END))
-_NOT_WAITED = ',"waited_s":0.0'
-_encode = msgspec.json.encode
-_text = json.encoder.encode_basestring_ascii
+_BEGIN, _END, _ACT, _OPEN, _CLOSE = Kind.BEGIN.value, Kind.END.value, Kind.ACT.value, Kind.OPEN.value, Kind.CLOSE.value
+_SAID_THERE = ("", "", "", "")
+_UNKNOWN = (None, None)
+_NO_SAMPLING: dict[str, Any] = {}
+_NO_HASHES: list[str] = []
 
 
 class Asked(Protocol):
@@ -52,95 +42,190 @@ class Asked(Protocol):
         """Who answers."""
 
 
+class Over(Asked, Protocol):
+    """One that is over."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended."""
+
+    @property
+    def told_status(self) -> int:
+        """Of HTTP."""
+
+    @property
+    def error_code(self) -> str:
+        """Empty where there was no error of the proxy's own."""
+
+    @property
+    def fallback(self) -> str | None:
+        """Which model it was for, where another one answered, and why."""
+
+    @property
+    def waited_s(self) -> float | None:
+        """For an engine; None where it never asked for one."""
+
+    @property
+    def first_byte_s(self) -> float | None:
+        """Until the engine's head; None where none came."""
+
+    @property
+    def total_s(self) -> float:
+        """Until now."""
+
+
+class Begin(Line):
+    """A request is about to be forwarded.
+
+    `engine` is its model, vLLM's version and the hash of its flags; `prompt` the hash of all texts, one after the
+    other, `messages` those of each, where there are several.
+    """
+
+    id: str = ""
+    key: str = ""
+    client: str = ""
+    endpoint: str = ""
+    agent_type: str = ""
+    model: str = ""
+    engine: str = ""
+    weights: str = ""
+    sampling: dict[str, Any] = {}
+    prompt: str = ""
+    messages: list[str] = []
+
+
+class End(Line):
+    """What became of a request.
+
+    `of` is the number of its line `begin`, which says who asked whom for what; one that was never forwarded has none,
+    and then its end says that. `body` is the hash of all bytes of a request that went through unread, or as a form:
+    what is said in it is not known by itself.
+    """
+
+    id: str = ""
+    of: int = 0
+    key: str = ""
+    endpoint: str = ""
+    agent_type: str = ""
+    model: str = ""
+    outcome: str = ""
+    status: int | None = None
+    error: str = ""
+    fallback: str | None = None
+    waited_s: float | None = None
+    first_byte_s: float | None = None
+    total_s: float | None = None
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    body: str = ""
+    answer: str = ""
+    answers: list[str] = []
+
+
+class Edge(Line):
+    """A segment begins, or ends: see `Kind`."""
+
+    segment: int = 0
+    torn: int | None = None
+    mac: str = ""
+
+
+class Act(Line):
+    """Something was done: by whom, what, and to which model."""
+
+    who: str = ""
+    what: str = ""
+    model: str = ""
+
+
 def begun(
     at: str,
     asked: Asked,
     client: str,
     engine: str,
     weights: str,
-    *,
-    sampling: dict[str, Any] | None = None,
+    sampling: dict[str, Any] = _NO_SAMPLING,
     prompt: str = "",
-    messages: Sequence[str] = (),
-) -> Fields:
-    """A request is about to be forwarded. `engine` is its model, vLLM's version and the hash of its flags.
-
-    `prompt` is the hash of all texts, one after the other, `messages` those of each, where there are several.
-    """
-    told = f'{_BEGIN},"at":"{at}","id":{_text(asked.request_id)}'
-    told += _who(asked.key_name, client, asked.path, asked.agent_type, asked.model, engine, weights)
-    if sampling:
-        told += f',"sampling":{_encode(sampling).decode()}'
-    if prompt:
-        told += f',"prompt":"{prompt}"'
-    if messages:
-        told += f',"messages":{_each(messages)}'
-    return told + "}"
+    messages: list[str] = _NO_HASHES,
+) -> Begin:
+    """The line of a request that is about to be forwarded."""
+    return Begin(  # by place: each request waits for it, and names cost more than the line does
+        0,
+        "",
+        _BEGIN,
+        at,
+        asked.request_id,
+        asked.key_name,
+        client,
+        asked.path,
+        asked.agent_type,
+        asked.model,
+        engine,
+        weights,
+        sampling,
+        prompt,
+        messages,
+    )
 
 
 def ended(
     at: str,
     of: int,
-    asked: Asked,
-    outcome: str,
-    status: int,
-    total_s: float,
-    *,
-    error: str = "",
-    fallback: str = "",
-    waited_s: float | None = None,
-    first_byte_s: float | None = None,
+    asked: Over,
     tokens: Tokens | None = None,
     body: str = "",
     answer: str = "",
-    answers: Sequence[str] = (),
-) -> Fields:
-    """What became of a request. `of` is the number of its line `begin`, which says who asked whom for what.
-
-    One that was never forwarded has none, and 0 is given for it: then its end says that. `body` is the hash of all
-    bytes of a request that went through unread, or as a form: what is said in it is not known by itself.
-    """
-    begun = f'"of":{of}' if of else _who(asked.key_name, "", asked.path, asked.agent_type, asked.model, "", "")[1:]
-    told = f'{_END},"at":"{at}","id":{_text(asked.request_id)},{begun},"outcome":"{outcome}","status":{status}'
-    if error:
-        told += f',"error":"{error}"'
-    if fallback:
-        told += f',"fallback":{_text(fallback)}'
-    if waited_s is not None:
-        told += f',"waited_s":{waited_s:.6f}' if waited_s else _NOT_WAITED
-    if first_byte_s is not None:
-        told += f',"first_byte_s":{first_byte_s:.6f}'
-    told += f',"total_s":{total_s:.6f}'
-    if tokens is not None:
-        told += f',"prompt_tokens":{tokens.prompt},"answer_tokens":{tokens.answer}'
-    if body:
-        told += f',"body":"{body}"'
-    if answer:
-        told += f',"answer":"{answer}"'
-    if answers:
-        told += f',"answers":{_each(answers)}'
-    return told + "}"
-
-
-@lru_cache(maxsize=1024)
-def _who(key: str, client: str, endpoint: str, agent_type: str, model: str, engine: str, weights: str) -> str:
-    """Who asks whom for what: the same for many requests, and the most of a line."""
-    told = {"key": key, "client": client, "endpoint": endpoint, "agent_type": agent_type}
-    told |= {"model": model, "engine": engine, "weights": weights}
-    return "".join(f',"{name}":{_text(value)}' for name, value in told.items() if value)
+    answers: list[str] = _NO_HASHES,
+) -> End:
+    """The line of a request that is over; `of` is the number of its line `begin`, 0 where it has none."""
+    key, endpoint, agent_type, model = (
+        _SAID_THERE if of else (asked.key_name, asked.path, asked.agent_type, asked.model)
+    )
+    prompt_tokens, answer_tokens = _UNKNOWN if tokens is None else tokens
+    return End(
+        0,
+        "",
+        _END,
+        at,
+        asked.request_id,
+        of,
+        key,
+        endpoint,
+        agent_type,
+        model,
+        asked.outcome,
+        asked.told_status,
+        asked.error_code,
+        asked.fallback,
+        _short(asked.waited_s),
+        _short(asked.first_byte_s),
+        _short(asked.total_s),
+        prompt_tokens,
+        answer_tokens,
+        body,
+        answer,
+        answers,
+    )
 
 
-def _each(hashes: Sequence[str]) -> str:
-    return f"""["{'","'.join(hashes)}"]"""
+def acted(at: str, who: str, what: str, model: str = "") -> Act:
+    """The line of what somebody has done."""
+    return Act(0, "", _ACT, at, who, what, model)
 
 
-class Act(msgspec.Struct, tag_field="kind", tag=Kind.ACT.value, omit_defaults=True, kw_only=True):
-    """Something was done: by whom, what, and to which model."""
+def opened(at: str, segment: int, torn: int) -> Edge:
+    """The line that a segment begins with."""
+    return Edge(0, "", _OPEN, at, segment, torn)
 
-    at: str
-    who: str
-    what: str
-    model: str = ""
+
+def closed(at: str, segment: int, mac: str) -> Edge:
+    """The line that a segment ends with."""
+    return Edge(0, "", _CLOSE, at, segment, None, mac)
+
+
+def _short(seconds: float | None) -> float | None:
+    """Without digits that mean nothing."""
+    return seconds and int(seconds * 1e6) / 1e6
 
 
 def moment(wall: float) -> str:
@@ -153,58 +238,3 @@ def moment(wall: float) -> str:
 def _second(second: int) -> str:
     """strftime costs more than all else of a line."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-class Hashed:
-    """The HMAC of what comes in pieces."""
-
-    def __init__(self, inner: "hashlib._Hash", outer: "hashlib._Hash") -> None:
-        self._inner = inner
-        self._outer = outer
-
-    def __repr__(self) -> str:
-        return "<Hashed>"
-
-    def add(self, data: bytes | memoryview) -> None:
-        """Some more."""
-        self._inner.update(data)
-
-    def hex(self) -> str:
-        """Of all until now."""
-        outer = self._outer.copy()
-        outer.update(self._inner.digest())
-        return outer.hexdigest()
-
-
-class Hasher:
-    """HMAC-SHA-256 of texts (RFC 2104), under a key that is made of the audit's.
-
-    Both hashes are begun once and copied: to begin them anew for each text costs more than the text does.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        own = hmac.digest(key, b"texts", "sha256").ljust(BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in own))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in own))
-
-    def __repr__(self) -> str:
-        return "<Hasher>"
-
-    def of(self, text: str) -> str:
-        """In hex."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text.encode(errors="surrogatepass"))
-        outer.update(inner.digest())
-        return outer.hexdigest()
-
-    def begun(self) -> "Hashed":
-        """For what comes in pieces."""
-        return Hashed(self._inner.copy(), self._outer)
-
-    def of_all(self, texts: Sequence[str]) -> tuple[str, list[str]]:
-        """Of all, one after the other, and of each, where there are several."""
-        if not texts:
-            return "", []
-        if len(texts) == 1:
-            return self.of(texts[0]), []
-        return self.of("".join(texts)), [self.of(text) for text in texts]

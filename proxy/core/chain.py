@@ -10,13 +10,13 @@ of each segment.
 import hashlib
 import hmac
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 FIRST = "0" * 64
 """What stands in the place of the mark before the first line."""
 MARK_BYTES = 32
+_encode = msgspec.json.encode
 
 
 class Marks:
@@ -40,6 +40,15 @@ def shown(mark: str) -> str:
     return hashlib.sha256(mark.encode(errors="replace")).hexdigest()
 
 
+class Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """What each line has; other kinds have more, which is left out where it is as by default."""
+
+    n: int
+    prev: str
+    kind: str
+    at: str
+
+
 class Chain:
     """Where the chain stands: the number and the mark of its last line."""
 
@@ -51,16 +60,13 @@ class Chain:
     def __repr__(self) -> str:
         return f"<Chain at {self.n}>"
 
-    def add(self, record: Any) -> bytes:
-        """The next line, with its end, of a record that is encoded as a JSON object which is not empty.
-
-        A string is one that is encoded already, without its first brace.
-        """
-        fields = record if type(record) is str else msgspec.json.encode(record)[1:].decode()
+    def add(self, line: Line) -> bytes:
+        """The next line, with its end; its number and mark are put in here."""
         self.n += 1
-        line = f'{{"n":{self.n},"prev":"{self.last}",{fields}'.encode()
-        self.last = self._mark(line)
-        return line + b"\n"
+        line.n, line.prev = self.n, self.last
+        encoded = _encode(line)
+        self.last = self._mark(encoded)
+        return encoded + b"\n"
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -86,26 +86,26 @@ class Said:
         return f"<Said, {len(self.texts)} texts>"
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """One of an answer, or the piece of one."""
 
     content: Any = None
     tool_calls: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: Message | None = None
     text: Any = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     output: Any = None
     content: Any = None

@@ -11,7 +11,7 @@ from typing import Any
 from proxy import daemon
 from proxy.adapters.audit_files import AuditError, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, check, lines_of
-from proxy.core.audit_records import Hasher
+from proxy.core.audit_hashes import Hasher
 from proxy.core.audit_rows import Wanted, as_csv, rows_of
 from proxy.core.moments import beginning
 from proxy.settings import Layout

@@ -28,6 +28,7 @@ class Visit:
     """One client of the socket: what it has said in its headers, and what is counted of it."""
 
     path = ENDPOINT.path
+    fallback = first_byte_s = None
 
     def __init__(self, request: web.Request, incoming: Incoming, client: str = "", audit: Audit | None = None) -> None:
         """`client` is the address that it comes from; `audit` is told of it."""
@@ -38,14 +39,15 @@ class Visit:
         self.outcome = Outcome.ANSWERED
         self.lease: Lease | None = None
         self.passed = Passed()
-        self.began_at = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        self._began_at = self._now()
         self._client = client
         self._audit = audit
         self.caller: Allowance | None = None
         self._is_counted = False
         self._noted = 0
         """The number of its line in the audit."""
-        self._error = ""
+        self.error_code = ""
 
     async def note(self, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
@@ -58,15 +60,30 @@ class Visit:
         """By which key it is asked; empty where there are none."""
         return name_of(self.caller)
 
+    @property
+    def told_status(self) -> int:
+        """What its client has been told."""
+        return self.status
+
+    @property
+    def waited_s(self) -> float | None:
+        """For its lease; None where it got none."""
+        return None if self.lease is None else self.lease.waited_s
+
+    @property
+    def total_s(self) -> float:
+        """How long it has taken until now."""
+        return self._now() - self._began_at
+
     def let_in(self, caller: Allowance, route: Route) -> None:
         """Whether the caller may have this. Raises: Forbidden, RateLimited."""
         check(caller, ENDPOINT, route, None)
-        caller.begin(asyncio.get_running_loop().time(), time.time())
+        caller.begin(self._now(), time.time())
         self._is_counted = True
 
     def refused(self, error: RotaError) -> None:
         """It ends with an error of the proxy's own."""
-        self._error = error.code
+        self.error_code = error.code
         self.outcome = Outcome.ERROR_AFTER_WAIT if self.status else Outcome.REFUSED
         self.status = self.status or error.status
 
@@ -81,22 +98,20 @@ class Visit:
 
     def end(self, traffic: Traffic) -> None:
         """Count it."""
-        now = asyncio.get_running_loop().time()
         if self.caller is not None and self._is_counted:
-            self.caller.end(0, now, time.time())
-        outcome = self.passed.end or self.outcome
-        if self._audit is not None and self._error != KeyInvalid.code:  # as of any request without a known key
-            at, total_s = moment(time.time()), now - self.began_at
-            self._audit.note(ended(at, self._noted, self, outcome, self.status, total_s, error=self._error))
+            self.caller.end(0, self._now(), time.time())
+        self.outcome = self.passed.end or self.outcome
+        if self._audit is not None and self.error_code != KeyInvalid.code:  # as of any request without a known key
+            self._audit.note(ended(moment(time.time()), self._noted, self))
         traffic.passed(
             self.path,
             self.model,
             self.agent_type,
             self.status,
-            outcome,
-            waited_s=None if self.lease is None else self.lease.waited_s,
+            self.outcome,
+            waited_s=self.waited_s,
             first_byte_s=None,
-            total_s=now - self.began_at,
+            total_s=self.total_s,
             bytes_in=self.passed.bytes_in,
             bytes_out=self.passed.bytes_out,
             events=0,

@@ -6,7 +6,9 @@ Rule: texts are hashed here and kept nowhere.
 from collections.abc import Callable
 
 from proxy.audit import Audit
-from proxy.core.audit_records import Fields, Hashed, begun, ended
+from proxy.core.audit_hashes import Hashed
+from proxy.core.audit_records import begun, ended
+from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 from proxy.core.stream_texts import StreamTexts
 from proxy.core.texts import Answered, Said
@@ -88,14 +90,13 @@ class Witness:
     def _last(self) -> bool:
         return self.end(self._passage.relay.let_go)
 
-    def _beginning(self, at: str, n: int) -> Fields:
+    def _beginning(self, at: str, n: int) -> Line:
         self._began = n
         passage, said = self._passage, Said(self._asked or b"")
         prompt, messages = self._audit.hasher.of_all(said.texts)
-        where = self._where(passage)
-        return begun(at, passage, *where, sampling=said.sampling, prompt=prompt, messages=messages)
+        return begun(at, passage, *self._where(passage), said.sampling, prompt, messages)
 
-    def _ending(self, at: str, _: int) -> Fields:
+    def _ending(self, at: str, _: int) -> Line:
         passage, tokens, said = self._passage, self._passage.usage, NOTHING
         if self._stream is not None:
             said = self._stream.texts()
@@ -103,22 +104,8 @@ class Witness:
             answered = Answered(b"".join(self._whole))
             said, tokens = answered.texts, tokens or answered.tokens
         answer, answers = self._audit.hasher.of_all(said)
-        return ended(
-            at,
-            self._began,
-            passage,
-            passage.outcome,
-            passage.told_status,
-            passage.total_s,
-            error=passage.error_code,
-            fallback=passage.fallback or "",
-            waited_s=passage.waited_s,
-            first_byte_s=passage.first_byte_s,
-            tokens=tokens,
-            body="" if self._sent is None else self._sent.hex(),
-            answer=answer,
-            answers=answers,
-        )
+        body = "" if self._sent is None else self._sent.hex()
+        return ended(at, self._began, passage, tokens, body, answer, answers)
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
         self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written

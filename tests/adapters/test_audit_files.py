@@ -9,6 +9,7 @@ import pytest
 from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, Kind, Whole, check
+from proxy.core.audit_records import Begin, acted, opened
 from proxy.core.chain import Chain, Head, Marks
 
 
@@ -24,7 +25,7 @@ def test_what_is_written_is_a_chain_that_goes_on_in_the_next_life(tmp_path: Path
     for life in range(3):
         one = files(tmp_path)
         for number in range(5):
-            one.write({"kind": "act", "who": f"{life} {number}"})
+            one.write(acted("", f"{life} {number}", ""))
         one.close()
     assert checked(tmp_path) == Whole(3 * 7, 0, 0)
     assert len(list(segments_in(tmp_path))) == 3
@@ -32,9 +33,9 @@ def test_what_is_written_is_a_chain_that_goes_on_in_the_next_life(tmp_path: Path
 
 def test_a_segment_is_closed_and_the_chain_goes_on_in_the_next(tmp_path: Path) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     one.rotate()
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     assert checked(tmp_path) == Whole(5, 1, 0)
     one.sync(one.standing)
     assert checked(tmp_path) == Whole(5, 0, 0)
@@ -42,7 +43,7 @@ def test_a_segment_is_closed_and_the_chain_goes_on_in_the_next(tmp_path: Path) -
 
 def test_what_was_written_is_there_however_the_proxy_ends(tmp_path: Path) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     assert checked(tmp_path) == Whole(2, 1, 0)
     again = files(tmp_path)
     again.close()
@@ -51,7 +52,7 @@ def test_what_was_written_is_there_however_the_proxy_ends(tmp_path: Path) -> Non
 
 def test_half_a_line_is_left_where_it_is_and_noted(tmp_path: Path) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     with (tmp_path / "audit-000001.jsonl").open("ab") as file:
         file.write(b'{"n":3,"pr')
     assert checked(tmp_path) == Whole(2, 1, 10)
@@ -64,9 +65,9 @@ def test_a_disk_that_is_full_leaves_no_half_line(tmp_path: Path, monkeypatch: py
     write = os.write
     monkeypatch.setattr(audit_files.os, "write", lambda fd, data: write(fd, data[:5]))
     with pytest.raises(AuditError, match="the disk is full"):
-        one.write({"kind": "act"})
+        one.write(acted("", "", ""))
     monkeypatch.undo()
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     one.close()
     assert checked(tmp_path) == Whole(3, 0, 0)
 
@@ -120,7 +121,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_old_segments_are_deleted_and_what_is_left_is_whole(tmp_path: Path, clock: list[float]) -> None:
     one = files(tmp_path)
     for at in (1.0, 100.0, 1.0):
-        one.write({"kind": "act"})
+        one.write(acted("", "", ""))
         clock[0] = at
         one.rotate()
     assert one.delete_before(2.0) == ["audit-000001.jsonl"], "a gap would be a fault"
@@ -146,7 +147,7 @@ def test_a_disk_that_is_full_when_a_segment_ends_leaves_an_audit_that_is_whole(
 ) -> None:
     key = read_key(tmp_path)
     one = AuditFiles(tmp_path, key)
-    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "x"})
+    one.write(acted("now", "ann", "x"))
     is_full = [True]
     real = {name: getattr(audit_files.os, name) for name in ("write", "fdatasync", "open")}
 
@@ -171,11 +172,11 @@ def test_a_disk_that_is_full_when_a_segment_ends_leaves_an_audit_that_is_whole(
         one.rotate()
     if fails in ("the new file", "the line that opens"):
         with pytest.raises(AuditError):
-            one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "lost"})
+            one.write(acted("now", "ann", "lost"))
     is_full[0] = False
-    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "y"})
+    one.write(acted("now", "ann", "y"))
     one.rotate()
-    one.write({"kind": Kind.ACT, "at": "now", "who": "ann", "what": "z"})
+    one.write(acted("now", "ann", "z"))
     one.close()
     assert isinstance(check(segments_in(tmp_path), read_head(tmp_path), key), Whole)
     said = "".join(segment.content.decode() for segment in segments_in(tmp_path))
@@ -186,7 +187,7 @@ def test_a_disk_that_is_full_when_a_segment_ends_leaves_an_audit_that_is_whole(
 def test_a_restart_does_not_hide_that_something_was_cut_off(tmp_path: Path) -> None:
     one = files(tmp_path)
     for _ in range(10):
-        one.write({"kind": "act"})
+        one.write(acted("", "", ""))
     one.close()
     path = tmp_path / "audit-000001.jsonl"
     whole = path.read_bytes()
@@ -214,12 +215,12 @@ def test_a_restart_does_not_hide_that_something_was_cut_off(tmp_path: Path) -> N
 @pytest.mark.parametrize("torn", [b"", b'{"n":13,"pr'])
 def test_a_segment_in_which_no_line_is_whole_was_never_begun(tmp_path: Path, torn: bytes) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     one.close()
     (tmp_path / "audit-000002.jsonl").write_bytes(torn)
     assert isinstance(checked(tmp_path), Whole)
     again = files(tmp_path)
-    again.write({"kind": "act"})
+    again.write(acted("", "", ""))
     again.close()
     assert isinstance(checked(tmp_path), Whole)
 
@@ -227,7 +228,7 @@ def test_a_segment_in_which_no_line_is_whole_was_never_begun(tmp_path: Path, tor
 def test_what_was_signed_as_one_thing_is_nothing_else(tmp_path: Path) -> None:
     """An end of a segment, and a head, cannot be made into what deletion has signed, nor the other way round."""
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     one.rotate()
     one.close()
     key, head = read_key(tmp_path), read_head(tmp_path)
@@ -242,14 +243,14 @@ def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that
     tmp_path: Path, clock: list[float]
 ) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act", "what": "x" * 3000})  # killed: the segment is not closed, and ends with a long line
+    one.write(acted("", "", "x" * 3000))  # killed: the segment is not closed, and ends with a long line
     with (tmp_path / "audit-000001.jsonl").open("ab") as file:
         file.write(b'{"n":3,"torn')
     again = files(tmp_path)
     clock[0] = 100.0
     old = (tmp_path / "audit-000001.jsonl").read_bytes()
     assert again.delete_before(2.0) == ["audit-000001.jsonl"]
-    again.write({"kind": "act"})
+    again.write(acted("", "", ""))
     again.close()
     key, head, before = read_key(tmp_path), read_head(tmp_path), read_deleted(tmp_path)
     assert isinstance(check(segments_in(tmp_path), head, key, before), Whole)
@@ -267,7 +268,7 @@ def test_a_deletion_that_was_killed_and_one_of_what_was_torn_leave_an_audit_that
 def test_retention_signs_nothing_that_was_changed_or_put_there(tmp_path: Path, clock: list[float]) -> None:
     one = files(tmp_path)
     for _ in range(2):
-        one.write({"kind": "act"})
+        one.write(acted("", "", ""))
         one.rotate()
     clock[0] = 100.0
     first = tmp_path / "audit-000001.jsonl"
@@ -288,10 +289,10 @@ def test_retention_signs_nothing_that_was_changed_or_put_there(tmp_path: Path, c
 def test_what_the_power_took_is_torn_and_the_rest_goes_on(tmp_path: Path) -> None:
     """Of what was not on the disk yet some pages may be there, and others be zeros."""
     one = files(tmp_path)
-    one.write({"kind": "act", "what": "1"})
+    one.write(acted("", "", "1"))
     one.sync(one.standing)
     for number in range(5):
-        one.write({"kind": "act", "what": str(number)})
+        one.write(acted("", "", str(number)))
     path = tmp_path / "audit-000001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     lines[4] = b"\0" * (len(lines[4]) - 20) + lines[4][-20:]
@@ -299,7 +300,7 @@ def test_what_the_power_took_is_torn_and_the_rest_goes_on(tmp_path: Path) -> Non
     torn = sum(map(len, lines[4:]))
     assert checked(tmp_path) == Whole(4, 2, torn)
     again = files(tmp_path)
-    again.write({"kind": "act"})
+    again.write(acted("", "", ""))
     again.close()
     assert checked(tmp_path) == Whole(7, 0, 0)
     path.write_bytes(b"".join(lines[:-1]))
@@ -318,22 +319,22 @@ def test_a_disk_without_room_even_to_take_a_half_line_back_leaves_an_audit_that_
     monkeypatch.setattr(audit_files.os, "write", lambda fd, data: write(fd, data[:5]))
     monkeypatch.setattr(audit_files.os, "ftruncate", fails)
     with pytest.raises(AuditError, match="the disk is full"):
-        one.write({"kind": "act"})
+        one.write(acted("", "", ""))
     monkeypatch.undo()
     expected = one.next_n
-    assert one.write({"kind": "act"}) == expected
+    assert one.write(acted("", "", "")) == expected
     one.close()
     assert checked(tmp_path) == Whole(4, 0, 0)
 
 
 def test_who_has_not_the_key_can_add_no_line_not_even_after_the_end(tmp_path: Path) -> None:
     one = files(tmp_path)
-    one.write({"kind": "act"})
+    one.write(acted("", "", ""))
     one.close()
     head = read_head(tmp_path)
     assert head is not None
     forged = Chain(Marks(b"guessed"), head.n, head.hash)
-    lines = forged.add({"kind": Kind.OPEN, "segment": 2}) + forged.add({"kind": "begin", "id": "forged"})
+    lines = forged.add(opened("", 2, 0)) + forged.add(Begin(0, "", Kind.BEGIN, "", "forged"))
     (tmp_path / "audit-000002.jsonl").write_bytes(lines)
     assert (
         str(checked(tmp_path)) == "audit-000002.jsonl, line 1: the line before it is another than when it was written"

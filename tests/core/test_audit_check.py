@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proxy.core.audit_check import Fault, Kind, Segment, Whole, check, lines_of
+from proxy.core.audit_records import Begin, End, closed, opened
 from proxy.core.chain import Chain, Head, Marks, Use, sign
 
 KEY = b"k" * 32
@@ -20,13 +21,13 @@ class Written:
         self.chain = Chain(Marks(key))
         self.segments: list[Segment] = []
         for number, size in enumerate(sizes, 1):
-            lines = [self.chain.add({"kind": Kind.OPEN, "segment": number, "torn": 0})]
+            lines = [self.chain.add(opened("", number, 0))]
             for at in range(size):
-                record = {"kind": Kind.BEGIN, "id": f"r{at}"} if at % 2 == 0 else {"kind": Kind.END, "status": 200}
-                lines.append(self.chain.add(record))
+                begin, end = Begin(0, "", Kind.BEGIN, "", f"r{at}"), End(0, "", Kind.END, "", status=200)
+                lines.append(self.chain.add(end if at % 2 else begin))
             if is_closed or number < len(sizes):
                 mac = sign(KEY, self.chain.n, self.chain.last, Use.CLOSE).mac
-                lines.append(self.chain.add({"kind": Kind.CLOSE, "segment": number, "mac": mac}))
+                lines.append(self.chain.add(closed("", number, mac)))
             self.segments.append(Segment(f"audit-{number:06}.jsonl", b"".join(lines)))
 
     @property
@@ -127,7 +128,7 @@ def replace_mac(head: Head) -> Head:
 def test_lines_behind_the_newest_head_are_counted() -> None:
     written = Written([2], is_closed=False)
     head = written.head
-    later = Chain(MARKS, written.chain.n, written.chain.last).add({"kind": Kind.END})
+    later = Chain(MARKS, written.chain.n, written.chain.last).add(End(0, "", Kind.END, ""))
     segments = [replace(written.segments[0], content=written.segments[0].content + later + b'{"n":5,"prev":"0')]
     assert check(segments, head, KEY) == Whole(4, 1, 16)
 
@@ -137,7 +138,7 @@ def test_bytes_of_a_torn_line_are_noted_by_the_next_segment() -> None:
     torn = replace(written.segments[0], content=written.segments[0].content + b'{"n":3')
     for noted, is_whole in ((6, True), (5, False)):
         chain = Chain(MARKS, written.chain.n, written.chain.last)
-        line = chain.add({"kind": Kind.OPEN, "segment": 2, "torn": noted})
+        line = chain.add(opened("", 2, noted))
         following = Segment("audit-000002.jsonl", line)
         told = check([torn, following], sign(KEY, chain.n, chain.last, Use.HEAD), KEY)
         assert isinstance(told, Whole) is is_whole

@@ -1,5 +1,6 @@
 import json
 
+from proxy.core.audit_records import acted
 from proxy.core.chain import FIRST, Chain, Marks, Use, is_signed, shown, sign
 
 MARKS = Marks(b"key")
@@ -7,9 +8,10 @@ MARKS = Marks(b"key")
 
 def test_each_line_carries_its_number_and_the_hash_of_the_one_before() -> None:
     chain = Chain(MARKS)
-    first, second = chain.add({"a": 1}), chain.add({"b": "x"})
-    assert json.loads(first) == {"n": 1, "prev": FIRST, "a": 1}
-    assert json.loads(second) == {"n": 2, "prev": MARKS.of(first[:-1]), "b": "x"}
+    first, second = chain.add(acted("now", "ann", "x")), chain.add(acted("then", "bob", "y"))
+    assert json.loads(first) == {"n": 1, "prev": FIRST, "kind": "act", "at": "now", "who": "ann", "what": "x"}
+    then = {"kind": "act", "at": "then", "who": "bob", "what": "y"}
+    assert json.loads(second) == {"n": 2, "prev": MARKS.of(first[:-1]), **then}
     assert (chain.n, chain.last) == (2, MARKS.of(second[:-1]))
     assert first.endswith(b"}\n")
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from proxy.adapters.audit_files import AuditFiles, read_key
 from proxy.audit import Audit
-from proxy.core.audit_records import Hasher
+from proxy.core.audit_hashes import Hasher
 from tests.web.conftest import DataPlane, staged
 
 

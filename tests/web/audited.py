@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.adapters.audit_files import AuditFiles, read_head, read_key, segments_in
 from proxy.audit import Audit
 from proxy.core.audit_check import Whole, check, lines_of
-from proxy.core.audit_records import Hasher
+from proxy.core.audit_hashes import Hasher
 from tests.web.conftest import DataPlane, staged
 
 QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "planted question"}], "temperature": 0.5}

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.adapters.audit_files import AuditFiles, read_key
 from proxy.audit import Audit
-from proxy.core.audit_records import Hasher
+from proxy.core.audit_hashes import Hasher
 from tests.web.audit_box import answer
 from tests.web.conftest import DataPlane, staged
 from tests.web.raw import connected, request
