@@ -5,16 +5,16 @@ Texts are never in it: for each stands its hash (`audit_hashes`). Times are UTC,
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from proxy.core.audit_check import Kind
 from proxy.core.chain import Line
+from proxy.core.texts import Sampling
 from proxy.core.usage import Tokens
 
 _BEGIN, _END, _ACT, _OPEN, _CLOSE = Kind.BEGIN.value, Kind.END.value, Kind.ACT.value, Kind.OPEN.value, Kind.CLOSE.value
 _SAID_THERE = ("", "", "", "")
 _UNKNOWN = (None, None)
-_NO_SAMPLING: dict[str, Any] = {}
 _NO_HASHES: list[str] = []
 
 
@@ -89,7 +89,7 @@ class Begin(Line):
     model: str = ""
     engine: str = ""
     weights: str = ""
-    sampling: dict[str, Any] = {}
+    sampling: Sampling | None = None
     prompt: str = ""
     messages: list[str] = []
 
@@ -144,7 +144,7 @@ def begun(
     client: str,
     engine: str,
     weights: str,
-    sampling: dict[str, Any] = _NO_SAMPLING,
+    sampling: Sampling | None = None,
     prompt: str = "",
     messages: list[str] = _NO_HASHES,
 ) -> Begin:

@@ -25,26 +25,32 @@ NOT_SAID = frozenset(
     )
 )
 """Fields of strings, lists or objects in which nobody does."""
-SAMPLING = (
-    *(
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "n",
-        "seed",
-    ),
-    *("presence_penalty", "frequency_penalty", "repetition_penalty", "stream"),
-)
-"""What decides how an answer is drawn."""
+_Number = int | float | bool | None
+
+
+class Sampling(msgspec.Struct, omit_defaults=True, gc=False):
+    """What decides how an answer is drawn."""
+
+    temperature: _Number = None
+    top_p: _Number = None
+    top_k: _Number = None
+    min_p: _Number = None
+    max_tokens: _Number = None
+    max_completion_tokens: _Number = None
+    max_output_tokens: _Number = None
+    n: _Number = None
+    seed: _Number = None
+    presence_penalty: _Number = None
+    frequency_penalty: _Number = None
+    repetition_penalty: _Number = None
+    stream: _Number = None
+
 
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_SAID_IN, _SAMPLING = frozenset(SAID_IN), frozenset(SAMPLING)
+_SAID_IN, _DRAWS = frozenset(SAID_IN), frozenset(Sampling.__struct_fields__)
+_SAMPLING = msgspec.json.Decoder(Sampling)
 _TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title"))
 _ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_id", "cache_control"))
 """What an object says about itself, beside what is said in it."""
@@ -52,6 +58,36 @@ _NUMBER = (int, float)
 _SILENT = (int, float, type(None))
 """Of a field that is not known these say nothing; bool is an int."""
 _encode = msgspec.json.encode
+
+
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: str
+    content: str
+
+
+class _PlainChat(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A chat as most are: nothing in it is said but in messages that are one text each."""
+
+    messages: list[_PlainMessage]
+    model: Any = None
+    agent_type: Any = None
+    keep_alive: Any = None
+    user: Any = None
+    stop: Any = None
+    stream_options: Any = None
+    temperature: _Number = None
+    top_p: _Number = None
+    top_k: _Number = None
+    max_tokens: _Number = None
+    max_completion_tokens: _Number = None
+    n: _Number = None
+    seed: _Number = None
+    presence_penalty: _Number = None
+    frequency_penalty: _Number = None
+    stream: _Number = None
+
+
+_PLAIN_CHAT = msgspec.json.Decoder(_PlainChat)
 
 
 class Said:
@@ -62,17 +98,26 @@ class Said:
     def __init__(self, body: bytes) -> None:
         """Of what is no JSON object nothing is said."""
         self.texts: list[str] = []
-        self.sampling: dict[str, Any] = {}
+        self.sampling: Sampling | None = None
+        try:
+            self.texts = [one.content for one in _PLAIN_CHAT.decode(body).messages]
+            self.sampling = _SAMPLING.decode(body)
+        except _UNREADABLE:
+            self._look(body)
+
+    def _look(self, body: bytes) -> None:
+        """At each field."""
         try:
             fields = _FIELDS.decode(body)
         except _UNREADABLE:
             fields = _as_far_as_it_can_be_read(body)
+        drawn = {}
         said, more = [], []
         for name, value in fields.items():
             if name in _SAID_IN:
                 said.append(name)
-            elif name in _SAMPLING and isinstance(value, _NUMBER):
-                self.sampling[name] = value
+            elif name in _DRAWS and isinstance(value, _NUMBER):
+                drawn[name] = value
             elif name not in NOT_SAID and not isinstance(value, _SILENT):
                 more.append(name)
         if len(said) > 1:
@@ -81,6 +126,7 @@ class Said:
             self.texts += _each(fields[name])
         for name in more:
             self.texts.append(text_of(fields[name]))
+        self.sampling = Sampling(**drawn) if drawn else None
 
     def __repr__(self) -> str:
         return f"<Said, {len(self.texts)} texts>"
@@ -131,7 +177,12 @@ class Answered:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
         for choice in told.choices:
-            self.texts.append(text_of(choice.text) if choice.message is None else of_message(choice.message))
+            if (message := choice.message) is None:
+                self.texts.append(text_of(choice.text))
+            elif type(message.content) is str and message.tool_calls is None:
+                self.texts.append(message.content)
+            else:
+                self.texts.append(of_message(message))
         if isinstance(told.output, list):  # of the Responses API
             self.texts += [text_of(one) for one in told.output if isinstance(one, dict)]
         if isinstance(told.content, list):  # Anthropic's

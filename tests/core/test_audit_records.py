@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 
 from proxy.core.audit_records import acted, begun, ended, moment
 from proxy.core.chain import FIRST, Chain, Marks
+from proxy.core.texts import Sampling
 from proxy.core.usage import Tokens
 
 
@@ -23,20 +24,21 @@ def asked(**given: Any) -> Any:
 @given(
     st.fixed_dictionaries({name: st.text() for name in ("request_id", "key_name", "path", "agent_type", "model")}),
     st.text(),
-    st.dictionaries(
-        st.sampled_from(["temperature", "n"]), st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 2**63)
-    ),
+    st.none() | st.builds(Sampling, temperature=st.floats(allow_nan=False, allow_infinity=False), n=st.integers(0)),
     st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), max_size=3),
 )
 def test_what_a_client_says_of_itself_is_in_its_line_whatever_it_is(
-    told: dict[str, str], other: str, sampling: dict[str, Any], hashes: list[str]
+    told: dict[str, str], other: str, sampling: Sampling | None, hashes: list[str]
 ) -> None:
     fields = begun("now", asked(**told), other, other, other, sampling, "p", hashes)
     line = json.loads(Chain(Marks(b"key")).add(fields))
     names = {"id": "request_id", "key": "key_name", "endpoint": "path", "agent_type": "agent_type", "model": "model"}
     assert {name: line.get(name, "") for name in names} == {name: told[field] for name, field in names.items()}
     assert [line.get(name, "") for name in ("client", "engine", "weights")] == [other] * 3
-    assert (line.get("sampling", {}), line["prompt"], line.get("messages", [])) == (sampling, "p", hashes)
+    assert line.get("sampling") == (
+        None if sampling is None else {"temperature": sampling.temperature, "n": sampling.n}
+    )
+    assert (line["prompt"], line.get("messages", [])) == ("p", hashes)
 
 
 def test_an_end_says_who_asked_where_no_other_line_does() -> None:

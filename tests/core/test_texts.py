@@ -2,8 +2,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
-from proxy.core.texts import Answered, Said
+from proxy.core.texts import Answered, Said, Sampling, _PlainChat
 from proxy.core.usage import Tokens
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
@@ -41,7 +42,7 @@ def test_each_message_prompt_or_document_is_a_text(body: dict[str, Any], texts: 
 @pytest.mark.parametrize("odd", ["1e999", "1" * 5000])
 def test_what_cannot_be_decoded_hides_nothing_of_the_rest(odd: str) -> None:
     said = Said(f'{{"prompt":"a","max_tokens":7,"x":{odd}}}'.encode())
-    assert (said.texts[0], said.sampling) == ("a", {"max_tokens": 7})
+    assert (said.texts[0], said.sampling) == ("a", Sampling(max_tokens=7))
     assert Said(f'{{"prompt":[{odd}]}}'.encode()).texts == [f"[{odd}]"]
 
 
@@ -51,12 +52,12 @@ def test_the_same_words_are_the_same_text_however_they_are_spelled() -> None:
 
 def test_what_decides_how_an_answer_is_drawn_is_kept_and_nothing_else() -> None:
     said = Said(b'{"temperature":0.5,"max_tokens":7,"stream":true,"seed":"text","user":"secret","stop":["secret"]}')
-    assert said.sampling == {"temperature": 0.5, "max_tokens": 7, "stream": True}
+    assert said.sampling == Sampling(temperature=0.5, max_tokens=7, stream=True)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"no json", b"\xff", b'"a"'])
 def test_of_what_is_no_object_nothing_is_said(body: bytes) -> None:
-    assert (Said(body).texts, Said(body).sampling, Answered(body).texts) == ([], {}, [])
+    assert (Said(body).texts, Said(body).sampling, Answered(body).texts) == ([], None, [])
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,25 @@ def test_each_choice_or_output_is_a_text(answer: dict[str, Any], texts: list[str
 )
 def test_what_it_took_is_what_it_says(usage: dict[str, int] | None, tokens: Tokens | None) -> None:
     assert Answered(json.dumps({"choices": [{"text": "a"}], "usage": usage}).encode()).tokens == tokens
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
+)
+MESSAGES = st.lists(st.fixed_dictionaries({"role": st.text(), "content": st.text()}), max_size=3)
+FIELDS = st.sampled_from([*_PlainChat.__struct_fields__, "tools", "min_p", "x"])
+
+
+@settings(max_examples=2000)
+@given(st.dictionaries(FIELDS, JSON, max_size=4), JSON | MESSAGES)
+def test_a_plain_chat_is_read_as_all_others_are(fields: dict[str, Any], messages: Any) -> None:
+    body = json.dumps(fields | {"messages": messages}).encode()
+    one, other = Said(body), Said(b"")
+    other._look(body)
+    assert one.texts == other.texts
+    assert (one.sampling or Sampling()) == (other.sampling or Sampling())
