@@ -97,7 +97,7 @@ class AuditFiles:
             self._open(self._torn)
         n, last = self._chain.n, self._chain.last
         try:
-            lines = b"".join(map(self._chain.add, records))
+            lines = self._chain.add(*records)
             written = os.write(self._fd, lines)
         except Exception as error:  # also of what cannot be encoded: the chain must not go on without a line
             self._chain.n, self._chain.last = n, last

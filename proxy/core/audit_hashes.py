@@ -62,5 +62,8 @@ class Hasher:
         if not texts:
             return "", []
         if len(texts) == 1:
-            return self.of(texts[0]), []
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(texts[0].encode(errors="surrogatepass"))
+            outer.update(inner.digest())
+            return outer.hexdigest(), []
         return self.of("".join(texts)), [self.of(text) for text in texts]

@@ -181,6 +181,7 @@ def ended(
     key, endpoint, agent_type, model = (
         _SAID_THERE if of else (asked.key_name, asked.path, asked.agent_type, asked.model)
     )
+    waited_s, first_byte_s = asked.waited_s, asked.first_byte_s
     prompt_tokens, answer_tokens = _UNKNOWN if tokens is None else tokens
     return End(
         0,
@@ -197,9 +198,9 @@ def ended(
         asked.told_status,
         asked.error_code,
         asked.fallback,
-        _short(asked.waited_s),
-        _short(asked.first_byte_s),
-        _short(asked.total_s),
+        waited_s and int(waited_s * 1e6) / 1e6,
+        first_byte_s and int(first_byte_s * 1e6) / 1e6,
+        int(asked.total_s * 1e6) / 1e6,
         prompt_tokens,
         answer_tokens,
         body,
@@ -221,11 +222,6 @@ def opened(at: str, segment: int, torn: int) -> Edge:
 def closed(at: str, segment: int, mac: str) -> Edge:
     """The line that a segment ends with."""
     return Edge(0, "", _CLOSE, at, segment, None, mac)
-
-
-def _short(seconds: float | None) -> float | None:
-    """Without digits that mean nothing."""
-    return seconds and int(seconds * 1e6) / 1e6
 
 
 def moment(wall: float) -> str:

@@ -23,14 +23,14 @@ class Marks:
     """The marks of lines under one key: BLAKE2b with a key that is made of the audit's (RFC 7693)."""
 
     def __init__(self, key: bytes) -> None:
-        self._begun = hashlib.blake2b(key=hmac.digest(key, b"chain", "sha256"), digest_size=MARK_BYTES)
+        self.begun = hashlib.blake2b(key=hmac.digest(key, b"chain", "sha256"), digest_size=MARK_BYTES)
 
     def __repr__(self) -> str:
         return "<Marks>"
 
     def of(self, line: bytes) -> str:
         """That of a line, without its end, in hex."""
-        one = self._begun.copy()
+        one = self.begun.copy()
         one.update(line)
         return one.hexdigest()
 
@@ -55,18 +55,25 @@ class Chain:
     def __init__(self, marks: Marks, n: int = 0, last: str = FIRST) -> None:
         self.n = n
         self.last = last
-        self._mark = marks.of
+        self._marks = marks
 
     def __repr__(self) -> str:
         return f"<Chain at {self.n}>"
 
-    def add(self, line: Line) -> bytes:
-        """The next line, with its end; its number and mark are put in here."""
-        self.n += 1
-        line.n, line.prev = self.n, self.last
-        encoded = _encode(line)
-        self.last = self._mark(encoded)
-        return encoded + b"\n"
+    def add(self, *lines: Line) -> bytes:
+        """The next lines, each with its end; their numbers and marks are put in here."""
+        n, last, begun = self.n, self.last, self._marks.begun
+        encoded = []
+        for line in lines:
+            n += 1
+            line.n, line.prev = n, last
+            encoded.append(text := _encode(line))
+            mark = begun.copy()
+            mark.update(text)
+            last = mark.hexdigest()
+        encoded.append(b"")
+        self.n, self.last = n, last
+        return b"\n".join(encoded)
 
 
 class Head(msgspec.Struct, frozen=True):

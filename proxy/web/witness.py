@@ -109,8 +109,9 @@ class Witness:
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
         self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written
-        if not self._has_ended:
-            self._ended(n, refusal)
+        if not self._has_ended and (then := self._then) is not None:
+            self._then = None
+            then(refusal)
 
     def _ended(self, _: int, refusal: AuditFailed | None) -> None:
         if (then := self._then) is not None:
