@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from proxy.adapters.audit_files import AuditError, AuditFiles
+from proxy.adapters.audit_files import AuditError, AuditFiles, LineError
 from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
 from proxy.core.audit_hashes import Hasher
@@ -151,9 +151,16 @@ class Audit:
                 log.exception("a line could not be made")
                 self.lost += 1
                 _tell([then], None, self._refusal())
+        self._put(records, noted)
+
+    def _put(self, records: list[Line], noted: list[Then]) -> None:
         try:
             last = self._files.write(*records)
         except AuditError as error:
+            if isinstance(error, LineError) and len(records) > 1:  # one of them is no reason to lose the others
+                for record, then in zip(records, noted, strict=True):
+                    self._put([record], [then])
+                return
             self._failed(error, len(noted))
             _tell(noted, None, self._refusal())
             return

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -155,6 +156,7 @@ async def stop(here: Layout, say: Callable[[str], None]) -> None:
     if left:
         say(f"ending what engines left behind: {', '.join(map(str, left))}")
         _end(left, signal.SIGKILL)
+    shutil.rmtree(here.scratch, ignore_errors=True)  # what engines that were killed had of clients' files
 
 
 async def revive(here: Layout) -> None:

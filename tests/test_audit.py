@@ -153,3 +153,16 @@ async def test_lines_of_one_step_of_the_loop_are_written_together_and_a_bad_one_
     assert "a line could not be made" in caplog.text
     one.close()
     assert checked(tmp_path) == Whole(7, 0, 0)
+
+
+async def test_a_line_that_cannot_be_encoded_hinders_no_other(tmp_path: Path) -> None:
+    one = audit(tmp_path)
+    told: list[object] = []
+    for who in ("ann", "half a character \ud800", "bob"):
+        one.soon(
+            lambda *_, who=who: acted("now", who, "x"), lambda n, refusal: told.append((n, refusal and refusal.code))
+        )
+    await until(lambda: len(told) == 3)
+    assert (told, one.lost) == ([(2, None), (0, "audit_failed"), (3, None)], 1)
+    one.close()
+    assert checked(tmp_path) == Whole(4, 0, 0)

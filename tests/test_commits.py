@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy.adapters.audit_files import AuditError, AuditFiles, Standing, read_key
 from proxy.commits import Commits
+from proxy.core.audit_records import acted
 from tests.upstream.conftest import until
 
 
@@ -32,7 +33,7 @@ async def test_who_comes_while_one_is_under_way_goes_with_the_next(tmp_path: Pat
     commits = Commits(disk, lambda _: None)
     told: list[tuple[int, AuditError | None]] = []
     for n in range(8):
-        disk.write({"a": n})
+        disk.write(acted("", "", str(n)))
         commits.commit(lambda error, n=n: told.append((n, error)))
         await asyncio.sleep(0)
     assert told == []

@@ -64,6 +64,10 @@ def read_key(folder: Path) -> bytes:
     return key
 
 
+class LineError(AuditError):
+    """A line cannot be made; what was to be written with it is not there either."""
+
+
 class AuditFiles:
     """The segment that is written now. Only the loop writes; what takes a `Standing` may be called in threads."""
 
@@ -98,10 +102,13 @@ class AuditFiles:
         n, last = self._chain.n, self._chain.last
         try:
             lines = self._chain.add(*records)
+        except Exception as error:
+            raise LineError(f"a line of the audit cannot be made: {error}") from error
+        try:
             written = os.write(self._fd, lines)
-        except Exception as error:  # also of what cannot be encoded: the chain must not go on without a line
+        except OSError as error:
             self._chain.n, self._chain.last = n, last
-            raise AuditError(f"the audit cannot be written: {getattr(error, 'strerror', error)}") from error
+            raise AuditError(f"the audit cannot be written: {error.strerror}") from error
         if written != len(lines):
             self._chain.n, self._chain.last = n, last
             self._take_back(written)

@@ -169,7 +169,7 @@ class Launcher:
         """
         self.check(spec)
         if self._scratch is not None:
-            self._scratch.renew(spec.name)
+            self._scratch.clear(spec.name)
         kinds = {device.kind for device in self._devices.devices}
         executable = spec.vllm or str(self._vllm)
         may = DeviceKind.AMD not in kinds and may_prepare(spec) and is_tested(Path(executable))

@@ -5,6 +5,7 @@ vLLM leaves its sockets, some five a start, in the system's folder for temporary
 """
 
 import contextlib
+import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -27,16 +28,28 @@ class Scratch:
         return f"<Scratch {self._root}>"
 
     def env(self, model: str) -> dict[str, str]:
-        """The variable that names `model`'s; none where the path leaves no room for vLLM's sockets."""
-        folder = str(self._root / model)
-        return {"TMPDIR": folder} if len(folder.encode()) + NAME <= LONGEST else {}
+        """The variable that names `model`'s, which is there then.
 
-    def renew(self, model: str) -> None:
-        """Make `model`'s, and have it empty. Where that fails the log says why, and Python takes the system's."""
-        folder = self._root / model
+        None where there can be none, or its path leaves no room for vLLM's sockets: then the system's is taken.
+        """
+        folder = self._of(model)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(folder)
-            folder.mkdir(mode=0o700, parents=True)
+            if folder is not None:
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             log.warning("%s: no folder for temporary files: %s", model, error)
+            return {}
+        return {} if folder is None else {"TMPDIR": str(folder)}
+
+    def clear(self, model: str) -> None:
+        """Remove what is in `model`'s: only while no process of it is past its first question at the gate."""
+        if (folder := self._of(model)) is not None:
+            with contextlib.suppress(OSError):
+                folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
+
+    def _of(self, model: str) -> Path | None:
+        """By its name, or by a short one made of it where that has no room."""
+        short = hashlib.sha256(model.encode()).hexdigest()[:8]
+        folders = (self._root / name for name in (model, short))
+        return next((one for one in folders if len(str(one).encode()) + NAME <= LONGEST), None)

@@ -51,6 +51,8 @@ _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SAID_IN, _DRAWS = frozenset(SAID_IN), frozenset(Sampling.__struct_fields__)
 _SAMPLING = msgspec.json.Decoder(Sampling)
+_AS_IT_IS = Sampling()
+"""Nothing is asked for."""
 _TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title"))
 _ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_id", "cache_control"))
 """What an object says about itself, beside what is said in it."""
@@ -65,7 +67,7 @@ class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     content: str
 
 
-class _PlainChat(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _PlainChat(Sampling, kw_only=True, forbid_unknown_fields=True):
     """A chat as most are: nothing in it is said but in messages that are one text each."""
 
     messages: list[_PlainMessage]
@@ -75,16 +77,6 @@ class _PlainChat(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     user: Any = None
     stop: Any = None
     stream_options: Any = None
-    temperature: _Number = None
-    top_p: _Number = None
-    top_k: _Number = None
-    max_tokens: _Number = None
-    max_completion_tokens: _Number = None
-    n: _Number = None
-    seed: _Number = None
-    presence_penalty: _Number = None
-    frequency_penalty: _Number = None
-    stream: _Number = None
 
 
 _PLAIN_CHAT = msgspec.json.Decoder(_PlainChat)
@@ -101,9 +93,14 @@ class Said:
         self.sampling: Sampling | None = None
         try:
             self.texts = [one.content for one in _PLAIN_CHAT.decode(body).messages]
-            self.sampling = _SAMPLING.decode(body)
+            if (sampling := _SAMPLING.decode(body)) != _AS_IT_IS:
+                self.sampling = sampling
         except _UNREADABLE:
-            self._look(body)
+            self.texts = []
+            try:
+                self._look(body)
+            except RecursionError:  # nothing of it may be hidden by its depth
+                self.texts = [body.decode(errors="replace")]
 
     def _look(self, body: bytes) -> None:
         """At each field."""
@@ -174,8 +171,14 @@ class Answered:
         self.tokens: Tokens | None = None
         try:
             told = _ANSWER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return
+        try:
+            self._look(told)
+        except RecursionError:
+            self.texts = [body.decode(errors="replace")]
+
+    def _look(self, told: _Answer) -> None:
         for choice in told.choices:
             if (message := choice.message) is None:
                 self.texts.append(text_of(choice.text))

@@ -170,18 +170,24 @@ def test_what_is_compiled_at_first_starts_is_kept_apart_for_each_vllm_unless_the
 
 
 def test_its_temporary_files_have_a_folder_of_their_own_unless_the_catalog_says_where(
-    spec: ModelSpec, tmp_path: Path
+    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path, TESTED[0])
-    launcher = Launcher(tmp_path / "bin" / "vllm", ON_HOST, scratch=Scratch(Path("/r/tmp")))
-    own = f"/r/tmp/{spec.name}"
+    monkeypatch.chdir(tmp_path)
+    launcher = Launcher(tmp_path / "bin" / "vllm", ON_HOST, scratch=Scratch(Path("tmp")))
+    own = f"tmp/{spec.name}"
     assert launcher.prepare(spec, ("GPU-1",), 10 * GIB, None).env["TMPDIR"] == own
     chosen = msgspec.structs.replace(spec, env={"TMPDIR": "/elsewhere"})
     assert launcher.prepare(chosen, ("GPU-1",), 10 * GIB, None).env["TMPDIR"] == "/elsewhere"
-    launcher = Launcher(tmp_path / "bin" / "vllm", ON_HOST, scratch=Scratch(tmp_path / "s"))
-    assert not (tmp_path / "s").exists()
+    left = [tmp_path / "tmp" / one / "left" for one in (spec.name, "other")]
+    left[1].parent.mkdir()
+    for one in left:
+        one.touch()
+    launcher.prepare(spec, ("GPU-1",), 10 * GIB, None)
+    assert left[0].exists(), "it has leave, and may have put it there"
     launcher.preparation(spec)
-    assert (tmp_path / "s" / spec.name).is_dir()
+    assert [one.exists() for one in left] == [False, True]
+    assert left[0].parent.is_dir()
 
 
 def installed(environment: Path, version: str) -> Path:

@@ -8,25 +8,46 @@ import pytest
 from proxy.adapters.scratch import LONGEST, NAME, Scratch
 
 
-def test_what_an_engine_left_is_gone_when_the_next_begins(tmp_path_factory: pytest.TempPathFactory) -> None:
-    scratch = Scratch(tmp_path_factory.mktemp("x") / "tmp")  # a test's own folder has too long a path
-    scratch.renew("a")
-    folder = Path(scratch.env("a")["TMPDIR"])
-    assert folder.stat().st_mode & 0o777 == 0o700
+@pytest.fixture
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    return Scratch(tmp_path_factory.mktemp("x") / "tmp")  # a test's own folder has too long a path
+
+
+def test_what_an_engine_left_is_gone_when_the_next_begins_and_no_others(scratch: Scratch) -> None:
+    folder, other = Path(scratch.env("a")["TMPDIR"]), Path(scratch.env("b")["TMPDIR"])
+    assert [one.stat().st_mode & 0o777 for one in (folder, folder.parent)] == [0o700, 0o700]
     (folder / "deep").mkdir()
     (folder / "deep" / "file").touch()
+    (other / "file").touch()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(folder / "s"))
-    scratch.renew("b")
-    assert len(list(folder.iterdir())) == 2, "another's is left alone"
-    scratch.renew("a")
-    assert list(folder.iterdir()) == []
+    scratch.env("a")
+    assert len(list(folder.iterdir())) == 2
+    scratch.clear("a")
+    assert list(Path(scratch.env("a")["TMPDIR"]).iterdir()) == []
+    assert (other / "file").exists()
 
 
-@pytest.mark.parametrize(("length", "has_room"), [(LONGEST - NAME, True), (LONGEST - NAME + 1, False)])
-def test_where_sockets_would_have_too_long_a_path_vllm_takes_its_own(length: int, has_room: bool) -> None:
-    root = Path("/" + "r" * (length - len("//ä".encode())))
-    assert bool(Scratch(root).env("ä")) is has_room
+def test_a_link_in_its_place_is_removed_and_nothing_behind_it(scratch: Scratch, tmp_path: Path) -> None:
+    folder = Path(scratch.env("a")["TMPDIR"])
+    folder.rmdir()
+    (tmp_path / "file").touch()
+    folder.symlink_to(tmp_path)
+    scratch.clear("a")
+    scratch.env("a")
+    assert not folder.is_symlink()
+    assert (tmp_path / "file").exists()
+
+
+def test_a_name_that_is_too_long_for_sockets_has_a_short_one_and_a_root_that_is_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    room = LONGEST - NAME - len("r/")
+    scratch = Scratch(Path("r"))
+    assert scratch.env("m" * room) == {"TMPDIR": "r/" + "m" * room}
+    assert len(scratch.env("m" * (room + 1))["TMPDIR"]) == len("r/12345678")
+    assert Scratch(Path("r" * (LONGEST - NAME))).env("a") == {}
 
 
 def test_the_longest_path_is_the_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +58,10 @@ def test_the_longest_path_is_the_kernels(tmp_path: Path, monkeypatch: pytest.Mon
         one.bind("x" * LONGEST)
 
 
-def test_an_engine_starts_without_one_where_none_can_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_engine_starts_without_one_where_none_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "tmp").touch()
-    Scratch(tmp_path / "tmp").renew("a")
+    monkeypatch.chdir(tmp_path)
+    assert Scratch(Path("tmp")).env("a") == {}
     assert "a: no folder for temporary files: " in caplog.text

@@ -109,5 +109,18 @@ def test_a_plain_chat_is_read_as_all_others_are(fields: dict[str, Any], messages
     body = json.dumps(fields | {"messages": messages}).encode()
     one, other = Said(body), Said(b"")
     other._look(body)
-    assert one.texts == other.texts
-    assert (one.sampling or Sampling()) == (other.sampling or Sampling())
+    assert (one.texts, one.sampling) == (other.texts, other.sampling)
+
+
+@pytest.mark.parametrize("levels", [400, 500, 900])
+def test_no_depth_hides_what_is_said(levels: int) -> None:
+    deep = '{"content":' * levels + '"s"' + "}" * levels
+    for body in (f'{{"messages":[{{"content":"a"}}],"x":{deep}}}', f'{{"messages":[{deep}]}}'):
+        texts = Said(body.encode()).texts
+        assert texts, body[:40]
+        assert "s" in texts[-1]
+
+
+def test_a_name_that_stands_twice_counts_as_engines_read_it() -> None:
+    assert Said(b'{"messages":[{"role":"u","content":"a","content":"b"}],"messages":[]}').texts == []
+    assert Said(b'{"messages":[],"messages":[{"role":"u","content":"a","content":"b"}]}').texts == ["b"]
