@@ -5,10 +5,9 @@ import os
 import socket
 
 from proxy.adapters import processes
+from proxy.core.addresses import LONGEST_SOCKET_BYTES
 from proxy.settings import Layout
 
-LONGEST_SOCKET_BYTES = 107
-"""Of the path of a Unix socket (unix(7): sun_path has 108, the last for its end)."""
 _BEHIND = "var/run/supervisord.sock.4194304"
 """The longest path of a socket below the project folder: supervisord binds one with its pid, and renames it."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.prechecks import LONGEST_SOCKET_BYTES, DaemonError, check_listen, make_folders
+from proxy.core.addresses import LONGEST_SOCKET_BYTES
+from proxy.prechecks import DaemonError, check_listen, make_folders
 from proxy.settings import Layout
 
 

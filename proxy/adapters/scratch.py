@@ -10,12 +10,12 @@ import logging
 import shutil
 from pathlib import Path
 
+from proxy.core.addresses import LONGEST_SOCKET_BYTES
+
 log = logging.getLogger(__name__)
 
-LONGEST = 107
-"""So many bytes the path of a Unix socket may have (unix(7), sun_path with its final zero)."""
 NAME = len("/ab5fc8a0-3f1c-4b51-a8b1-2f0b1fd5a5f4")
-"""So many of them vLLM appends."""
+"""So many bytes vLLM appends to the path of a socket."""
 
 
 class Scratch:
@@ -32,15 +32,15 @@ class Scratch:
 
         None where there can be none, or its path leaves no room for vLLM's sockets: then the system's is taken.
         """
-        folder = self._of(model)
+        if (folder := self._of(model)) is None:
+            return {}
         try:
-            if folder is not None:
-                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             log.warning("%s: no folder for temporary files: %s", model, error)
             return {}
-        return {} if folder is None else {"TMPDIR": str(folder)}
+        return {"TMPDIR": str(folder)}
 
     def clear(self, model: str) -> None:
         """Remove what is in `model`'s: only while no process of it is past its first question at the gate."""
@@ -52,4 +52,4 @@ class Scratch:
         """By its name, or by a short one made of it where that has no room."""
         short = hashlib.sha256(model.encode()).hexdigest()[:8]
         folders = (self._root / name for name in (model, short))
-        return next((one for one in folders if len(str(one).encode()) + NAME <= LONGEST), None)
+        return next((one for one in folders if len(str(one).encode()) + NAME <= LONGEST_SOCKET_BYTES), None)

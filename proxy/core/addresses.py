@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+LONGEST_SOCKET_BYTES = 107
+"""Of the path of a Unix socket (unix(7): sun_path has 108, the last for its end)."""
+
 
 class Trusted:
     """Addresses, and networks such as 10.0.0.0/8, of proxies that tell the truth about who asks them."""

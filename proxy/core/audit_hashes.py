@@ -62,8 +62,5 @@ class Hasher:
         if not texts:
             return "", []
         if len(texts) == 1:
-            inner, outer = self._inner.copy(), self._outer.copy()
-            inner.update(texts[0].encode(errors="surrogatepass"))
-            outer.update(inner.digest())
-            return outer.hexdigest(), []
+            return self.of(texts[0]), []
         return self.of("".join(texts)), [self.of(text) for text in texts]

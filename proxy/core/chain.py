@@ -23,14 +23,14 @@ class Marks:
     """The marks of lines under one key: BLAKE2b with a key that is made of the audit's (RFC 7693)."""
 
     def __init__(self, key: bytes) -> None:
-        self.begun = hashlib.blake2b(key=hmac.digest(key, b"chain", "sha256"), digest_size=MARK_BYTES)
+        self._begun = hashlib.blake2b(key=hmac.digest(key, b"chain", "sha256"), digest_size=MARK_BYTES)
 
     def __repr__(self) -> str:
         return "<Marks>"
 
     def of(self, line: bytes) -> str:
         """That of a line, without its end, in hex."""
-        one = self.begun.copy()
+        one = self._begun.copy()
         one.update(line)
         return one.hexdigest()
 
@@ -55,22 +55,20 @@ class Chain:
     def __init__(self, marks: Marks, n: int = 0, last: str = FIRST) -> None:
         self.n = n
         self.last = last
-        self._marks = marks
+        self._mark = marks.of
 
     def __repr__(self) -> str:
         return f"<Chain at {self.n}>"
 
     def add(self, *lines: Line) -> bytes:
         """The next lines, each with its end; their numbers and marks are put in here."""
-        n, last, begun = self.n, self.last, self._marks.begun
+        n, last = self.n, self.last
         encoded = []
         for line in lines:
             n += 1
             line.n, line.prev = n, last
             encoded.append(text := _encode(line))
-            mark = begun.copy()
-            mark.update(text)
-            last = mark.hexdigest()
+            last = self._mark(text)
         encoded.append(b"")
         self.n, self.last = n, last
         return b"\n".join(encoded)

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from proxy.audit import Audit
+from proxy.core.addresses import LONGEST_SOCKET_BYTES
 from proxy.core.endpoints import ENDPOINTS, Key
 from proxy.web.acts import noting
 from proxy.web.admin import Admin
@@ -26,8 +27,6 @@ from proxy.web.server import SETTINGS
 
 SHUTDOWN_TIMEOUT_S = 5.0
 SMALL_BODY_BYTES = 2**20
-LONGEST_SOCKET_PATH = 107
-"""sockaddr_un.sun_path holds 108 bytes, the last one zero (Linux, unix(7))."""
 
 
 class HasRoutes(Protocol):
@@ -92,7 +91,7 @@ async def listen_tcp(
 
 async def listen_unix(app_runner: web.AppRunner, path: Path) -> None:
     """Listen where only this user can connect. Raises: ListenError."""
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) > LONGEST_SOCKET_BYTES:
         raise ListenError(f"{path} is too long for a Unix socket: move the project to a shorter path")
     mask = os.umask(0o177)  # the socket must never be open to others, not even before a chmod
     try:

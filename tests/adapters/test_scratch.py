@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.scratch import LONGEST, NAME, Scratch
+from proxy.adapters.scratch import NAME, Scratch
+from proxy.core.addresses import LONGEST_SOCKET_BYTES
 
 
 @pytest.fixture
@@ -43,19 +44,19 @@ def test_a_name_that_is_too_long_for_sockets_has_a_short_one_and_a_root_that_is_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    room = LONGEST - NAME - len("r/")
+    room = LONGEST_SOCKET_BYTES - NAME - len("r/")
     scratch = Scratch(Path("r"))
     assert scratch.env("m" * room) == {"TMPDIR": "r/" + "m" * room}
     assert len(scratch.env("m" * (room + 1))["TMPDIR"]) == len("r/12345678")
-    assert Scratch(Path("r" * (LONGEST - NAME))).env("a") == {}
+    assert Scratch(Path("r" * (LONGEST_SOCKET_BYTES - NAME))).env("a") == {}
 
 
 def test_the_longest_path_is_the_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as one, pytest.raises(OSError, match="too long"):
-        one.bind("x" * (LONGEST + 1))
+        one.bind("x" * (LONGEST_SOCKET_BYTES + 1))
     with socket.socket(socket.AF_UNIX) as one:
-        one.bind("x" * LONGEST)
+        one.bind("x" * LONGEST_SOCKET_BYTES)
 
 
 def test_an_engine_starts_without_one_where_none_can_be_made(
