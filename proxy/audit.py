@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 0.2
 TRY_AGAIN_S = 10.0
+MANY = 4
+"""While a step of the loop brings so many more lines, they wait for the next step: together they cost less."""
+MOST_STEPS = 8
 
 Record = Callable[[str, int], Line]
 """Makes the line of that number, at a moment."""
@@ -70,10 +73,11 @@ class Audit:
         """Note what `record` makes, with all else that comes in this step of the loop, and tell `then` of it.
 
         That is: the number of its line, or why nothing may be done that depends on it. Many at once cost far less than
-        as many one by one: what makes and writes a line is in the processor's caches for all but the first.
+        as many one by one: what makes and writes a line is in the processor's caches for all but the first, and in the
+        strict mode they share a commit.
         """
         if not self._entries:
-            self._loop.call_soon(self._write)
+            self._loop.call_soon(self._gather, 0, MOST_STEPS)
         self._entries.append((record, then))
 
     async def begin(self, record: Line) -> int:
@@ -138,7 +142,17 @@ class Audit:
         except AuditError as error:
             log.warning("%s: see `manage_vllm.sh audit verify`", error)
 
+    def _gather(self, before: int, steps: int) -> None:
+        """`before` were there a step ago, and `steps` more may be waited for."""
+        now = len(self._entries)
+        if steps and now - before >= MANY:
+            self._loop.call_soon(self._gather, now, steps - 1)
+        else:
+            self._write()
+
     def _write(self) -> None:
+        if not self._entries:  # they were written as it closed
+            return
         entries, self._entries = self._entries, []
         records: list[Line] = []
         noted: list[Then] = []

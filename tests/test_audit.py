@@ -166,3 +166,52 @@ async def test_a_line_that_cannot_be_encoded_hinders_no_other(tmp_path: Path) ->
     assert (told, one.lost) == ([(2, None), (0, "audit_failed"), (3, None)], 1)
     one.close()
     assert checked(tmp_path) == Whole(4, 0, 0)
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+async def test_lines_wait_for_more_while_many_come_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_strict: bool
+) -> None:
+    one = audit(tmp_path, is_strict=is_strict)
+    batches: list[int] = []
+    write = one._files.write
+    monkeypatch.setattr(one._files, "write", lambda *records: batches.append(len(records)) or write(*records))
+    told: list[int] = []
+
+    def come(lines: int) -> None:
+        for _ in range(lines):
+            one.soon(lambda *_: acted("now", "ann", "x"), lambda n, _: told.append(n))
+
+    async def done(lines: int) -> list[int]:
+        await until(lambda: len(told) == lines)
+        seen = batches[:]
+        batches.clear()
+        told.clear()
+        return seen
+
+    come(1)
+    assert await done(1) == [1]
+    for lines in (module.MANY, module.MANY, module.MANY - 1):
+        come(lines)
+        await asyncio.sleep(0)
+    assert await done(3 * module.MANY - 1) == [3 * module.MANY - 1]
+    steps = module.MOST_STEPS + 3
+    for _ in range(steps):
+        come(module.MANY)
+        await asyncio.sleep(0)
+    first, *rest = await done(steps * module.MANY)
+    assert first == (module.MOST_STEPS + 1) * module.MANY
+    assert sum(rest) == 2 * module.MANY
+    one.close()
+
+
+async def test_what_comes_as_it_closes_is_written_once(tmp_path: Path) -> None:
+    one = audit(tmp_path)
+    told: list[int] = []
+    one.soon(lambda *_: acted("now", "ann", "x"), lambda n, _: told.append(n))
+    one.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told == [2]
+    assert len(list(segments_in(tmp_path))) == 1
+    assert checked(tmp_path) == Whole(3, 0, 0)
