@@ -59,8 +59,8 @@ class Hasher:
 
     def of_all(self, texts: Sequence[str]) -> tuple[str, list[str]]:
         """Of all, one after the other, and of each, where there are several."""
-        if not texts:
-            return "", []
         if len(texts) == 1:
             return self.of(texts[0]), []
+        if not texts:
+            return "", []
         return self.of("".join(texts)), [self.of(text) for text in texts]

@@ -9,12 +9,11 @@ from typing import Protocol
 
 from proxy.core.audit_check import Kind
 from proxy.core.chain import Line
-from proxy.core.texts import Sampling
+from proxy.core.said import Sampling
 from proxy.core.usage import Tokens
 
 _BEGIN, _END, _ACT, _OPEN, _CLOSE = Kind.BEGIN.value, Kind.END.value, Kind.ACT.value, Kind.OPEN.value, Kind.CLOSE.value
 _SAID_THERE = ("", "", "", "")
-_UNKNOWN = (None, None)
 _NO_HASHES: list[str] = []
 
 
@@ -182,7 +181,6 @@ def ended(
         _SAID_THERE if of else (asked.key_name, asked.path, asked.agent_type, asked.model)
     )
     waited_s, first_byte_s = asked.waited_s, asked.first_byte_s
-    prompt_tokens, answer_tokens = _UNKNOWN if tokens is None else tokens
     return End(
         0,
         "",
@@ -201,8 +199,8 @@ def ended(
         waited_s and int(waited_s * 1e6) / 1e6,
         first_byte_s and int(first_byte_s * 1e6) / 1e6,
         int(asked.total_s * 1e6) / 1e6,
-        prompt_tokens,
-        answer_tokens,
+        None if tokens is None else tokens.prompt,
+        None if tokens is None else tokens.answer,
         body,
         answer,
         answers,

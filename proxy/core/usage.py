@@ -6,7 +6,8 @@ bytes `"usage":` are a name wherever they stand, and no text can pretend to be o
 """
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 _NAME = b'"usage":'
 _LONGEST_BYTES = 2048
@@ -15,8 +16,8 @@ _PROMPT = re.compile(rb'"(?:prompt|input)_tokens":\s*(\d{1,12})(?=[,}\s])')
 _ANSWER = re.compile(rb'"(?:completion|output)_tokens":\s*(\d{1,12})(?=[,}\s])')
 
 
-class Tokens(NamedTuple):
-    """Of the prompt, and of the answer."""
+class Tokens(msgspec.Struct, frozen=True, gc=False, rename={"prompt": "prompt_tokens", "answer": "completion_tokens"}):
+    """Of the prompt, and of the answer; in JSON as in most answers."""
 
     prompt: int
     answer: int

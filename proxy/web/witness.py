@@ -6,12 +6,13 @@ Rule: texts are hashed here and kept nowhere.
 from collections.abc import Callable
 
 from proxy.audit import Audit
+from proxy.core.answered import answered
 from proxy.core.audit_hashes import Hashed
 from proxy.core.audit_records import begun, ended
 from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
+from proxy.core.said import said
 from proxy.core.stream_texts import StreamTexts
-from proxy.core.texts import Answered, Said
 from proxy.web.passage import Passage
 from proxy.web.passing import both
 
@@ -92,18 +93,20 @@ class Witness:
 
     def _beginning(self, at: str, n: int) -> Line:
         self._began = n
-        passage, said = self._passage, Said(self._asked or b"")
-        prompt, messages = self._audit.hasher.of_all(said.texts)
-        return begun(at, passage, *self._where(passage), said.sampling, prompt, messages)
+        passage = self._passage
+        texts, sampling = said(self._asked or b"")
+        prompt, messages = self._audit.hasher.of_all(texts)
+        return begun(at, passage, *self._where(passage), sampling, prompt, messages)
 
     def _ending(self, at: str, _: int) -> Line:
-        passage, tokens, said = self._passage, self._passage.usage, NOTHING
+        passage, texts, tokens = self._passage, NOTHING, None
         if self._stream is not None:
-            said = self._stream.texts()
+            texts = self._stream.texts()
         elif self._whole:
-            answered = Answered(b"".join(self._whole))
-            said, tokens = answered.texts, tokens or answered.tokens
-        answer, answers = self._audit.hasher.of_all(said)
+            texts, tokens = answered(b"".join(self._whole))
+        if tokens is None:
+            tokens = passage.usage
+        answer, answers = self._audit.hasher.of_all(texts)
         body = "" if self._sent is None else self._sent.hex()
         return ended(at, self._began, passage, tokens, body, answer, answers)
 

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from proxy.core.audit_records import acted, begun, ended, moment
 from proxy.core.chain import FIRST, Chain, Marks
-from proxy.core.texts import Sampling
+from proxy.core.said import Sampling
 from proxy.core.usage import Tokens
 
 

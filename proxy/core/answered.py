@@ -1,0 +1,85 @@
+"""The texts of a whole answer, for the audit to hash: what is said to somebody; and how many tokens it took. Pure."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from proxy.core.texts import UNREADABLE, Message, of_message, text_of
+from proxy.core.usage import Tokens
+
+
+class _PlainMessage(msgspec.Struct, gc=False):
+    content: str
+    tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    message: _PlainMessage
+
+
+class _PlainAnswer(msgspec.Struct, gc=False):
+    """As most are: of a chat, without tools."""
+
+    choices: list[_PlainChoice]
+    usage: Tokens
+    output: None = None
+    content: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: Message | None = None
+    text: Any = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    choices: list[_Choice] = []
+    output: Any = None
+    content: Any = None
+    usage: _Usage | None = None
+
+
+_PLAIN_ANSWER = msgspec.json.Decoder(_PlainAnswer)
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def answered(body: bytes) -> tuple[list[str], Tokens | None]:
+    """One text for each choice or output, none where it holds none, as an embedding; and the tokens, where it says so.
+
+    In what is no answer nothing is said.
+    """
+    try:
+        plain = _PLAIN_ANSWER.decode(body)
+        return [one.message.content for one in plain.choices], plain.usage
+    except UNREADABLE:
+        pass
+    try:
+        return field_by_field(body)
+    except RecursionError:  # nothing of it may be hidden by its depth
+        return [body.decode(errors="replace")], None
+
+
+def field_by_field(body: bytes) -> tuple[list[str], Tokens | None]:
+    """The same for all that is not plain. Raises: RecursionError."""
+    try:
+        told = _ANSWER.decode(body)
+    except UNREADABLE:
+        return [], None
+    texts = [text_of(one.text) if one.message is None else of_message(one.message) for one in told.choices]
+    if isinstance(told.output, list):  # of the Responses API
+        texts += [text_of(one) for one in told.output if isinstance(one, dict)]
+    if isinstance(told.content, list):  # Anthropic's
+        texts.append(text_of(told.content))
+    return texts, None if told.usage is None else _tokens(told.usage)
+
+
+def _tokens(usage: _Usage) -> Tokens | None:
+    prompt = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+    answer = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
+    return None if prompt is None and answer is None else Tokens(prompt or 0, answer or 0)

@@ -1,0 +1,138 @@
+"""The texts of a request, for the audit to hash: what somebody says in it, and how its answer is to be drawn. Pure.
+
+Each field that is not known to say nothing says something: a client must not get words past the audit by the field
+that he puts them in.
+"""
+
+from typing import Any
+
+import msgspec
+
+from proxy.core.texts import UNREADABLE, of_dict, text_of
+
+SAID_IN = (
+    *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
+    *("text_1", "text_2", "data_1", "data_2", "items", "texts", "inputs", "queries", "tools"),
+)
+"""The fields of vLLM's endpoints in which somebody says something, in the order in which they are told."""
+NOT_SAID = frozenset(
+    (
+        *("model", "agent_type", "keep_alive", "user", "stream_options", "encoding_format", "service_tier"),
+        *("stop", "stop_token_ids", "bad_words", "allowed_token_ids", "logit_bias", "tool_choice", "include"),
+        *("reasoning", "reasoning_effort", "thinking", "output_config", "modalities", "truncation"),
+        "previous_response_id",
+    )
+)
+"""Fields of strings, lists or objects in which nobody does."""
+_Number = int | float | bool | None
+
+
+class Sampling(msgspec.Struct, omit_defaults=True, gc=False):
+    """What decides how an answer is drawn."""
+
+    temperature: _Number = None
+    top_p: _Number = None
+    top_k: _Number = None
+    min_p: _Number = None
+    max_tokens: _Number = None
+    max_completion_tokens: _Number = None
+    max_output_tokens: _Number = None
+    n: _Number = None
+    seed: _Number = None
+    presence_penalty: _Number = None
+    frequency_penalty: _Number = None
+    repetition_penalty: _Number = None
+    stream: _Number = None
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, Any])
+_RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SAID_IN, _DRAWS = frozenset(SAID_IN), frozenset(Sampling.__struct_fields__)
+_SAMPLING = msgspec.json.Decoder(Sampling)
+_AS_IT_IS = Sampling()
+"""Nothing is asked for."""
+_NUMBER = (int, float)
+_SILENT = (int, float, type(None))
+"""Of a field that is not known these say nothing; bool is an int."""
+
+
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: str
+    content: str
+
+
+class _PlainChat(Sampling, kw_only=True, forbid_unknown_fields=True):
+    """A chat as most are: nothing in it is said but in messages that are one text each."""
+
+    messages: list[_PlainMessage]
+    model: Any = None
+    agent_type: Any = None
+    keep_alive: Any = None
+    user: Any = None
+    stop: Any = None
+    stream_options: Any = None
+
+
+_PLAIN_CHAT = msgspec.json.Decoder(_PlainChat)
+
+
+def said(body: bytes) -> tuple[list[str], Sampling | None]:
+    """The texts, one for each message, prompt or document, and how the answer is to be drawn, where that is asked for.
+
+    In what is no JSON object nothing is said.
+    """
+    try:
+        texts = [one.content for one in _PLAIN_CHAT.decode(body).messages]
+        sampling = _SAMPLING.decode(body)
+        return texts, None if sampling == _AS_IT_IS else sampling
+    except UNREADABLE:
+        pass
+    try:
+        return field_by_field(body)
+    except RecursionError:  # nothing of it may be hidden by its depth
+        return [body.decode(errors="replace")], None
+
+
+def field_by_field(body: bytes) -> tuple[list[str], Sampling | None]:
+    """The same for all that is not plain. Raises: RecursionError."""
+    try:
+        fields = _FIELDS.decode(body)
+    except UNREADABLE:
+        fields = _as_far_as_it_can_be_read(body)
+    drawn = {}
+    there, more = [], []
+    for name, value in fields.items():
+        if name in _SAID_IN:
+            there.append(name)
+        elif name in _DRAWS and isinstance(value, _NUMBER):
+            drawn[name] = value
+        elif name not in NOT_SAID and not isinstance(value, _SILENT):
+            more.append(name)
+    if len(there) > 1:
+        there.sort(key=SAID_IN.index)
+    texts = [text for name in there for text in _each(fields[name])]
+    texts += [text_of(fields[name]) for name in more]
+    return texts, Sampling(**drawn) if drawn else None
+
+
+def _each(value: Any) -> list[str]:
+    """A list is several, unless it is one of tokens; all else is one."""
+    if not isinstance(value, list) or (value and isinstance(value[0], int)):
+        return [] if value is None else [text_of(value)]
+    return [of_dict(one) if isinstance(one, dict) else text_of(one) for one in value]
+
+
+def _as_far_as_it_can_be_read(body: bytes) -> dict[str, Any]:
+    """The fields of an object in which something cannot be decoded, as a number without end: its spelling stands for
+    that. None where it is no object.
+    """
+    try:
+        fields: dict[str, Any] = dict(_RAW_FIELDS.decode(body))
+    except UNREADABLE:
+        return {}
+    for name, raw in fields.items():
+        try:
+            fields[name] = msgspec.json.decode(raw)
+        except UNREADABLE:
+            fields[name] = bytes(raw).decode(errors="replace")
+    return fields

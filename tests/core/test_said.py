@@ -1,0 +1,96 @@
+"""What is said in requests."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from proxy.core.said import Sampling, _PlainChat, field_by_field, said
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
+PARTS = [{"type": "text", "text": "a"}, IMAGE]
+ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ({"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}, ["a", "b"]),
+        ({"messages": [{"content": PARTS}]}, ["a" + json.dumps(IMAGE, separators=(",", ":"))]),
+        ({"system": "s", "messages": [{"content": "a"}]}, ["s", "a"]),
+        ({"prompt": "a"}, ["a"]),
+        ({"prompt": ["a", "b"]}, ["a", "b"]),
+        ({"prompt": [1, 2, 3]}, ["[1,2,3]"]),
+        ({"instructions": "i", "input": [ITEM]}, ["i", "a"]),
+        ({"input": "a"}, ["a"]),
+        ({"query": "q", "documents": ["a", {"text": "b"}]}, ["q", "a", "b"]),
+        ({"text_1": "a", "text_2": ["b", "c"]}, ["a", "b", "c"]),
+        ({"messages": [{"role": "assistant", "content": None}]}, [""]),
+        ({"messages": [{"content": [{"type": "text", "text": "a", "content": "b"}]}]}, ["ab"]),
+        ({"messages": [{"role": "user", "content": "a", "reasoning": "b"}]}, ['a"b"']),
+        ({"query": "q", "documents": [{"title": "t", "text": "b"}]}, ["q", "tb"]),
+        ({"prompt": "a", "suffix": "b", "previous_input_messages": [{"content": "c"}], "x": 1}, ["a", "b", "c"]),
+        ({"messages": [{"content": "a"}], "chat_template_kwargs": {"x": "b"}}, ["a", '{"x":"b"}']),
+        ({"messages": [{"content": "a", "tool_calls": [{"x": 1}]}], "tools": [{"y": 2}]}, ['a{"x":1}', '{"y":2}']),
+        ({}, []),
+    ],
+)
+def test_each_message_prompt_or_document_is_a_text(body: dict[str, Any], texts: list[str]) -> None:
+    assert said(json.dumps(body).encode())[0] == texts
+
+
+@pytest.mark.parametrize("odd", ["1e999", "1" * 5000])
+def test_what_cannot_be_decoded_hides_nothing_of_the_rest(odd: str) -> None:
+    texts, sampling = said(f'{{"prompt":"a","max_tokens":7,"x":{odd}}}'.encode())
+    assert (texts[0], sampling) == ("a", Sampling(max_tokens=7))
+    assert said(f'{{"prompt":[{odd}]}}'.encode())[0] == [f"[{odd}]"]
+
+
+def test_the_same_words_are_the_same_text_however_they_are_spelled() -> None:
+    assert said(b'{"prompt":"\\u00fc"}')[0] == said('{ "prompt" : "ü" }'.encode())[0] == ["ü"]
+
+
+def test_what_decides_how_an_answer_is_drawn_is_kept_and_nothing_else() -> None:
+    _, sampling = said(
+        b'{"temperature":0.5,"max_tokens":7,"stream":true,"seed":"text","user":"secret","stop":["secret"]}'
+    )
+    assert sampling == Sampling(temperature=0.5, max_tokens=7, stream=True)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"no json", b"\xff", b'"a"'])
+def test_of_what_is_no_object_nothing_is_said(body: bytes) -> None:
+    assert said(body) == ([], None)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
+)
+MESSAGES = st.lists(st.fixed_dictionaries({"role": st.text(), "content": st.text()}), max_size=3)
+FIELDS = st.sampled_from([*_PlainChat.__struct_fields__, "tools", "min_p", "x"])
+
+
+@settings(max_examples=2000)
+@given(st.dictionaries(FIELDS, JSON, max_size=4), JSON | MESSAGES)
+def test_a_plain_chat_is_read_as_all_others_are(fields: dict[str, Any], messages: Any) -> None:
+    body = json.dumps(fields | {"messages": messages}).encode()
+    assert said(body) == field_by_field(body)
+
+
+@pytest.mark.parametrize("levels", [400, 500, 900])
+def test_no_depth_hides_what_is_said(levels: int) -> None:
+    deep = '{"content":' * levels + '"s"' + "}" * levels
+    for body in (f'{{"messages":[{{"content":"a"}}],"x":{deep}}}', f'{{"messages":[{deep}]}}'):
+        texts = said(body.encode())[0]
+        assert texts, body[:40]
+        assert "s" in texts[-1]
+
+
+def test_a_name_that_stands_twice_counts_as_engines_read_it() -> None:
+    assert said(b'{"messages":[{"role":"u","content":"a","content":"b"}],"messages":[]}')[0] == []
+    assert said(b'{"messages":[],"messages":[{"role":"u","content":"a","content":"b"}]}')[0] == ["b"]
