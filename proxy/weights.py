@@ -1,6 +1,7 @@
 """The hashes of the weights that engines serve: taken once, in the background, one model at a time.
 
-Rule: nobody waits for one. Until it is taken, lines of the audit have none; when it is, a line says so.
+Rule: nobody waits for one. Until it is taken, lines of the audit have none; when it is, a line says so. Where nothing
+can be read, it is not each request that has it looked for again.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ from proxy.adapters.weights import Stamp, hash_of, stamp_of
 from proxy.audit import Audit
 
 log = logging.getLogger(__name__)
+
+AGAIN_S = 60.0
+"""After so long it is looked for again where nothing could be read."""
 
 
 class Taken(msgspec.Struct):
@@ -39,6 +43,7 @@ class Weights:
         self._asked: dict[str, None] = {}
         self._is_asked = asyncio.Event()
         self._known: dict[str, str] = {}
+        """Nothing for those that are being taken, or could not be."""
 
     def __repr__(self) -> str:
         return f"<Weights of {', '.join(self._known) or 'nobody yet'}>"
@@ -57,6 +62,7 @@ class Weights:
             self._ask(model)
 
     def _ask(self, model: str) -> None:
+        self._known[model] = ""
         self._asked[model] = None
         self._is_asked.set()
 
@@ -69,18 +75,24 @@ class Weights:
                 await self._take(self._asked.popitem()[0])
 
     async def _take(self, model: str) -> None:
-        if model in self._known or (spec := self._specs.get(model)) is None:
+        if (spec := self._specs.get(model)) is None:
             return
-        path = self._root / spec.weights
+        taken = None
         try:
-            taken = await asyncio.to_thread(self._taken, path)
+            taken = await asyncio.to_thread(self._taken, self._root / spec.weights)
         except OSError as error:
             log.warning("the weights of %s cannot be hashed: %s", model, error)
+        if model in self._asked or model not in self._known:  # its engine has started meanwhile
             return
-        if not taken.stamp:  # a repository that vLLM itself fetches: there is nothing to read
+        if taken is None or not taken.stamp:  # of a repository that vLLM itself fetches there is nothing to read
+            asyncio.get_running_loop().call_later(AGAIN_S, self._let_ask, model)
             return
         self._known[model] = taken.hash
         self._audit.act("the proxy", f"serves the weights {taken.hash} from {spec.weights}", model)
+
+    def _let_ask(self, model: str) -> None:
+        if not self._known.get(model):
+            self._known.pop(model, None)
 
     def _taken(self, path: Path) -> Taken:
         stamp = stamp_of(path)

@@ -1,6 +1,7 @@
 """The hashes of weights, taken once in the background."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,69 @@ async def test_what_cannot_be_read_is_told_and_hinders_nobody(
     await until(lambda: "the weights of a cannot be hashed" in caplog.text)
     running.cancel()
     assert weights.of("a") == ""
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_what_cannot_be_read_is_not_looked_for_at_each_request_but_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    looked: list[Path] = []
+    hash_of, stamp_of = module.hash_of, module.stamp_of
+
+    def look(path: Path) -> Any:
+        looked.append(path)
+        return stamp_of(path)
+
+    def fails(_: Path) -> str:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(module, "stamp_of", look)
+    monkeypatch.setattr(module, "hash_of", fails)
+    if is_there:
+        (tmp_path / "a").write_text("x")
+    weights = made(tmp_path, Noted())
+    running = asyncio.create_task(weights.run())
+    for _ in range(20):
+        assert weights.of("a") == ""
+        await asyncio.sleep(0.005)
+    assert len(looked) == 1
+    (tmp_path / "a").write_text("x")
+    monkeypatch.setattr(module, "hash_of", hash_of)
+    weights.forget("a")
+    await until(lambda: bool(weights.of("a")))
+    weights.forget("a")
+    (tmp_path / "a").unlink()
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    weights.of("a")
+    await until(lambda: weights.of("a") == "" and len(looked) > 4)
+    (tmp_path / "a").write_text("xy")
+    await until(lambda: bool(weights.of("a")))
+    running.cancel()
+
+
+async def test_what_is_taken_while_its_engine_starts_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    hash_of = module.hash_of
+
+    def slow(path: Path) -> str:
+        told = hash_of(path)
+        go_on.wait(10)
+        return told
+
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(module, "hash_of", slow)
+    audit = Noted()
+    weights = made(tmp_path, audit)
+    running = asyncio.create_task(weights.run())
+    weights.of("a")
+    await asyncio.sleep(0.05)
+    (tmp_path / "a").write_text("new one")
+    weights.forget("a")
+    assert weights.of("a") == ""
+    go_on.set()
+    await until(lambda: bool(weights.of("a")))
+    assert weights.of("a") == hash_of(tmp_path / "a")
+    assert len(audit.acts) == 1, "what it was before was never served"
+    running.cancel()
