@@ -27,6 +27,10 @@ TRY_AGAIN_S = 10.0
 MANY = 4
 """While a step of the loop brings so many more lines, they wait for the next step: together they cost less."""
 MOST_STEPS = 8
+"""They wait for no more than so many, and neither once there are"""
+MOST_LINES = 64
+"""so many, or they have so much to be read and hashed: the loop does nothing else meanwhile."""
+MOST_BYTES = 2**18
 
 Record = Callable[[str, int], Line]
 """Makes the line of that number, at a moment."""
@@ -57,6 +61,9 @@ class Audit:
         self._files = files
         self._loop = asyncio.get_running_loop()
         self._entries: list[tuple[Record, Then]] = []
+        self._size = 0
+        """Bytes that are to be read for them."""
+        self._is_closed = False
         self._commits = Commits(files, self._failed)
         self._segment_bytes = segment_bytes
         self._keep_days = keep_days
@@ -69,18 +76,23 @@ class Audit:
     def __repr__(self) -> str:
         return f"<Audit {self._files!r}>"
 
-    def soon(self, record: Record, then: Then) -> None:
-        """Note what `record` makes, with all else that comes in this step of the loop, and tell `then` of it.
+    def soon(self, record: Record, then: Then, size: int = 0) -> None:
+        """Note what `record` makes, with all else that comes about now, and tell `then` of it.
 
-        That is: the number of its line, or why nothing may be done that depends on it. Many at once cost far less than
-        as many one by one: what makes and writes a line is in the processor's caches for all but the first, and in the
-        strict mode they share a commit.
+        That is: the number of its line, or why nothing may be done that depends on it. `record` reads `size` bytes.
+        Many at once cost far less than as many one by one: what makes and writes a line is in the processor's caches
+        for all but the first, and in the strict mode they share a commit.
         """
+        if self._is_closed:
+            self._failed(AuditError("the audit is closed"))
+            then(0, self._refusal())
+            return
         if not self._entries:
             self._loop.call_soon(self._gather, 0, MOST_STEPS)
         self._entries.append((record, then))
+        self._size += size
 
-    async def begin(self, record: Line) -> int:
+    async def begin(self, record: Record) -> int:
         """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
         done: asyncio.Future[int] = self._loop.create_future()
 
@@ -92,12 +104,15 @@ class Audit:
             else:
                 done.set_result(n)
 
-        self.soon(lambda *_: record, then)
+        self.soon(record, then)
         return await done
 
     def note(self, record: Line) -> None:
-        """What has happened anyway. Where it cannot be written it is counted and logged."""
+        """What has happened anyway, behind all that came before. What cannot be written is counted and logged."""
+        self._write()
         try:
+            if self._is_closed:
+                raise AuditError("the audit is closed")
             self._files.write(record)
         except AuditError as error:
             self._failed(error)
@@ -126,11 +141,15 @@ class Audit:
     def close(self) -> None:
         """Sign the end."""
         self._write()
+        self._is_closed = True
         self._commits.close()
+        failed = None
         try:
             self._files.close()
         except AuditError as error:
+            failed = error
             self._failed(error)
+        self._commits.finish(failed)
 
     async def _delete_old(self) -> None:
         if self._keep_days is None:
@@ -145,7 +164,7 @@ class Audit:
     def _gather(self, before: int, steps: int) -> None:
         """`before` were there a step ago, and `steps` more may be waited for."""
         now = len(self._entries)
-        if steps and now - before >= MANY:
+        if steps and now - before >= MANY and now < MOST_LINES and self._size < MOST_BYTES:
             self._loop.call_soon(self._gather, now, steps - 1)
         else:
             self._write()
@@ -153,27 +172,30 @@ class Audit:
     def _write(self) -> None:
         if not self._entries:  # they were written as it closed
             return
-        entries, self._entries = self._entries, []
+        entries, self._entries, self._size = self._entries, [], 0
+        self._put(entries)
+
+    def _put(self, entries: list[tuple[Record, Then]]) -> None:
         records: list[Line] = []
-        noted: list[Then] = []
+        made: list[tuple[Record, Then]] = []
         at, n = moment(time.time()), self._files.next_n
-        for record, then in entries:
+        for entry in entries:
             try:
-                records.append(record(at, n + len(records)))
-                noted.append(then)
+                records.append(entry[0](at, n + len(records)))
+                made.append(entry)
             except Exception:
                 log.exception("a line could not be made")
                 self.lost += 1
-                _tell([then], None, self._refusal())
-        self._put(records, noted)
-
-    def _put(self, records: list[Line], noted: list[Then]) -> None:
+                _tell([entry[1]], None, self._refusal())
+        if not made:
+            return
+        noted = [then for _, then in made]
         try:
             last = self._files.write(*records)
         except AuditError as error:
-            if isinstance(error, LineError) and len(records) > 1:  # one of them is no reason to lose the others
-                for record, then in zip(records, noted, strict=True):
-                    self._put([record], [then])
+            if isinstance(error, LineError) and len(made) > 1:  # one of them is no reason to lose the others
+                for entry in made:
+                    self._put([entry])
                 return
             self._failed(error, len(noted))
             _tell(noted, None, self._refusal())

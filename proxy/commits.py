@@ -26,6 +26,7 @@ class Commits:
         self._failed = failed
         self._waiting: list[Done] = []
         self._is_busy = False
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "audit")
 
@@ -40,10 +41,19 @@ class Commits:
             self._begin()
 
     def close(self) -> None:
-        """No more is asked for."""
+        """No more is asked for; who waits is told by `finish`."""
+        self._is_closed = True
         self._thread.shutdown()
 
+    def finish(self, error: AuditError | None) -> None:
+        """All that was written is on the disk by now, or `error` says why it may not be."""
+        batch, self._waiting = self._waiting, []
+        for done in batch:
+            done(error)
+
     def _begin(self) -> None:
+        if self._is_closed:
+            return
         batch, self._waiting = self._waiting, []
         self._thread.submit(self._commit, batch, self._files.standing)
 

@@ -1,6 +1,7 @@
 """The audit of a running proxy: when its lines are on the disk, when a segment ends."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 
 from proxy import audit as module
 from proxy.adapters import audit_files
-from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
+from proxy.adapters.audit_files import AuditError, AuditFiles, Standing, read_deleted, read_head, read_key, segments_in
 from proxy.audit import Audit
-from proxy.core.audit_check import Whole, check
+from proxy.core.audit_check import Whole, check, lines_of
 from proxy.core.audit_hashes import Hasher
 from proxy.core.audit_records import acted
 from proxy.core.chain import Line
@@ -33,7 +34,7 @@ async def test_lines_are_signed_in_the_background(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
     one = audit(tmp_path)
     running = asyncio.create_task(one.run())
-    assert await one.begin(RECORD) == 2
+    assert await one.begin(lambda *_: RECORD) == 2
     one.note(RECORD)
     assert checked(tmp_path) == Whole(3, 2, 0)
     await until(lambda: checked(tmp_path) == Whole(3, 0, 0))
@@ -87,7 +88,7 @@ async def test_what_cannot_be_written_is_an_error_before_and_counted_after(
 
     monkeypatch.setattr(one._files, "write", fails)
     with pytest.raises(AuditFailed, match="nothing is answered without it"):
-        await one.begin(RECORD)
+        await one.begin(lambda *_: RECORD)
     one.note(RECORD)
     assert one.lost == 2
     assert "No space left on device (2 lines are lost" in caplog.text
@@ -102,7 +103,7 @@ async def test_where_it_is_not_required_a_request_goes_on_and_is_counted(
         raise AuditError("full")
 
     monkeypatch.setattr(one._files, "write", fails)
-    assert await one.begin(RECORD) == 0
+    assert await one.begin(lambda *_: RECORD) == 0
     assert one.lost == 1
 
 
@@ -160,12 +161,15 @@ async def test_a_line_that_cannot_be_encoded_hinders_no_other(tmp_path: Path) ->
     told: list[object] = []
     for who in ("ann", "half a character \ud800", "bob"):
         one.soon(
-            lambda *_, who=who: acted("now", who, "x"), lambda n, refusal: told.append((n, refusal and refusal.code))
+            lambda _, n, who=who: acted("now", who, str(n)),
+            lambda n, refusal: told.append((n, refusal and refusal.code)),
         )
     await until(lambda: len(told) == 3)
     assert (told, one.lost) == ([(2, None), (0, "audit_failed"), (3, None)], 1)
     one.close()
     assert checked(tmp_path) == Whole(4, 0, 0)
+    acts = [line for line in lines_of(segments_in(tmp_path)) if line["kind"] == "act"]
+    assert [line["what"] for line in acts] == [str(line["n"]) for line in acts], "each knew its number"
 
 
 @pytest.mark.parametrize("is_strict", [False, True])
@@ -205,13 +209,57 @@ async def test_lines_wait_for_more_while_many_come_and_no_longer(
     one.close()
 
 
-async def test_what_comes_as_it_closes_is_written_once(tmp_path: Path) -> None:
+async def test_lines_wait_for_no_more_than_can_be_made_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = audit(tmp_path)
-    told: list[int] = []
-    one.soon(lambda *_: acted("now", "ann", "x"), lambda n, _: told.append(n))
+    batches: list[int] = []
+    write = one._files.write
+    monkeypatch.setattr(one._files, "write", lambda *records: batches.append(len(records)) or write(*records))
+    for lines, size in ((module.MOST_LINES, 0), (module.MANY, module.MOST_BYTES)):
+        for _ in range(3):
+            for _ in range(lines):
+                one.soon(lambda *_: RECORD, lambda *_: None, size)
+            await asyncio.sleep(0)
+        await until(lambda: not one._entries)
+        assert batches == [lines] * 3
+        batches.clear()
     one.close()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert told == [2]
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+async def test_what_comes_as_it_closes_is_written_once_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_strict: bool
+) -> None:
+    one = audit(tmp_path, is_strict=is_strict)
+    told: list[tuple[int, AuditFailed | None]] = []
+    syncing, may = threading.Event(), threading.Event()
+    commit = AuditFiles.commit
+
+    def slow(files: AuditFiles, standing: Standing) -> None:
+        syncing.set()
+        assert may.wait(10)
+        commit(files, standing)
+
+    monkeypatch.setattr(AuditFiles, "commit", slow)
+    one.soon(lambda *_: RECORD, lambda *of: told.append(of))
+    if is_strict:
+        await until(syncing.is_set)
+    one.soon(lambda *_: RECORD, lambda *of: told.append(of))
+    may.set()
+    one.close()
+    await until(lambda: len(told) == 2)
+    assert sorted(told, key=lambda of: of[0]) == [(2, None), (3, None)]
+    one.soon(lambda *_: RECORD, lambda *of: told.append(of))
+    one.note(RECORD)
+    await asyncio.sleep(0.01)
+    assert isinstance(told[2][1], AuditFailed)
+    assert one.lost == 2
     assert len(list(segments_in(tmp_path))) == 1
-    assert checked(tmp_path) == Whole(3, 0, 0)
+    assert checked(tmp_path) == Whole(4, 0, 0)
+
+
+async def test_what_has_happened_stands_behind_what_came_before_it(tmp_path: Path) -> None:
+    one = audit(tmp_path)
+    one.soon(lambda *_: acted("now", "ann", "first"), lambda *_: None)
+    one.act("bob", "second")
+    one.close()
+    assert [line.get("what") for line in lines_of(segments_in(tmp_path))] == [None, "first", "second", None]

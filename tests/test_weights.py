@@ -1,6 +1,7 @@
 """The hashes of weights, taken once in the background."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ async def test_what_cannot_be_read_is_not_looked_for_at_each_request_but_again_a
         (tmp_path / "a").write_text("x")
     weights = made(tmp_path, Noted())
     running = asyncio.create_task(weights.run())
+    await until(lambda: weights.of("a") == "" and "a" in weights._again_at)
     for _ in range(20):
         assert weights.of("a") == ""
         await asyncio.sleep(0.005)
@@ -116,6 +118,16 @@ async def test_what_cannot_be_read_is_not_looked_for_at_each_request_but_again_a
     monkeypatch.setattr(module, "AGAIN_S", 0.01)
     weights.of("a")
     await until(lambda: weights.of("a") == "" and len(looked) > 4)
+    monkeypatch.setattr(module, "AGAIN_S", 0.5)
+    for _ in range(20):  # engines start, and nothing is looked for more often for that
+        weights.forget("a")
+        weights.of("a")
+        await asyncio.sleep(0.01)
+    await until(lambda: weights.of("a") == "" and "a" in weights._again_at)
+    before = len(looked)
+    ends_at = asyncio.get_running_loop().time() + 1.2
+    await until(lambda: weights.of("a") == "" and asyncio.get_running_loop().time() > ends_at)
+    assert len(looked) - before <= 3
     (tmp_path / "a").write_text("xy")
     await until(lambda: bool(weights.of("a")))
     running.cancel()
@@ -124,11 +136,12 @@ async def test_what_cannot_be_read_is_not_looked_for_at_each_request_but_again_a
 async def test_what_is_taken_while_its_engine_starts_is_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = threading.Event()
+    has_read, go_on = threading.Event(), threading.Event()
     hash_of = module.hash_of
 
     def slow(path: Path) -> str:
         told = hash_of(path)
+        has_read.set()
         go_on.wait(10)
         return told
 
@@ -138,12 +151,33 @@ async def test_what_is_taken_while_its_engine_starts_is_taken_again(
     weights = made(tmp_path, audit)
     running = asyncio.create_task(weights.run())
     weights.of("a")
-    await asyncio.sleep(0.05)
+    await until(has_read.is_set)
     (tmp_path / "a").write_text("new one")
     weights.forget("a")
     assert weights.of("a") == ""
     go_on.set()
     await until(lambda: bool(weights.of("a")))
     assert weights.of("a") == hash_of(tmp_path / "a")
-    assert len(audit.acts) == 1, "what it was before was never served"
+    new = f"serves the weights {weights.of('a')} from a"
+    assert audit.acts == [("does not know the weights that were served until this start", "a"), (new, "a")]
+    running.cancel()
+
+
+async def test_a_name_that_is_no_utf8_hinders_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / os.fsdecode(b"x\xff")).write_text("x")
+    weights = made(tmp_path, Noted())
+    running = asyncio.create_task(weights.run())
+    await until(lambda: bool(weights.of("a")))
+
+    def fails(_: Path) -> str:
+        raise ValueError("anything")
+
+    weights.forget("a")
+    (tmp_path / "a" / "y").write_text("y")
+    monkeypatch.setattr(module, "stamp_of", fails)
+    await until(lambda: weights.of("a") == "" and "a" in weights._again_at)
+    monkeypatch.undo()
+    weights.forget("a")
+    await until(lambda: bool(weights.of("a")))
     running.cancel()

@@ -18,7 +18,7 @@ Stamp = list[tuple[str, int, int]]
 def stamp_of(weights: Path) -> Stamp:
     """What changes where a file does. Empty where nothing is there."""
     stats = [(name, path.stat()) for name, path in _files(weights)]
-    return [(name, found.st_size, found.st_mtime_ns) for name, found in stats]
+    return [(_shown(name), found.st_size, found.st_mtime_ns) for name, found in stats]
 
 
 def hash_of(weights: Path) -> str:
@@ -27,8 +27,13 @@ def hash_of(weights: Path) -> str:
     for name, path in _files(weights):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        listed.update(f"{digest}  {name}\n".encode())
+        listed.update(f"{digest}  {name}\n".encode(errors="surrogateescape"))
     return listed.hexdigest()
+
+
+def _shown(name: str) -> str:
+    """A name that is no UTF-8 cannot be kept as it is."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _files(weights: Path) -> list[tuple[str, Path]]:

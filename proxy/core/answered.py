@@ -31,18 +31,11 @@ class _Choice(msgspec.Struct, gc=False):
     text: Any = None
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     output: Any = None
     content: Any = None
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 _PLAIN_ANSWER = msgspec.json.Decoder(_PlainAnswer)
@@ -69,17 +62,24 @@ def field_by_field(body: bytes) -> tuple[list[str], Tokens | None]:
     """The same for all that is not plain. Raises: RecursionError."""
     try:
         told = _ANSWER.decode(body)
-    except UNREADABLE:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return [], None
     texts = [text_of(one.text) if one.message is None else of_message(one.message) for one in told.choices]
     if isinstance(told.output, list):  # of the Responses API
         texts += [text_of(one) for one in told.output if isinstance(one, dict)]
     if isinstance(told.content, list):  # Anthropic's
         texts.append(text_of(told.content))
-    return texts, None if told.usage is None else _tokens(told.usage)
+    return texts, _tokens(told.usage)
 
 
-def _tokens(usage: _Usage) -> Tokens | None:
-    prompt = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
-    answer = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
+def _tokens(usage: Any) -> Tokens | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    answer = _count(usage, "completion_tokens", "output_tokens")
     return None if prompt is None and answer is None else Tokens(prompt or 0, answer or 0)
+
+
+def _count(usage: dict[str, Any], *names: str) -> int | None:
+    """The first of them that is told."""
+    return next((told for name in names if type(told := usage.get(name)) is int), None)

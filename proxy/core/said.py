@@ -1,14 +1,15 @@
 """The texts of a request, for the audit to hash: what somebody says in it, and how its answer is to be drawn. Pure.
 
 Each field that is not known to say nothing says something: a client must not get words past the audit by the field
-that he puts them in.
+that he puts them in. So the name of who speaks, and a role that is none, are texts of their own beside the message's.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
-from proxy.core.texts import UNREADABLE, of_dict, text_of
+from proxy.core.texts import UNREADABLE, aside, of_dict, text_of
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -19,7 +20,7 @@ NOT_SAID = frozenset(
     (
         *("model", "agent_type", "keep_alive", "user", "stream_options", "encoding_format", "service_tier"),
         *("stop", "stop_token_ids", "bad_words", "allowed_token_ids", "logit_bias", "tool_choice", "include"),
-        *("reasoning", "reasoning_effort", "thinking", "output_config", "modalities", "truncation"),
+        *("reasoning", "reasoning_effort", "thinking", "modalities", "truncation"),
         "previous_response_id",
     )
 )
@@ -48,8 +49,8 @@ class Sampling(msgspec.Struct, omit_defaults=True, gc=False):
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SAID_IN, _DRAWS = frozenset(SAID_IN), frozenset(Sampling.__struct_fields__)
-_SAMPLING = msgspec.json.Decoder(Sampling)
-_AS_IT_IS = Sampling()
+_FIELDS_OF_SAMPLING = len(Sampling.__struct_fields__)
+_AS_IT_IS = (None,) * _FIELDS_OF_SAMPLING
 """Nothing is asked for."""
 _NUMBER = (int, float)
 _SILENT = (int, float, type(None))
@@ -57,7 +58,7 @@ _SILENT = (int, float, type(None))
 
 
 class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    role: str
+    role: Literal["user", "assistant", "system"]
     content: str
 
 
@@ -82,9 +83,9 @@ def said(body: bytes) -> tuple[list[str], Sampling | None]:
     In what is no JSON object nothing is said.
     """
     try:
-        texts = [one.content for one in _PLAIN_CHAT.decode(body).messages]
-        sampling = _SAMPLING.decode(body)
-        return texts, None if sampling == _AS_IT_IS else sampling
+        plain = _PLAIN_CHAT.decode(body)
+        drawn = astuple(plain)[:_FIELDS_OF_SAMPLING]
+        return [one.content for one in plain.messages], None if drawn == _AS_IT_IS else Sampling(*drawn)
     except UNREADABLE:
         pass
     try:
@@ -117,9 +118,17 @@ def field_by_field(body: bytes) -> tuple[list[str], Sampling | None]:
 
 def _each(value: Any) -> list[str]:
     """A list is several, unless it is one of tokens; all else is one."""
-    if not isinstance(value, list) or (value and isinstance(value[0], int)):
-        return [] if value is None else [text_of(value)]
-    return [of_dict(one) if isinstance(one, dict) else text_of(one) for one in value]
+    if value is None:
+        return []
+    if isinstance(value, list) and value and isinstance(value[0], int):
+        return [text_of(value)]
+    texts = []
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict):
+            texts += [of_dict(one), *aside(one)]
+        else:
+            texts.append(text_of(one))
+    return texts
 
 
 def _as_far_as_it_can_be_read(body: bytes) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import msgspec
 _TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title"))
 _ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_id", "cache_control"))
 """What an object says about itself, beside what is said in it."""
+_ASIDE = ("role", "name", "id", "tool_call_id")
+"""Of that, what a client may choose and a model may be shown."""
+_ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
 _encode = msgspec.json.encode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding what somebody has sent may raise."""
@@ -58,3 +61,11 @@ def of_dict(one: dict[str, Any]) -> str:
         elif name not in _ABOUT and value is not None:
             said.append(_encode(value).decode())
     return "".join(said)
+
+
+def aside(one: dict[str, Any]) -> list[str]:
+    """What a message or document says about itself that may be anything: who speaks, its id."""
+    if len(one) == 2 and "content" in one and one.get("role", "") in _ROLES:  # as most are
+        return []
+    told = (one.get(name) for name in _ASIDE if name != "role" or one.get(name) not in _ROLES)
+    return [text_of(each) for each in told if each is not None]

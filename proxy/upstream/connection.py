@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
 
         Where that `is_whole` not, what follows goes out with `send`, and `sent_all` says that it was all.
         """
-        if (transport := self.transport) is None:  # the engine has closed it as soon as it was open
+        if (transport := self.transport) is None or transport.is_closing():  # the engine closed it before this
             sink.lost(Lost("it closed the connection", was_never_read=True))
             return
         self._sink = sink

@@ -9,11 +9,12 @@ from aiohttp import web
 from proxy.audit import Audit
 from proxy.core import headers
 from proxy.core.allowance import Allowance
-from proxy.core.audit_records import begun, ended, moment
+from proxy.core.audit_records import begun, ended
+from proxy.core.chain import Line
 from proxy.core.endpoints import Endpoint, Key
 from proxy.core.errors import RotaError
 from proxy.core.headers import Incoming
-from proxy.core.key_errors import KeyInvalid
+from proxy.core.key_errors import AuditFailed, KeyInvalid
 from proxy.core.routing import Route
 from proxy.leases import Lease
 from proxy.traffic import Outcome, Traffic
@@ -51,9 +52,18 @@ class Visit:
 
     async def note(self, engine: str, weights: str) -> None:
         """It is about to be joined with `engine`. Raises: AuditFailed."""
-        if self._audit is not None:
-            at = moment(time.time())
-            self._noted = await self._audit.begin(begun(at, self, self._client, engine, weights))
+        if self._audit is None:
+            return
+
+        def record(at: str, n: int) -> Line:
+            self._noted = n  # known also where its client leaves before it is told
+            return begun(at, self, self._client, engine, weights)
+
+        try:
+            self._noted = await self._audit.begin(record)
+        except AuditFailed:
+            self._noted = 0
+            raise
 
     @property
     def key_name(self) -> str:
@@ -102,7 +112,7 @@ class Visit:
             self.caller.end(0, self._now(), time.time())
         self.outcome = self.passed.end or self.outcome
         if self._audit is not None and self.error_code != KeyInvalid.code:  # as of any request without a known key
-            self._audit.note(ended(moment(time.time()), self._noted, self))
+            self._audit.soon(lambda at, _: ended(at, self._noted, self), lambda *_: None)
         traffic.passed(
             self.path,
             self.model,

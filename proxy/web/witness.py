@@ -68,7 +68,7 @@ class Witness:
             then(None)
             return
         self._then = then
-        self._audit.soon(self._beginning, self._begun)
+        self._audit.soon(self._beginning, self._begun, len(self._asked or b""))
 
     def sent(self, piece: bytes | memoryview) -> None:
         """A piece of the body goes to the engine, which nobody has read as a whole."""
@@ -85,7 +85,7 @@ class Witness:
         if self._has_ended:
             return False
         self._has_ended, self._then = True, then
-        self._audit.soon(self._ending, self._ended)
+        self._audit.soon(self._ending, self._ended, self._size)
         return True
 
     def _last(self) -> bool:

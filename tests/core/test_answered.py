@@ -4,10 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import event, given, settings, strategies as st
 
-from proxy.core.answered import answered, field_by_field
+from proxy.core.answered import _PLAIN_ANSWER, answered, field_by_field
+from proxy.core.texts import UNREADABLE
 from proxy.core.usage import Tokens
+
+USED = {"prompt_tokens": 7, "completion_tokens": 5}
 
 
 @pytest.mark.parametrize(
@@ -49,20 +52,67 @@ def test_of_what_is_no_answer_nothing_is_said(body: bytes) -> None:
     assert answered(body) == ([], None)
 
 
-SAID = st.none() | st.text() | st.lists(st.fixed_dictionaries({"type": st.text(), "text": st.text()}), max_size=2)
-CALLS = st.none() | st.lists(st.dictionaries(st.text(), st.text(), max_size=1), max_size=2)
-MESSAGE = st.fixed_dictionaries({"content": SAID}, optional={"tool_calls": CALLS, "reasoning": st.text()})
-CHOICE = st.fixed_dictionaries({}, optional={"message": st.none() | MESSAGE, "text": SAID, "index": st.integers()})
-COUNTS = st.integers(-1, 2**70) | st.none()
-NAMES = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")
-USAGE = st.none() | st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, COUNTS))
-ANSWER = st.fixed_dictionaries(
-    {}, optional={"choices": st.lists(CHOICE, max_size=2), "usage": USAGE, "output": SAID, "content": SAID}
+COUNT = st.integers(0, 2**40)
+PLAIN = st.fixed_dictionaries(
+    {
+        "choices": st.lists(
+            st.fixed_dictionaries({"message": st.fixed_dictionaries({"content": st.text()})}), max_size=2
+        ),
+        "usage": st.fixed_dictionaries({"prompt_tokens": COUNT, "completion_tokens": COUNT}),
+    }
 )
+ODD = (
+    st.none()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.lists(st.just({"text": "a"}), max_size=2)
+)
+PLACES = ("choices", "usage", "output", "content", "message", "text", "tool_calls", "prompt_tokens", "input_tokens")
 
 
-@settings(max_examples=2000)
-@given(ANSWER)
-def test_a_plain_answer_is_read_as_all_others_are(answer: dict[str, Any]) -> None:
+@settings(max_examples=1000)
+@given(PLAIN, st.lists(st.tuples(st.sampled_from(PLACES), ODD), max_size=2))
+def test_a_plain_answer_is_read_as_all_others_are(answer: dict[str, Any], odd: list[tuple[str, Any]]) -> None:
+    """As it is, and with something odd in it."""
+    for name, value in odd:
+        choices, usage = answer["choices"], answer["usage"]
+        where = answer
+        if name in ("message", "text") and isinstance(choices, list) and choices:
+            where = choices[0]
+        elif name == "tool_calls" and isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            where = choices[0].get("message") or answer
+        elif name.endswith("_tokens") and isinstance(usage, dict):
+            where = usage
+        if isinstance(where, dict):
+            where[name] = value
     body = json.dumps(answer).encode()
+    event("plain" if _is_plain(body) else "odd")
     assert answered(body) == field_by_field(body)
+
+
+def _is_plain(body: bytes) -> bool:
+    try:
+        _PLAIN_ANSWER.decode(body)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def test_a_plain_answer_is_known_as_one() -> None:
+    body = {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a", "tool_calls": []}}],
+        "usage": USED,
+    }
+    assert _is_plain(json.dumps(body).encode())
+    assert answered(json.dumps(body).encode()) == (["a"], Tokens(7, 5))
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": "7"}, {"prompt_tokens": 7.5}, "7", [7]])
+def test_odd_usage_hides_no_text(usage: Any) -> None:
+    assert answered(json.dumps({"choices": [{"text": "a"}], "usage": usage}).encode()) == (["a"], None)
+
+
+@pytest.mark.parametrize("levels", [500, 1200])
+def test_no_depth_hides_what_is_said(levels: int) -> None:
+    deep = '{"content":' * levels + '"s"' + "}" * levels
+    assert "s" in answered(f'{{"choices":[{{"message":{deep}}}]}}'.encode())[0][-1]

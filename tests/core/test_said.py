@@ -33,6 +33,16 @@ ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
         ({"prompt": "a", "suffix": "b", "previous_input_messages": [{"content": "c"}], "x": 1}, ["a", "b", "c"]),
         ({"messages": [{"content": "a"}], "chat_template_kwargs": {"x": "b"}}, ["a", '{"x":"b"}']),
         ({"messages": [{"content": "a", "tool_calls": [{"x": 1}]}], "tools": [{"y": 2}]}, ['a{"x":1}', '{"y":2}']),
+        (
+            {"messages": [{"role": "x y", "content": "a", "name": "n"}, {"role": "user", "content": "b"}]},
+            ["a", "x y", "n", "b"],
+        ),
+        (
+            {"messages": [{"role": ["x"], "content": "a"}, {"role": "tool", "content": "b", "tool_call_id": "c"}]},
+            ["a", "x", "b", "c"],
+        ),
+        ({"query": "q", "documents": {"id": "i", "text": "b"}}, ["q", "b", "i"]),
+        ({"messages": [{"content": "a"}], "output_config": {"x": "b"}}, ["a", '{"x":"b"}']),
         ({}, []),
     ],
 )
@@ -71,15 +81,51 @@ JSON = st.recursive(
     | st.text(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
 )
-MESSAGES = st.lists(st.fixed_dictionaries({"role": st.text(), "content": st.text()}), max_size=3)
+ROLES = st.sampled_from(["user", "assistant", "system", "tool"]) | st.text()
+MESSAGES = st.lists(st.fixed_dictionaries({"role": ROLES, "content": st.text()}), max_size=3)
 FIELDS = st.sampled_from([*_PlainChat.__struct_fields__, "tools", "min_p", "x"])
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(st.dictionaries(FIELDS, JSON, max_size=4), JSON | MESSAGES)
 def test_a_plain_chat_is_read_as_all_others_are(fields: dict[str, Any], messages: Any) -> None:
     body = json.dumps(fields | {"messages": messages}).encode()
     assert said(body) == field_by_field(body)
+
+
+WORDS = "planted words"
+SHOWN = st.recursive(
+    st.text(max_size=3) | st.integers() | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "name", "text", "id", "tool_calls", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1000)
+@given(SHOWN, st.data())
+def test_words_are_said_wherever_they_stand_in_a_message(message: Any, data: st.DataObject) -> None:
+    """But for what says what kind of thing a part of it is."""
+    places = [(at, key) for at in _within(message) for key in (at if isinstance(at, dict) else range(len(at)))]
+    if not places:
+        return
+    at, key = data.draw(st.sampled_from(places))
+    at[key] = WORDS
+    is_part = at is not message
+    if is_part and key in ("role", "name", "id"):
+        return
+    assert any(WORDS in text for text in said(json.dumps({"messages": [message]}).encode())[0])
+
+
+def _within(value: Any) -> list[Any]:
+    """All lists and objects in it."""
+    if not isinstance(value, list | dict):
+        return []
+    return [value, *(each for one in (value.values() if isinstance(value, dict) else value) for each in _within(one))]
 
 
 @pytest.mark.parametrize("levels", [400, 500, 900])
@@ -92,5 +138,5 @@ def test_no_depth_hides_what_is_said(levels: int) -> None:
 
 
 def test_a_name_that_stands_twice_counts_as_engines_read_it() -> None:
-    assert said(b'{"messages":[{"role":"u","content":"a","content":"b"}],"messages":[]}')[0] == []
-    assert said(b'{"messages":[],"messages":[{"role":"u","content":"a","content":"b"}]}')[0] == ["b"]
+    assert said(b'{"messages":[{"role":"user","content":"a","content":"b"}],"messages":[]}')[0] == []
+    assert said(b'{"messages":[],"messages":[{"role":"user","content":"a","content":"b"}]}')[0] == ["b"]

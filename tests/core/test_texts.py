@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.texts import Message, of_dict, of_message, text_of
+from proxy.core.texts import Message, aside, of_dict, of_message, text_of
 
 CALL = {"id": "1", "function": {"name": "f"}}
 CALLED = '{"id":"1","function":{"name":"f"}}'
@@ -39,3 +39,9 @@ def test_of_a_message_its_role_is_not_said_and_what_is_not_known_is() -> None:
     assert of_dict({"role": "user", "content": "a"}) == "a"
     assert of_dict({"role": "assistant", "content": None, "tool_calls": [CALL]}) == CALLED
     assert of_dict({"role": "user", "content": "a", "name": "n", "x": {"y": "b"}}) == 'a{"y":"b"}'
+
+
+def test_what_may_be_anything_is_told_aside_and_what_is_known_is_not() -> None:
+    assert aside({"role": "user", "content": "a"}) == aside({"role": None, "content": "a", "name": None}) == []
+    assert aside({"role": "x", "content": "a"}) == ["x"]
+    assert aside({"role": "tool", "tool_call_id": "c", "id": 7, "name": {"text": "n"}}) == ["n", "7", "c"]

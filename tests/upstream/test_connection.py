@@ -122,6 +122,17 @@ async def test_a_request_that_met_a_closed_end_was_never_read(engine: Engine, po
     assert sink.why.was_never_read
 
 
+async def test_a_request_for_a_connection_that_is_being_closed_was_never_sent(engine: Engine, pool: Pool) -> None:
+    connection, _, _ = await reused(engine, pool)
+    assert connection.transport is not None
+    connection.transport.close()  # as the engine's end of it has, while the audit noted the request
+    sink = Kept()
+    connection.begin(sink, REQUEST, SIZE)
+    await sink.over.wait()
+    assert sink.why is not None
+    assert sink.why.was_never_read
+
+
 async def test_a_request_that_was_read_before_its_engine_ended_may_have_begun(engine: Engine, pool: Pool) -> None:
     connection, _, writer = await reused(engine, pool)
     sink = Kept()

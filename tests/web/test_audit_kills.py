@@ -23,28 +23,30 @@ LOOK_EVERY = 10
 """What was wrong once stays so: to look after each would take longer than the kills."""
 MODES = ("default", "strict")
 """In turn."""
+CLIENTS = (6, 32)
+"""In turn: few, whose lines are written one by one, and many, whose lines wait for each other."""
 KILLS = int(os.environ.get("AUDIT_KILLS", "5"))
 
 
 async def load(url: str, life: int, answered: list[str]) -> None:
     """Ask until the proxy is gone; `answered` are the ids of answers that came whole."""
 
-    async def client(number: int) -> None:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            for turn in range(10_000):
-                body = {"model": "a", "prompt": "x", "stream": turn % 2 == 1}
-                request_id = f"{life}-{number}-{turn}"
-                try:
-                    got = await http.post(f"{url}/v1/completions", json=body, headers={"X-Request-Id": request_id})
-                except httpx.HTTPError:
-                    return
-                except AttributeError as error:  # anyio's, of a connection that was lost as it was made
-                    assert "getpeername" in str(error)  # noqa: PT017  # every other one is a fault
-                    return
-                assert got.status_code == 200
-                answered.append(request_id)
+    async def client(http: httpx.AsyncClient, number: int) -> None:
+        for turn in range(10_000):
+            body = {"model": "a", "prompt": "x", "stream": turn % 2 == 1}
+            request_id = f"{life}-{number}-{turn}"
+            try:
+                got = await http.post(f"{url}/v1/completions", json=body, headers={"X-Request-Id": request_id})
+            except httpx.HTTPError:
+                return
+            except AttributeError as error:  # anyio's, of a connection that was lost as it was made
+                assert "getpeername" in str(error)  # noqa: PT017  # every other one is a fault
+                return
+            assert got.status_code == 200
+            answered.append(request_id)
 
-    await asyncio.gather(*(client(number) for number in range(6)))
+    async with httpx.AsyncClient(trust_env=False, limits=httpx.Limits()) as http:
+        await asyncio.gather(*(client(http, number) for number in range(CLIENTS[life // len(MODES) % 2])))
 
 
 @contextlib.asynccontextmanager
