@@ -17,7 +17,7 @@ from tests.installation import Installation, eventually, fake_model, free_port, 
 
 
 class Editable:
-    """An installation whose catalog is edited; each test begins with the models a, b and c, all of them stopped."""
+    """An installation whose catalog is edited; each test begins with the models a and b ready, c stopped."""
 
     def __init__(self, it: Installation, models: list[dict[str, Any]]) -> None:
         self.it = it
@@ -37,6 +37,12 @@ class Editable:
         done = self.it.manage("reload", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def act(self, name: str, what: str, ends_as: str) -> None:
+        """Over HTTP: a command line for each would take most of the time of these tests."""
+        url = f"{self.it.url}/admin/engines/{name}/{what}"
+        assert httpx.post(url, timeout=60, trust_env=False).is_success
+        eventually(lambda: self.it.state(name) == ends_as, within_s=60)
 
     def stream(self, model: str, tokens: int) -> "Future[str]":
         """A long answer, read on a thread of its own."""
@@ -73,8 +79,9 @@ def box(installation: Editable) -> Editable:
     installation.route(Chat="a")
     installation.reload()
     for name in installation.models:
-        installation.it.manage("stop", name)
-        installation.it.manage("start", name) if name != "c" else None
+        installation.act(name, "stop", "stopped")
+    for name in ("a", "b"):
+        installation.act(name, "start", "ready")
     return installation
 
 
