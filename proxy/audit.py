@@ -27,10 +27,9 @@ TRY_AGAIN_S = 10.0
 MANY = 4
 """While a step of the loop brings so many more lines, they wait for the next step: together they cost less."""
 MOST_STEPS = 8
-"""They wait for no more than so many, and neither once there are"""
-MOST_LINES = 64
-"""so many, or they have so much to be read and hashed: the loop does nothing else meanwhile."""
-MOST_BYTES = 2**18
+"""They wait for no more than so many."""
+MOST_LINES, MOST_BYTES = 64, 2**18
+"""So many lines wait for no more, nor those for which so much is to be read: the loop does nothing else meanwhile."""
 
 Record = Callable[[str, int], Line]
 """Makes the line of that number, at a moment."""
@@ -63,7 +62,6 @@ class Audit:
         self._entries: list[tuple[Record, Then]] = []
         self._size = 0
         """Bytes that are to be read for them."""
-        self._is_closed = False
         self._commits = Commits(files, self._failed)
         self._segment_bytes = segment_bytes
         self._keep_days = keep_days
@@ -83,10 +81,6 @@ class Audit:
         Many at once cost far less than as many one by one: what makes and writes a line is in the processor's caches
         for all but the first, and in the strict mode they share a commit.
         """
-        if self._is_closed:
-            self._failed(AuditError("the audit is closed"))
-            then(0, self._refusal())
-            return
         if not self._entries:
             self._loop.call_soon(self._gather, 0, MOST_STEPS)
         self._entries.append((record, then))
@@ -111,8 +105,6 @@ class Audit:
         """What has happened anyway, behind all that came before. What cannot be written is counted and logged."""
         self._write()
         try:
-            if self._is_closed:
-                raise AuditError("the audit is closed")
             self._files.write(record)
         except AuditError as error:
             self._failed(error)
@@ -141,7 +133,6 @@ class Audit:
     def close(self) -> None:
         """Sign the end."""
         self._write()
-        self._is_closed = True
         self._commits.close()
         failed = None
         try:

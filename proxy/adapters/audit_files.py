@@ -80,6 +80,7 @@ class AuditFiles:
         self._signing = threading.Lock()
         self._signed = 0
         self._fd = -1
+        self._is_closed = False
         self._torn = 0
         """Bytes at the end of the segment before that are no lines."""
         self.size = 0
@@ -98,6 +99,8 @@ class AuditFiles:
     def write(self, *records: Line) -> int:
         """Add them; returns the number of the last one. Raises: AuditError, and then none of them is there."""
         if self._fd < 0:
+            if self._is_closed:
+                raise AuditError("the audit is closed")
             self._open(self._torn)
         n, last = self._chain.n, self._chain.last
         try:
@@ -192,8 +195,9 @@ class AuditFiles:
         return deleted
 
     def close(self) -> None:
-        """Close the segment, signed. Raises: AuditError."""
+        """Close the segment, signed; no more is written. Raises: AuditError."""
         self._close()
+        self._is_closed = True
 
     def _close(self) -> None:
         """Raises: AuditError: before the line that closes it is there, the segment goes on; afterwards it is closed."""

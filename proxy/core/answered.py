@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.core.texts import UNREADABLE, Message, of_message, text_of
+from proxy.core.texts import UNREADABLE, Message, however_deep, of_message, text_of
 from proxy.core.usage import Tokens
 
 
@@ -51,11 +51,7 @@ def answered(body: bytes) -> tuple[list[str], Tokens | None]:
         plain = _PLAIN_ANSWER.decode(body)
         return [one.message.content for one in plain.choices], plain.usage
     except UNREADABLE:
-        pass
-    try:
-        return field_by_field(body)
-    except RecursionError:  # nothing of it may be hidden by its depth
-        return [body.decode(errors="replace")], None
+        return however_deep(field_by_field, body)
 
 
 def field_by_field(body: bytes) -> tuple[list[str], Tokens | None]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.core.texts import UNREADABLE, aside, of_dict, text_of
+from proxy.core.texts import UNREADABLE, aside, however_deep, of_dict, text_of
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -87,11 +87,7 @@ def said(body: bytes) -> tuple[list[str], Sampling | None]:
         drawn = astuple(plain)[:_FIELDS_OF_SAMPLING]
         return [one.content for one in plain.messages], None if drawn == _AS_IT_IS else Sampling(*drawn)
     except UNREADABLE:
-        pass
-    try:
-        return field_by_field(body)
-    except RecursionError:  # nothing of it may be hidden by its depth
-        return [body.decode(errors="replace")], None
+        return however_deep(field_by_field, body)
 
 
 def field_by_field(body: bytes) -> tuple[list[str], Sampling | None]:

@@ -4,7 +4,8 @@ A text is what stands in the field, without its JSON spelling, so that the same 
 client writes them. For what is no text (an image, the arguments of a tool) its JSON stands.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ _ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
 _encode = msgspec.json.encode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding what somebody has sent may raise."""
+_More = TypeVar("_More")
 
 
 class Message(msgspec.Struct, gc=False):
@@ -69,3 +71,13 @@ def aside(one: dict[str, Any]) -> list[str]:
         return []
     told = (one.get(name) for name in _ASIDE if name != "role" or one.get(name) not in _ROLES)
     return [text_of(each) for each in told if each is not None]
+
+
+def however_deep(
+    read: Callable[[bytes], tuple[list[str], _More | None]], body: bytes
+) -> tuple[list[str], _More | None]:
+    """What `read` finds in `body`; all of that where it is too deep to be read: nothing may be hidden by its depth."""
+    try:
+        return read(body)
+    except RecursionError:
+        return [body.decode(errors="replace")], None
