@@ -43,8 +43,9 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, list) and value and all(isinstance(one, dict | str) for one in value):
         return "".join(map(text_of, value))
-    if isinstance(value, dict):
-        return of_dict(value)
+    if isinstance(value, dict):  # what it says about itself are words and numbers: more than that says something
+        more = (value.get(name) for name in _ASIDE)
+        return of_dict(value) + "".join(text_of(each) for each in more if isinstance(each, list | dict))
     return "" if value is None else _encode(value).decode()
 
 

@@ -42,6 +42,7 @@ ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
             ["a", "x", "b", "c"],
         ),
         ({"query": "q", "documents": {"id": "i", "text": "b"}}, ["q", "b", "i"]),
+        ({"messages": [{"content": "a", "name": {"name": ["b"], "content": "c"}}]}, ["a", "cb"]),
         ({"messages": [{"content": "a"}], "output_config": {"x": "b"}}, ["a", '{"x":"b"}']),
         ({}, []),
     ],
