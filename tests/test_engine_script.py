@@ -16,11 +16,12 @@ import pytest
 ENGINE = Path(__file__).parents[1] / "bin" / "engine"
 SCRIPT = """\
 #!{python}
-import json, os, sys
+import gc, json, os, sys
 if __name__ == "__main__":
     import vllm
     print(json.dumps({{"argv": sys.argv, "pid": os.getpid(), "early": os.environ["EARLY"], "late": os.environ["LATE"],
-                      "mark": os.environ.get("ROTA_PREPARES"), "imports": vllm.imports, "path": sys.path[0]}}))
+                      "mark": os.environ.get("ROTA_PREPARES"), "imports": vllm.imports, "path": sys.path[0],
+                      "seeks": [vllm.seeks, gc.isenabled()], "frozen": gc.get_freeze_count()}}))
     sys.exit(7)
 """
 
@@ -94,7 +95,8 @@ class Box:
         self.script.parent.mkdir()
         self.script.write_text(SCRIPT.format(python=sys.executable))
         self.script.chmod(0o755)
-        self.package("vllm", "import os\nimports = os.environ.get('IMPORTED_BY', '') + str(os.getpid())\n")
+        imports = "imports = os.environ.get('IMPORTED_BY', '') + str(os.getpid())"
+        self.package("vllm", f"import gc, os\n{imports}\nseeks = gc.isenabled()\n")
         self.package("setproctitle", "def setproctitle(title):\n    print('title', title, flush=True)\n")
         self.gate = Gate(folder / "gate.sock", str(self.script))
         threading.Thread(target=self.gate.serve_forever, daemon=True).start()
@@ -139,6 +141,8 @@ def test_it_imports_before_it_has_leave_and_becomes_the_engine_in_the_same_proce
     assert told["argv"] == box.gate.argv
     assert told["pid"] == process.pid
     assert told["imports"] == str(process.pid), "the import of before"
+    assert told["seeks"] == [False, True], "garbage is looked for again, and was not while it imported"
+    assert told["frozen"] == 0, "all of it is looked at, if as what is old"
     assert (told["early"], told["late"], told["mark"]) == ("1", "2", None)
     assert told["path"] == str(box.script.parent)
     assert title == "title vllm serve w"
@@ -298,7 +302,7 @@ def test_where_the_import_has_touched_cuda_nothing_is_forked(box: Box) -> None:
         CPU_BUILD.format(in_engine=str(ENGINE.parent / "in_engine"), preloads=os.environ.get("LD_PRELOAD", ""))
     )
     box.package("torch", "from types import SimpleNamespace\ncuda = SimpleNamespace(is_initialized=lambda: True)\n")
-    box.package("vllm", "import torch\nimports = 'x'\n")
+    box.package("vllm", "import torch\nimports, seeks = 'x', False\n")
     box.gate.forks = True
     box.gate.may_go.set()
     _, err, status = end(box.start())

@@ -150,6 +150,7 @@ class DataPlane:
         self.answer: Answer | None = None
         self.engine_runner: web.AppRunner | None = None
         self.front: Front | None = None
+        self.listening: asyncio.Server | None = None
         self.keyring: Keyring | None = None
         self.tls: ssl.SSLContext | None = None
         self.audit: Audit | None = None
@@ -229,7 +230,9 @@ async def staged(plane: DataPlane) -> AsyncIterator[None]:
     runner = web_app.runner(app)
     await runner.setup()
     front = plane.front = web_app.front(runner, forwarder)
-    listening = await web_app.listen_tcp(front, "127.0.0.1", int(plane.url.rpartition(":")[2]), plane.tls)
+    listening = plane.listening = await web_app.listen_tcp(
+        front, "127.0.0.1", int(plane.url.rpartition(":")[2]), plane.tls
+    )
     yield
     listening.close()
     await front.close(0.1)

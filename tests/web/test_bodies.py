@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import os
+import socket
 import zlib
 from collections.abc import AsyncIterator
 
@@ -37,7 +38,11 @@ async def test_a_large_body_with_the_agent_type_in_a_header_goes_through_unread(
 async def test_it_is_not_even_taken_in_before_its_engine_is_ready(plane: DataPlane) -> None:
     plane.answer = echo
     plane.fleet.leases.is_at_once = False
+    assert plane.listening is not None
+    for one in plane.listening.sockets:  # and the connections that it takes: by itself the kernel keeps many MiB
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**17)
     async with connected(plane) as (reader, writer):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**17)
         size = 2**23
         head = request(b"", "X-Agent-Type: Chat", f"Content-Length: {size}")
         writer.write(head)
