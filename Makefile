@@ -36,7 +36,7 @@ docs: .venv-ready  ## Write the parts of docs/ that are made from the code
 
 test: setup  ## All tests, also those that start real vLLM
 	FUZZ_EXAMPLES=7000 AUDIT_KILLS=200 .venv/bin/pytest -n 2 --dist loadfile --ignore=tests/faults -m "not vllm"
-	.venv/bin/pytest tests/e2e -m vllm
+	.venv/bin/pytest -n 2 --dist loadfile tests/e2e -m vllm
 	@.venv/bin/python -m tests.faults
 
 test-faults: setup  ## Kill, stop, starve and confuse everything, and print what survived

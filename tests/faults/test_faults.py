@@ -25,6 +25,7 @@ def test_it_survives(house: House, fault: Fault, record_property: Callable[[str,
 
 @pytest.mark.vllm
 @pytest.mark.house("real")
+@pytest.mark.xdist_group("real")
 @pytest.mark.parametrize("fault", ON_REAL_VLLM, ids=lambda fault: fault.name)
 def test_it_survives_with_real_vllm(house: House, fault: Fault, record_property: Callable[[str, object], None]) -> None:
     survive(house, fault, record_property)
@@ -32,6 +33,7 @@ def test_it_survives_with_real_vllm(house: House, fault: Fault, record_property:
 
 @pytest.mark.vllm
 @pytest.mark.house("parked")
+@pytest.mark.xdist_group("parked")
 @pytest.mark.parametrize("fault", ON_PARKED, ids=lambda fault: fault.name)
 def test_it_survives_with_real_vllm_parked_ahead(
     house: House, fault: Fault, record_property: Callable[[str, object], None]
