@@ -5,6 +5,7 @@ as of a shell 130 interrupted, 141 nobody reads what it prints any more.
 """
 
 import asyncio
+import importlib
 import os
 import sys
 
@@ -16,29 +17,32 @@ from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFileError
 from proxy.core.key_acts import KeyActRefused
 from proxy.settings import Layout, layout
-from proxy.verbs import (
-    audit,
-    check,
-    completion,
-    download,
-    engines,
-    events,
-    keys,
-    plan,
-    reload,
-    restart_proxy,
-    service,
-    warm,
-)
 from proxy.verbs.verbs import EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NOT_RUNNING, Verb, Verbs
+
+MODULES = {
+    "engines": ("status", "start", "stop", "pin", "unpin", "sleep", "why"),
+    "plan": ("plan",),
+    "events": ("events",),
+    "service": ("logs", "start-service", "stop-service", "restart-service", "install-vllm", "render"),
+    "restart_proxy": ("restart-proxy",),
+    "reload": ("reload",),
+    "check": ("check",),
+    "download": ("download",),
+    "keys": ("keys",),
+    "audit": ("audit",),
+    "completion": ("completion",),
+    "warm": ("warm",),
+}
+"""Those of proxy/verbs, each with its verbs, in the order of the help."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns the exit status."""
     here = layout()
-    arguments = command_line(here).parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = command_line(here, words[0] if words else None).parser.parse_args(words)
     verb: Verb = arguments.verb
-    if verb is not service.install_vllm:  # that is the project folder's
+    if arguments.name != "install-vllm":  # that is the project folder's
         owner.become(here.root / "var")
     try:
         status = verb(here, arguments)
@@ -62,11 +66,11 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def command_line(here: Layout) -> Verbs:
-    """All verbs."""
+def command_line(here: Layout, asked: str | None = None) -> Verbs:
+    """All verbs; where `asked` is one of them, only those of its module: to import all takes longer than most do."""
     verbs = Verbs(here)
-    for kind in (engines, plan, events, service, restart_proxy, reload, check, download, keys, audit, completion, warm):
-        kind.add_to(verbs)
+    for name in [name for name, of in MODULES.items() if asked in of] or MODULES:
+        importlib.import_module(f"proxy.verbs.{name}").add_to(verbs)
     return verbs
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cli import MODULES, command_line
+from proxy.settings import Layout
 from tests.installation import CHECKOUT, Installation
 
 VERBS = [
@@ -31,6 +33,13 @@ def test_every_verb_explains_itself(idle: Installation, verb: str) -> None:
 def test_help_lists_all_verbs(idle: Installation) -> None:
     text = idle.manage("--help").stdout
     assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_asked_for_is_found_in_its_module_alone(module: str, tmp_path: Path) -> None:
+    verbs = list(MODULES[module])
+    assert all(command_line(Layout(tmp_path), verb).names == verbs for verb in verbs)
+    assert set(verbs) < set(command_line(Layout(tmp_path)).names)
 
 
 def test_an_unknown_verb_exits_2_with_the_list(idle: Installation) -> None:
