@@ -1,5 +1,6 @@
 """The texts of a whole answer, for the audit to hash: what is said to somebody; and how many tokens it took. Pure."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +25,9 @@ class _PlainAnswer(msgspec.Struct, gc=False):
     usage: Tokens
     output: None = None
     content: None = None
+    text: None = None
+    prompt: None = None
+    answers: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -35,6 +39,9 @@ class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     output: Any = None
     content: Any = None
+    text: Any = None
+    prompt: Any = None
+    answers: Any = None
     usage: Any = None
 
 
@@ -45,7 +52,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 def answered(body: bytes) -> tuple[list[str], Tokens | None]:
     """One text for each choice or output, none where it holds none, as an embedding; and the tokens, where it says so.
 
-    In what is no answer nothing is said.
+    What is no JSON, as subtitles or an answer that was torn, is one text, if it is any.
     """
     try:
         plain = _PLAIN_ANSWER.decode(body)
@@ -59,13 +66,26 @@ def field_by_field(body: bytes) -> tuple[list[str], Tokens | None]:
     try:
         told = _ANSWER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return [], None
+        return _as_it_stands(body), None
     texts = [text_of(one.text) if one.message is None else of_message(one.message) for one in told.choices]
     if isinstance(told.output, list):  # of the Responses API
         texts += [text_of(one) for one in told.output if isinstance(one, dict)]
     if isinstance(told.content, list):  # Anthropic's
         texts.append(text_of(told.content))
+    texts += [one for one in (told.text, told.prompt) if isinstance(one, str)]  # of speech; of tokens
+    if isinstance(told.answers, dict):  # of structured decisions, by their questions
+        texts += [text_of(one) for one in told.answers.values()]
     return texts, _tokens(told.usage)
+
+
+def _as_it_stands(body: bytes) -> list[str]:
+    """What is no JSON at all, if it is text."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        with suppress(UnicodeDecodeError):
+            return [body.decode()] if body else []
+    return []
 
 
 def _tokens(usage: Any) -> Tokens | None:

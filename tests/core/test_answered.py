@@ -21,6 +21,10 @@ USED = {"prompt_tokens": 7, "completion_tokens": 5}
         ({"choices": [{"text": "a"}]}, ["a"]),
         ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "a"}]}]}, ["a"]),
         ({"content": [{"type": "text", "text": "a"}], "type": "message"}, ["a"]),
+        ({"text": "a", "usage": {"type": "duration", "seconds": 1}}, ["a"]),
+        ({"text": "a b", "segments": [{"text": "a"}, {"text": "b"}], "duration": 1.5}, ["a b"]),
+        ({"prompt": "a"}, ["a"]),
+        ({"answers": {"q": {"label": "a"}, "r": {"label": "b"}}}, ['{"label":"a"}', '{"label":"b"}']),
         ({"data": [{"embedding": [0.1]}]}, []),
         ({"error": {"message": "a"}}, []),
     ],
@@ -47,9 +51,14 @@ def test_what_it_took_is_what_it_says(
     assert answered(json.dumps({"choices": [choice], "usage": usage}).encode())[1] == tokens
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"no json", b"\xff", b'"a"'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'"a"', b'{"choices": "a"}'])
 def test_of_what_is_no_answer_nothing_is_said(body: bytes) -> None:
     assert answered(body) == ([], None)
+
+
+@pytest.mark.parametrize("text", ["1\n00:00:00,000 --> 00:00:01,000\ngr\u00fc\u00dfe\n", '{"choices": [{"text": "a'])
+def test_what_is_no_json_is_one_text(text: str) -> None:
+    assert answered(text.encode()) == ([text], None)
 
 
 COUNT = st.integers(0, 2**40)
