@@ -139,6 +139,8 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         guard = opening.open_guard(keyring, settings)
         opening.check_open(keyring, settings)
         audit = opening.open_audit(here, settings, stack)
+        if audit is not None:
+            keyring.on_change = partial(opening.note_keys, audit)
         pool = Pool()
         stack.callback(pool.close)
         parts = await assemble(here, settings, catalog, stack)

@@ -23,6 +23,8 @@ from proxy.core.key_errors import AuditFailed
 log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 0.2
+LOOK_EVERY_S = 600.0
+"""So often, and at the beginning, it is looked for segments that are old enough."""
 TRY_AGAIN_S = 10.0
 MANY = 4
 """While a step of the loop brings so many more lines, they wait for the next step: together they cost less."""
@@ -115,6 +117,7 @@ class Audit:
 
     async def run(self) -> None:
         """Have the lines on the disk, and begin a new segment when it is time, until cancelled."""
+        looks_at = self._loop.time()
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
             try:
@@ -123,8 +126,9 @@ class Audit:
                 if self._files.size > self._segment_bytes or _today() != self._day:
                     self._files.rotate()
                     self._day = _today()
-                    if self._deleting is None or self._deleting.done():
-                        self._deleting = asyncio.create_task(self._delete_old())
+                if self._loop.time() >= looks_at and (self._deleting is None or self._deleting.done()):
+                    looks_at = self._loop.time() + LOOK_EVERY_S
+                    self._deleting = asyncio.create_task(self._delete_old())
             except AuditError as error:
                 self._failed(error)
             except Exception:  # what comes next is tried all the same

@@ -11,8 +11,9 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
-from proxy.adapters.key_file import KeyFile
+from proxy.adapters.key_file import KeyFile, KeyFileError, Stamp
 from proxy.adapters.scrypt import is_hash_of
 from proxy.adapters.state_files import StateFile
 from proxy.core.allowance import NOTHING, Allowance, Used
@@ -68,6 +69,9 @@ class Keyring:
         self._one_at_a_time = asyncio.Lock()
         self._version = 0
         """Changes whenever a key may have."""
+        self._seen: Stamp = None
+        self.on_change: Callable[[list[str]], None] = log_changes
+        """Told, in words, what has been done to keys where that was found out by looking."""
         self.load()
 
     def __repr__(self) -> str:
@@ -88,6 +92,7 @@ class Keyring:
 
         Raises: KeyFileError, and nothing has changed then.
         """
+        self._seen = self._file.stamp()
         keys, now = self._file.read(), self._now()
         told, self._keys = differences(self._keys, keys), keys
         before, self._by_id = self._by_id, by_id(keys)
@@ -109,10 +114,20 @@ class Keyring:
         return told
 
     async def keep(self) -> None:
-        """Keep what has been used today, every while, until cancelled."""
+        """Keep what has been used today, every while, until cancelled, and have a file count that has changed.
+
+        Whoever changes it has it count at once (`load`): this is for one whom the proxy could not hear.
+        """
         while True:
             await asyncio.sleep(KEEP_EVERY_S)
             await asyncio.to_thread(self.keep_now)
+            if self._file.stamp() != self._seen:
+                try:
+                    told = self.load()
+                except KeyFileError as error:
+                    log.warning("%s: the keys that were there before go on counting", error)
+                else:
+                    self.on_change(told)
 
     def keep_now(self) -> None:
         """Keep it, if it has changed: a restart gives nobody another day's tokens. Blocks."""
@@ -162,6 +177,12 @@ class Keyring:
         self._refused[digest] = None
         if len(self._refused) > MOST_REFUSED:
             self._refused.popitem(last=False)
+
+
+def log_changes(told: list[str]) -> None:
+    """For who has no audit."""
+    for what in told:
+        log.info("the file of keys has changed: %s", what)
 
 
 def _is_hash_of(kept: Secret, secret: str) -> bool:

@@ -109,6 +109,12 @@ def note_stop(audit: Audit, model: str, who: str) -> None:
     audit.act(who, "stopped", model)
 
 
+def note_keys(audit: Audit, told: list[str]) -> None:
+    """The file of keys has changed, and nobody has said that it did."""
+    for what in told:
+        audit.act("the file of keys", what)
+
+
 def dump_nothing() -> None:
     """No core of this process is written, which would hold what is said. 1 is for systems that pipe it (core(5)): those
     write it whatever the limit, but for this one; less than a page is never written to a file.

@@ -24,7 +24,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--default-chat-template-kwargs", type=json.loads)
     parser.add_argument("--shutdown-timeout", type=int)
     parser.add_argument("--enable-request-id-headers", action="store_true")
-    parser.add_argument("--disable-access-log-for-endpoints")
+    parser.add_argument("--disable-uvicorn-access-log", action="store_true")
     parser.add_argument("--middleware", action="append")
     parser.add_argument("--no-log-error-stack", action="store_true")
     parser.add_argument("--enforce-eager", action="store_true")

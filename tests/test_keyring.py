@@ -1,5 +1,6 @@
 """Who a key belongs to."""
 
+import asyncio
 import time
 import weakref
 from pathlib import Path
@@ -16,6 +17,7 @@ from proxy.core.allowance import Allowance, Used
 from proxy.core.key_errors import KeyInvalid
 from proxy.core.keys import Key, Secret
 from proxy.keyring import Keyring, LastKey
+from tests.upstream.conftest import until
 
 ID, OTHER_ID = "0" * 12, "1" * 12
 HASH = hashed("secret")
@@ -161,6 +163,25 @@ async def test_keys_that_change_count_at_once_and_what_was_used_stays_used(tmp_p
     keys.load()
     assert known(keys, PRESENTED) is None
     assert [one.key.name for one in keys.callers] == ["desk"]
+
+
+async def test_a_file_that_has_changed_counts_though_nobody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keyring, "KEEP_EVERY_S", 0.01)
+    keys, told = ring(tmp_path, key()), []
+    await keys.verify(PRESENTED)
+    keys.on_change = told.extend
+    looking = asyncio.create_task(keys.keep())
+    (tmp_path / "keys.json").write_text("{")
+    await until(lambda: "go on counting" in caplog.text)
+    assert known(keys, PRESENTED) is not None
+    (tmp_path / "keys.json").unlink()
+    write(tmp_path, key(revoked_at=1.0))
+    await until(lambda: known(keys, PRESENTED) is None)
+    assert told == ["revoked the key desk"]
+    assert caplog.text.count("go on counting") == 1
+    looking.cancel()
 
 
 async def test_a_secret_that_was_exchanged_is_not_known_any_more(tmp_path: Path) -> None:

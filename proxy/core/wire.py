@@ -44,6 +44,8 @@ _FIELDS = msgspec.json.Decoder(_Fields)
 _ALL = msgspec.json.Decoder(dict[str, Raw])
 _TEXT = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.encode
+TRUE = frozenset(("1", "t", "true", "y", "yes", "on"))
+"""The words that vLLM takes for true, in any case (pydantic, conversion table)."""
 
 
 class JsonBody:
@@ -69,12 +71,12 @@ class JsonBody:
     @property
     def is_stream(self) -> bool:
         """Whether it asks for events."""
-        return self._fields.stream is not UNSET and bytes(self._fields.stream) == b"true"
+        return _is_true(self._fields.stream)
 
     @property
     def is_background(self) -> bool:
         """Whether it asks for a response that is made in the background."""
-        return self._fields.background is not UNSET and bytes(self._fields.background) == b"true"
+        return _is_true(self._fields.background)
 
     @property
     def previous_response(self) -> str | None:
@@ -156,6 +158,20 @@ class JsonBody:
         if any(one[1] > other[0] for one, other in pairwise(edits)):
             return None
         return edits
+
+
+def _is_true(raw: Raw | UnsetType) -> bool:
+    """Whether vLLM takes it for true: its own reader, pydantic, takes some numbers and words for that, too."""
+    if raw is UNSET:
+        return False
+    spelled = bytes(raw)
+    if spelled in (b"true", b"false"):
+        return spelled == b"true"
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return value.lower() in TRUE if isinstance(value, str) else isinstance(value, int | float) and value == 1
 
 
 def _text(name: str, raw: Raw) -> str | None:

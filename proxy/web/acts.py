@@ -8,6 +8,9 @@ from proxy.web.who import who
 
 _OF_ENGINES = "/gate/"
 """Asked by processes that want to become engines."""
+_OPTIONS = ("force", "wait", "level", "dry_run")
+_LONGEST_OPTION = len("false")
+"""Of more than that, and of other names, nothing is noted: they may be anybody's words."""
 
 
 def noting(audit: Audit, under: str = "/") -> Middleware:
@@ -25,6 +28,14 @@ def noting(audit: Audit, under: str = "/") -> Middleware:
             return response
         finally:
             outcome = "refused" if status is None else f"answered with {status}"
-            audit.act(who(request), f"{request.path_qs[:200]}, {outcome}", request.match_info.get("model", ""))
+            what = f"{request.path[:200]}{_options(request)}, {outcome}"
+            audit.act(who(request), what, request.match_info.get("model", ""))
 
     return note
+
+
+def _options(request: web.Request) -> str:
+    """How it was to be done."""
+    asked = {name: request.query[name] for name in _OPTIONS if name in request.query}
+    told = "&".join(f"{name}={value}" for name, value in asked.items() if len(value) <= _LONGEST_OPTION)
+    return f"?{told}" if told else ""

@@ -32,8 +32,8 @@ class Body(Protocol):
     """What a request has sent."""
 
     @property
-    def is_stream(self) -> bool:
-        """Whether it asks for events."""
+    def is_stream(self) -> bool | None:
+        """Whether it asks for events; None where it is not read."""
 
     @property
     def is_background(self) -> bool:
@@ -67,7 +67,8 @@ class Body(Protocol):
 class Nothing:
     """No body, or one that goes through unread."""
 
-    is_stream = is_background = False
+    is_stream: bool | None = False
+    is_background = False
     held_bytes = 0
     whole = previous_response = None
 
@@ -85,6 +86,8 @@ class Nothing:
 
 class Unread(Nothing):
     """A body that goes through as it comes: nobody knows what is in it."""
+
+    is_stream = None
 
     def __init__(self, length: int | None, pieces: AsyncIterator[bytes]) -> None:
         """`length` is in bytes, as it goes on: None where it is not known, as of what has come compressed."""

@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from proxy.core.errors import InvalidRequest
 from proxy.core.members import OWN_FIELDS
-from proxy.core.wire import Told
+from proxy.core.wire import TRUE, Told
 from proxy.upstream.outgoing import Outgoing
 
 FIELDS = frozenset({"model", "stream", *OWN_FIELDS})
@@ -61,7 +61,7 @@ class Form:
     @property
     def is_stream(self) -> bool:
         """Whether it asks for events."""
-        return self._values.get("stream", "").lower() in ("true", "1", "on", "yes", "t", "y")
+        return self._values.get("stream", "").lower() in TRUE
 
     def told(self) -> Told:
         """Body; all that a form says is text."""

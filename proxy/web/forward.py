@@ -192,7 +192,7 @@ class Forwarder:
             passage.relay.tap = Finder(self._responses.remembered, Made(spec.name, passage.key_name), hold)
         caller, witness = passage.caller, passage.witness
         # Of a whole answer the witness sees for itself how many tokens it took.
-        if (caller is not None and caller.counts_tokens) or (witness is not None and body.is_stream):
+        if (caller is not None and caller.counts_tokens) or (witness is not None and body.is_stream is not False):
             passage.count_tokens(is_stream=body.is_stream)
         if witness is not None:
             witness.look(body.whole)
@@ -206,7 +206,7 @@ class Forwarder:
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""
         passage.begin_waiting(model)
-        is_wanted = passage.endpoint.streams and body.is_stream
+        is_wanted = passage.endpoint.streams and body.is_stream is True
         is_plain = passage.incoming.told.get(b"x-rota-wait", b"").lower() == b"plain"
         every_s = self._wait_comment_s if is_wanted and not is_plain else 0.0
         return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)

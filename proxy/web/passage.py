@@ -69,19 +69,21 @@ class Passage:
             caller.begin(self._now(), time.time())
             self.is_counted = True
 
-    def count_tokens(self, *, is_stream: bool) -> None:
-        """Find out how many it takes."""
-        if is_stream and self.endpoint.tells_usage_aside:
+    def count_tokens(self, *, is_stream: bool | None) -> None:
+        """Find out how many it takes; `is_stream` is None where its body is not read."""
+        is_told_aside = is_stream is not False and self.endpoint.tells_usage_aside
+        if is_told_aside:
             self.relay.take_out_usage()
             self.asks = headers.TELL_USAGE
-        else:
+        if not is_told_aside or is_stream is None:
             self._usage = UsageFinder()
             self.relay.tap = both(self._usage, self.relay.tap)
 
     @property
     def usage(self) -> Tokens | None:
         """How many tokens it took, as its engine says; None where that is not known."""
-        return self.relay.usage if self._usage is None else self._usage.tokens()
+        told = self.relay.usage
+        return self._usage.tokens() if told is None and self._usage is not None else told
 
     @property
     def tokens(self) -> int:

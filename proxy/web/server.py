@@ -28,7 +28,7 @@ class _NoTraces(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         match error:
             case HttpProcessingError():
-                what = error.message.partition("\n")[0]
+                what = type(error).__name__  # its message holds what the client has sent
                 record.msg, record.args = "%s: %s, and is answered with %d", (record.getMessage(), what, error.code)
             case web.RequestPayloadError():  # it has its answer, but the rest of its body is no body
                 record.msg, record.args = "%s: %s", (record.getMessage(), " ".join(str(error).split()))

@@ -61,11 +61,12 @@ class Tls:
             what = f"{self._certificate} and {self._key} (settings tls_certificate and tls_key) cannot be used"
             raise TlsError(f"{what}: {why}") from error
 
-    def _stamp(self) -> tuple[float, ...]:
-        """When each was written; 0 for one that is not there."""
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        """When each was written, or let somebody else read it; 0 for one that is not there."""
         stamps = []
         for path in (self._certificate, self._key):
-            stamps.append(0.0)
+            stamps.append((0, 0))
             with suppress(OSError):
-                stamps[-1] = path.stat().st_mtime
+                seen = path.stat()
+                stamps[-1] = (seen.st_mtime_ns, seen.st_ctime_ns)
         return tuple(stamps)

@@ -161,7 +161,7 @@ def test_a_flag_that_vllm_does_not_have_is_passed_on_and_refused_there() -> None
 def test_what_a_key_of_the_spec_sets_cannot_be_set_by_vllm_args_too() -> None:
     argv = argv_of(spec_of(embedder=True, chat_template="t", device_count=2), GIB, can_sleep=True)
     rendered = {canonical_flag(word) for word in argv if word.startswith("--")}
-    harmless = {"enable-request-id-headers", "disable-access-log-for-endpoints", "middleware", "no-log-error-stack"}
+    harmless = {"enable-request-id-headers", "disable-uvicorn-access-log", "middleware", "no-log-error-stack"}
     assert rendered - set(OWN_FLAGS) == harmless
 
 

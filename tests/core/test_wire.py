@@ -127,9 +127,13 @@ def test_a_field_spelled_with_escapes_is_the_same_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "is_stream"), [(b"true", True), (b"false", False), (b"1", False), (b'"true"', False)]
+    ("stream", "is_stream"),
+    [
+        *((spelled, True) for spelled in (b"true", b"1", b"1.0", b'"true"', b'"ON"', b'"y"', b'"\\u0031"')),
+        *((spelled, False) for spelled in (b"false", b"0", b"2", b"null", b'"x"', b'" true"', b"[1]")),
+    ],
 )
-def test_only_true_asks_for_events(stream: bytes, is_stream: bool) -> None:
+def test_what_vllm_takes_for_true_asks_for_events(stream: bytes, is_stream: bool) -> None:
     assert JsonBody(b'{"stream": ' + stream + b"}").is_stream is is_stream
     assert not JsonBody(b"{}").is_stream
 

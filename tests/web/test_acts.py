@@ -30,7 +30,7 @@ async def test_what_people_do_is_noted_with_who_and_what_came_of_it(tmp_path: Pa
     await web_app.listen_unix(runner, tmp_path / "s.sock")
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-        for path in ("/engines/a/stop", "/engines/b/stop?x=1", "/gate/a"):
+        for path in ("/engines/a/stop", "/engines/b/stop?force=1&wait=PLANTED&x=PLANTED", "/gate/a"):
             await client.post(path)
         await client.get("/status")
     await runner.cleanup()
@@ -38,6 +38,6 @@ async def test_what_people_do_is_noted_with_who_and_what_came_of_it(tmp_path: Pa
     acts = [line for line in lines_of(segments_in(tmp_path)) if line["kind"] == "act"]
     assert [(act["what"], act["model"]) for act in acts] == [
         ("/engines/a/stop, answered with 202", "a"),
-        ("/engines/b/stop?x=1, refused", "b"),
+        ("/engines/b/stop?force=1, refused", "b"),
     ]
     assert {act["who"] for act in acts} == {f"with manage_vllm.sh by {getpass.getuser()}"}

@@ -219,6 +219,17 @@ async def test_the_tokens_of_a_stream_are_counted_and_its_client_gets_what_it_as
     assert (got.status_code, got.json()["error"]["code"]) == (429, "rate_limit_exceeded")
 
 
+@pytest.mark.parametrize("disguise", [{"stream": 1}, {"stream": "Yes"}, {"stream": True, "x": "x" * 2**20}])
+async def test_no_spelling_or_size_of_a_stream_hides_its_tokens(plane: DataPlane, disguise: dict[str, object]) -> None:
+    plane.answer = telling
+    headers = {"Authorization": f"Bearer {SENT['tokens']}", "X-Agent-Type": "Chat"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.post(f"{plane.url}/v1/chat/completions", json=CHAT | disguise, headers=headers)
+    assert "rota-usage" not in got.text
+    got = await ask(plane, "tokens", body=CHAT)
+    assert 8 <= int(got.headers["x-ratelimit-remaining-tokens"]) <= 9, "20 less 12, and what has come back since"
+
+
 async def test_of_a_stream_that_was_left_each_event_counts(plane: DataPlane) -> None:
     plane.answer = telling
     headers = {"Authorization": f"Bearer {SENT['tokens']}"}

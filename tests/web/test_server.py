@@ -26,3 +26,16 @@ async def test_what_is_no_http_gets_its_400_and_one_line_in_the_log(
     assert record.exc_info is None
     assert "Error handling request from 127.0.0.1: " in record.getMessage()
     assert record.getMessage().endswith("and is answered with 400")
+
+
+async def test_what_was_sent_is_in_no_log(plane: DataPlane, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for sent in (
+        b"GET / HTTP/1.1\r\nX-A: PLANTED" + b"x" * 9000 + b"\r\n\r\n",
+        b"GET http://[PLANTED HTTP/1.1\r\n\r\n",
+    ):
+        async with connected(plane) as (reader, writer):
+            writer.write(sent)
+            assert b" 400 " in (await whole(reader)).splitlines()[0]
+    assert "Error handling request" in caplog.text
+    assert "PLANTED" not in caplog.text

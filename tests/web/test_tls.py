@@ -1,6 +1,7 @@
 """TLS on the public port, with certificates of an authority of the test's own."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -110,6 +111,23 @@ async def test_half_a_renewal_changes_nothing_and_is_told(tmp_path: Path, caplog
     assert "goes on counting" in caplog.text
     async with served(tls) as plane, httpx.AsyncClient(verify=trusting(), trust_env=False) as client:
         assert (await client.post(f"{plane.url}/v1/completions", json={"model": "a"})).status_code == 200
+
+
+async def test_what_could_not_be_read_is_tried_again_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = write(tmp_path)
+    tls, sound = Tls(certificate, key), key.read_bytes()
+    key.write_text("no PEM")
+    times = key.stat().st_atime_ns, key.stat().st_mtime_ns
+    tls.look()
+    assert "goes on counting" in caplog.text
+    caplog.clear()
+    caplog.set_level("INFO")
+    key.write_bytes(sound)
+    os.utime(key, ns=times)  # as a change of its owner, or of who may read it, which leaves it as old as it was
+    tls.look()
+    assert "has changed and counts" in caplog.text
 
 
 @pytest.mark.parametrize("which", ["chain.pem", "key.pem"])
