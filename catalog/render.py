@@ -179,7 +179,25 @@ def static_env(spec: ModelSpec, can_sleep: bool) -> dict[str, str]:
 
 def identity(spec: ModelSpec, can_sleep: bool) -> str:
     """A short name for all of `spec` that decides how much memory its engine takes: a hash, 16 hex digits."""
-    what = {
+    return _short(_takes(spec, can_sleep))
+
+
+def answers_as(spec: ModelSpec, can_sleep: bool, chat_template: str) -> str:
+    """A short name for all of `spec` that decides what its engine answers, beside the weights: a hash, as above.
+
+    `chat_template` is what stands in the file of it.
+    """
+    more = {
+        "vllm": spec.vllm,
+        "chat_template": chat_template,
+        "system_prompt": spec.system_prompt,
+        "request_defaults": spec.request_defaults,
+    }
+    return _short(_takes(spec, can_sleep) | more)
+
+
+def _takes(spec: ModelSpec, can_sleep: bool) -> dict[str, object]:
+    return {
         "weights": spec.weights,
         "max_model_len": spec.max_model_len,
         "max_num_seqs": spec.max_num_seqs,
@@ -192,6 +210,9 @@ def identity(spec: ModelSpec, can_sleep: bool) -> str:
         "env": spec.env,
         "can_sleep": can_sleep,
     }
+
+
+def _short(what: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

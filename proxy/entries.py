@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.amounts import declared, sleep_levels_of
-from catalog.render import identity
+from catalog.render import answers_as, identity
 from catalog.spec import Agents, ModelSpec
 from proxy.adapters.devices import Devices
 from proxy.adapters.vllm_version import version_of
@@ -25,13 +25,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model: its spec, what that declares, the sets of devices it may have, the key its figures are kept under."""
+    """One model: its spec, what that declares, the sets of devices it may have, the key its figures are kept under.
+
+    `told_as` is what the audit tells it as: another system prompt is another one, though it takes the same memory.
+    """
 
     spec: ModelSpec
     declared: Amounts
     choices: tuple[tuple[str, ...], ...]
     sleep_levels: tuple[int, ...]
     key: str
+    told_as: str = ""
 
     def needs(self, amounts: Amounts, agents: Agents) -> EngineNeeds:
         """What the scheduler must know, where `amounts` is to be reserved and `agents` are routed."""
@@ -52,6 +56,7 @@ class Entries:
         self.declared: dict[str, Amounts] = {}
         self.choices: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.keys: dict[str, str] = {}
+        self.told_as: dict[str, str] = {}
         self._next: dict[str, Entry] = {}
         for entry in entries:
             self.put(entry)
@@ -64,7 +69,7 @@ class Entries:
         model = entry.spec.name
         self._next.pop(model, None)
         self.specs[model], self.declared[model] = entry.spec, entry.declared
-        self.choices[model], self.keys[model] = entry.choices, entry.key
+        self.choices[model], self.keys[model], self.told_as[model] = entry.choices, entry.key, entry.told_as
 
     def put_next(self, entry: Entry) -> None:
         """`entry` counts once the process is gone that was launched by the one before."""
@@ -89,7 +94,18 @@ def entry_of(spec: ModelSpec, devices: Devices, vllm: Path) -> Entry:
         choices=choices(devices.devices, spec.devices, spec.device_count),
         sleep_levels=levels,
         key=figures_key(spec.name, version, identity(spec, bool(levels))),
+        told_as=figures_key(spec.name, version, answers_as(spec, bool(levels), _template_of(spec))),
     )
+
+
+def _template_of(spec: ModelSpec) -> str:
+    """What stands in its chat template now; empty where there is none, or it cannot be read: vLLM says that."""
+    if spec.chat_template is None:
+        return ""
+    try:
+        return Path(spec.chat_template).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def declared_on(spec: ModelSpec, devices: tuple[Device, ...]) -> Amounts:

@@ -6,7 +6,7 @@ from proxy.weights import Weights
 
 
 class Identity:
-    """`engines` say of each model its name, vLLM's version and the hash of its flags; `weights` that of its files."""
+    """`engines` say of each model its name, vLLM's version and the hash of all it is told; `weights` its files'."""
 
     def __init__(self, engines: Mapping[str, str], weights: Weights | None = None) -> None:
         self._engines = engines

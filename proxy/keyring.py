@@ -159,7 +159,9 @@ class Keyring:
         key, kept = self._by_id[id_]
         if self._verified.get(digest) != id_:
             async with self._one_at_a_time:
-                is_right = await asyncio.to_thread(_is_hash_of, kept, secret)
+                is_right = self._verified.get(digest) == id_  # by another request with it, meanwhile
+                if not is_right and digest not in self._refused:
+                    is_right = await asyncio.to_thread(_is_hash_of, kept, secret)
             if self._by_id.get(id_) != (key, kept):  # it was changed meanwhile
                 return await self.verify(presented)
             if not is_right:

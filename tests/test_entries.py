@@ -50,6 +50,26 @@ def test_a_changed_entry_counts_only_once_the_old_process_is_gone() -> None:
     assert specs["a"].max_model_len == 16
 
 
+def test_what_decides_the_answers_is_told_of_it_also_where_it_takes_no_memory(tmp_path: Path) -> None:
+    devices = HostDevices(lambda total: 4 * GIB)
+    template = tmp_path / "chat.jinja"
+    template.write_text("{{ messages }}")
+    plain = model(chat_template=str(template))
+    others = [
+        plain,
+        *(msgspec.structs.replace(plain, **more) for more in ({"system_prompt": "Be brief."}, {"vllm": "other/vllm"})),
+        msgspec.structs.replace(plain, request_defaults={"max_tokens": 5}),
+    ]
+    entries = [entry_of(one, devices, NO_VLLM) for one in others]
+    template.write_text("{{ messages[-1] }}")
+    entries.append(entry_of(plain, devices, NO_VLLM))
+    template.unlink()
+    entries.append(entry_of(plain, devices, NO_VLLM))
+    assert len({entry.told_as for entry in entries}) == len(entries)
+    assert len({entry.key for entry in entries}) == 1
+    assert Entries(entries[:1]).told_as == {"a": entries[0].told_as}
+
+
 def test_what_is_put_counts_at_once_and_takes_the_place_of_what_was_to_come() -> None:
     devices = HostDevices(lambda total: 4 * GIB)
     old, new = (entry_of(model(description=text), devices, NO_VLLM) for text in ("old", "new"))

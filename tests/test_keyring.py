@@ -78,6 +78,14 @@ async def test_a_key_is_verified_once_and_then_known(tmp_path: Path, hashes: lis
     assert hashes == ["secret"] * 2
 
 
+@pytest.mark.parametrize("given", ["secret", "another"])
+async def test_many_at_once_with_one_key_cost_one_slow_hash(tmp_path: Path, hashes: list[str], given: str) -> None:
+    keys, presented = ring(tmp_path, key()), f"Bearer sk-rota-{ID}-{given}".encode()
+    got = await asyncio.gather(*(keys.verify(presented) for _ in range(20)), return_exceptions=True)
+    assert hashes == [given]
+    assert all(isinstance(one, KeyInvalid) is (given == "another") for one in got)
+
+
 @pytest.mark.parametrize(
     ("presented", "said"),
     [

@@ -1,7 +1,8 @@
 """Who a request on the public port comes from, and whether it may.
 
-Rule: where there are keys, who has none is told that and nothing else, but for /health. What is forwarded is asked by
-`forward` and `realtime`, which know what the request is for; all else by the middleware, before it is looked at.
+Rule: where there are keys, who has none is told that and nothing else, but for /health. All is asked by the middleware,
+before it is looked at, but for what comes in by the door; what is forwarded also by `forward` and `realtime`, which
+know what the request is for.
 """
 
 from collections.abc import Callable
@@ -42,7 +43,8 @@ _NEEDS = dict.fromkeys(_SHOWN, Role.MONITOR)
 ADMIN = "/admin/"
 """Below it is what changes something, or shows who asked what."""
 _REMEMBERED = SaidIn.REMEMBERED  # as in proxy.upstream.answer
-_ASK_THEMSELVES = ("/engines/", "/v1/responses/", "/v1/realtime")
+_SOCKET = "/v1/realtime"
+"""It asks itself: who may not is told so over the socket."""
 
 
 class Standing:
@@ -112,7 +114,7 @@ class Guard:
                 is_for_nearby = path.startswith(ADMIN) or (path in _NEEDS and not self._open_to_all)
                 if is_for_nearby and not request[IS_NEARBY]:
                     raise Forbidden(_NOT_NEARBY)
-            elif path not in OPEN_PATHS and not (request.path.startswith(_ASK_THEMSELVES) and path not in _NEEDS):
+            elif path not in OPEN_PATHS and path != _SOCKET:
                 caller = await self.caller(incoming)
                 role = role_for(path)
                 caller.key.check_role(role)

@@ -282,3 +282,13 @@ async def test_a_socket_ends_with_its_key(plane: DataPlane, tmp_path: Path, monk
         frame = await socket.receive()
         assert (frame.type, frame.data, frame.extra) == (WSMsgType.CLOSE, 1008, "the key does not hold any more")
     await until(lambda: plane.fleet.leases.held == 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/engines/nobody/health", "/v1/responses/resp_1", "/v1/realtimeX", "/v1/responses/resp_1/cancel", "/nothing"],
+)
+async def test_who_has_no_key_is_told_that_and_nothing_else(plane: DataPlane, path: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        got = await client.request("POST" if "cancel" in path else "GET", f"{plane.url}{path}")
+    assert (got.status_code, got.json()["error"]["code"]) == (401, "invalid_api_key")

@@ -52,7 +52,7 @@ async def test_an_engine_is_held_while_it_makes_a_response_in_the_background(pla
     await until(lambda: plane.fleet.leases.held == 0)
 
 
-@pytest.mark.parametrize("more", [{}, {"background": False}, {"background": "true"}])
+@pytest.mark.parametrize("more", [{}, {"background": False}, {"background": "false"}])
 async def test_what_is_not_made_in_the_background_is_over_with_its_answer(
     plane: DataPlane, engine: Making, more: dict[str, object]
 ) -> None:
