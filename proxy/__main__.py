@@ -25,6 +25,7 @@ from proxy import daemon, opening
 from proxy.adapters import handed_sockets, processes
 from proxy.adapters.audit_files import AuditError
 from proxy.adapters.key_file import KeyFile, KeyFileError
+from proxy.adapters.own_folders import OwnFolderError, make_own
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.supervisord import Supervisord, SupervisorError
 from proxy.assembly import assemble
@@ -82,6 +83,8 @@ def main() -> int:
         catalog, problem = kept.load(here.root / settings.catalog, partial(check_port, settings))
         if problem is not None:
             log.warning("%s; until that is mended and reloaded, the last catalog that was sound is served", problem)
+        for folder in (here.run, here.audit, here.keys.parent, here.state):
+            make_own(folder)
         lock = _lock(here.lock)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(here, settings, catalog, kept, problem))
@@ -99,6 +102,7 @@ def main() -> int:
         SupervisorError,
         AuditError,
         KeyFileError,
+        OwnFolderError,
         TlsError,
         web_app.ListenError,
     ) as error:
@@ -110,7 +114,6 @@ def main() -> int:
 
 def _lock(path: Path) -> TextIO:
     """Hold the lock of this project folder for as long as the returned file is open. Raises: AlreadyRuns."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.2
 LOOK_EVERY_S = 600.0
 """So often, and at the beginning, it is looked for segments that are old enough."""
+UNSIGNED_S = 1.0
+"""For so long requests go on while the head cannot be signed: what is written meanwhile could be cut off unseen."""
 TRY_AGAIN_S = 10.0
 MANY = 4
 """While a step of the loop brings so many more lines, they wait for the next step: together they cost less."""
@@ -70,6 +72,8 @@ class Audit:
         self._is_required = is_required
         self._day = _today()
         self._synced = 0
+        self._unsigned_since: float | None = None
+        """Since when its head could not be signed, by the loop's clock."""
         self._deleting: asyncio.Task[None] | None = None
         """What looks for old segments, in a thread: that of many takes longer than lines may wait for their sync."""
 
@@ -90,6 +94,8 @@ class Audit:
 
     async def begin(self, record: Record) -> int:
         """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
+        if (why := self.why_unsigned) is not None:
+            raise why
         done: asyncio.Future[int] = self._loop.create_future()
 
         def then(n: int, error: AuditFailed | None) -> None:
@@ -122,7 +128,7 @@ class Audit:
             await asyncio.sleep(SYNC_EVERY_S)
             try:
                 if self._files.n != self._synced:
-                    self._synced = await asyncio.to_thread(self._files.sync, self._files.standing)
+                    await self._sync()
                 if self._files.size > self._segment_bytes or _today() != self._day:
                     self._files.rotate()
                     self._day = _today()
@@ -130,9 +136,29 @@ class Audit:
                     looks_at = self._loop.time() + LOOK_EVERY_S
                     self._deleting = asyncio.create_task(self._delete_old())
             except AuditError as error:
-                self._failed(error)
+                log.warning("%s", error)
             except Exception:  # what comes next is tried all the same
                 log.exception("the audit was not looked after")
+
+    async def _sync(self) -> None:
+        try:
+            self._synced = await asyncio.to_thread(self._files.sync, self._files.standing)
+        except AuditError as error:
+            if self._unsigned_since is None:
+                self._unsigned_since = self._loop.time()
+                log.warning("%s: what is not signed could be cut off; it is tried again", error)
+        else:
+            if self._unsigned_since is not None:
+                log.warning("the audit is signed again")
+            self._unsigned_since = None
+
+    @property
+    def why_unsigned(self) -> AuditFailed | None:
+        """Why nothing may be forwarded though lines can be written; None where it may."""
+        since = self._unsigned_since
+        if since is None or not self._is_required or self._loop.time() - since < UNSIGNED_S:
+            return None
+        return AuditFailed("the audit cannot be signed, and nothing is answered without it", retry_after_s=TRY_AGAIN_S)
 
     def close(self) -> None:
         """Sign the end."""

@@ -5,6 +5,7 @@ import os
 import socket
 
 from proxy.adapters import processes
+from proxy.adapters.own_folders import OwnFolderError, make_own
 from proxy.core.addresses import LONGEST_SOCKET_BYTES
 from proxy.settings import Layout
 
@@ -22,8 +23,11 @@ def make_folders(here: Layout) -> None:
     if (length := len(os.fsencode(here.root))) > longest:
         what = f"the path {here.root} is {length} bytes long, and may be {longest}"
         raise DaemonError(f"{what}: those of the sockets below it would be longer than Unix allows; move the folder")
-    for folder in (here.run, here.logs):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    here.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        make_own(here.run)
+    except OwnFolderError as error:
+        raise DaemonError(str(error)) from error
 
 
 def check_listen(host: str, port: int) -> None:

@@ -260,3 +260,35 @@ async def test_what_has_happened_stands_behind_what_came_before_it(tmp_path: Pat
     one.act("bob", "second")
     one.close()
     assert [line.get("what") for line in lines_of(segments_in(tmp_path))] == [None, "first", "second", None]
+
+
+async def test_what_cannot_be_signed_is_not_gone_on_with_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "SYNC_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "UNSIGNED_S", 0.1)
+    one, lenient = audit(tmp_path / "a"), audit(tmp_path / "b", is_required=False)
+    running = [asyncio.create_task(each.run()) for each in (one, lenient)]
+    with monkeypatch.context() as full:
+        full.setattr(audit_files.whole_files, "replace", fails_to_write)
+        for each in (one, lenient):
+            await each.begin(lambda *_: RECORD)
+        await until(lambda: caplog.text.count("it is tried again") == 2)
+        await one.begin(lambda *_: RECORD)
+        await until(lambda: one.why_unsigned is not None)
+        with pytest.raises(AuditFailed, match="cannot be signed"):
+            await one.begin(lambda *_: RECORD)
+        assert lenient.why_unsigned is None
+    await until(lambda: one.why_unsigned is None)
+    await one.begin(lambda *_: RECORD)
+    assert "the audit is signed again" in caplog.text
+    assert caplog.text.count("it is tried again") == 2, "once, and not each time"
+    assert one.lost == lenient.lost == 0
+    for each, task in zip((one, lenient), running, strict=True):
+        task.cancel()
+        each.close()
+    assert isinstance(checked(tmp_path / "a"), Whole)
+
+
+def fails_to_write(*_: object) -> None:
+    raise OSError(28, "No space left on device")

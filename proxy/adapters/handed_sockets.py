@@ -6,6 +6,7 @@ nobody keeps sockets, the next proxy listens anew.
 """
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -32,7 +33,11 @@ class Keeper:
     def __enter__(self) -> "Keeper":
         """Listen, in a folder that only this user can enter. Raises: OSError."""
         self._path.unlink(missing_ok=True)
-        self._listening.bind(str(self._path))
+        before = os.umask(0o177)
+        try:
+            self._listening.bind(str(self._path))
+        finally:
+            os.umask(before)
         self._listening.listen()
         self._thread.start()
         return self

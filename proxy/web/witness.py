@@ -67,6 +67,9 @@ class Witness:
         if self._began and self._begun_for == self._passage.model:
             then(None)
             return
+        if (why := self._audit.why_unsigned) is not None:
+            then(why)
+            return
         self._then = then
         self._audit.soon(self._beginning, self._begun, len(self._asked or b""))
 

@@ -43,7 +43,8 @@ def test_what_a_killed_keeper_left_is_in_nobodys_way(tmp_path: Path) -> None:
         old.bind(str(tmp_path / "k.sock"))
     assert take(tmp_path / "k.sock") == []
     with Keeper(tmp_path / "k.sock") as keeper:
-        assert stat.S_ISSOCK((tmp_path / "k.sock").stat().st_mode)
+        seen = (tmp_path / "k.sock").stat().st_mode
+        assert (stat.S_ISSOCK(seen), stat.S_IMODE(seen)) == (True, 0o600)
         assert repr(keeper).endswith("0 sockets>")
     assert not (tmp_path / "k.sock").exists()
 

@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 
 from proxy.adapters import audit_files
+from proxy.audit import Audit
 from proxy.core.addresses import Trusted
 from proxy.core.errors import EngineStartFailed
+from proxy.core.key_errors import AuditFailed
 from proxy.upstream.answer import Lost
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
@@ -199,6 +201,17 @@ async def test_an_engine_that_fails_and_a_client_that_leaves_are_told_apart(plan
     left, *_, failed = lines()
     assert (left["outcome"], left["status"]) == ("client_left", 499)
     assert (failed["kind"], failed["status"], failed["error"]) == ("end", 502, "engine_refused")
+
+
+async def test_where_the_audit_cannot_be_signed_nothing_is_forwarded(
+    plane: DataPlane, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = noting(plane)
+    why = AuditFailed("planted", retry_after_s=10.0)
+    monkeypatch.setattr(Audit, "why_unsigned", property(lambda _: why))
+    got = await ask(plane, QUESTION)
+    assert (got.status_code, got.headers["X-Rota-Error"], reached) == (503, "audit_failed", [])
+    assert [line["status"] for line in lines()] == [503]
 
 
 async def test_where_the_audit_cannot_be_written_nothing_is_forwarded(
