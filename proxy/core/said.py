@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.core.texts import UNREADABLE, aside, however_deep, of_dict, text_of
+from proxy.core.texts import UNREADABLE, apart, aside, however_deep, text_of
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -108,7 +108,9 @@ def field_by_field(body: bytes) -> tuple[list[str], Sampling | None]:
     if len(there) > 1:
         there.sort(key=SAID_IN.index)
     texts = [text for name in there for text in _each(fields[name])]
-    texts += [text_of(fields[name]) for name in more]
+    for name in more:
+        value = fields[name]  # of an object that is not known, no name is taken to say nothing
+        texts += [msgspec.json.encode(value).decode()] if isinstance(value, dict) else _each(value)
     return texts, Sampling(**drawn) if drawn else None
 
 
@@ -121,7 +123,9 @@ def _each(value: Any) -> list[str]:
     texts = []
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict):
-            texts += [of_dict(one), *aside(one)]
+            texts += [*apart(one), *aside(one)]
+        elif isinstance(one, list):  # one of several conversations
+            texts += _each(one)
         else:
             texts.append(text_of(one))
     return texts

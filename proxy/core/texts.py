@@ -14,6 +14,12 @@ _ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_
 """What an object says about itself, beside what is said in it."""
 _ASIDE = ("role", "name", "id", "tool_call_id")
 """Of that, what a client may choose and a model may be shown."""
+_ASIDE_OF_DOCUMENTS = (*_ASIDE, "type", "status", "index", "cache_control")
+"""Of what is no message: templates may show each field of it."""
+_CALLS = ("tool_use", "function_call", "custom_tool_call", "mcp_call")
+"""Parts that call a tool: all of them is said, its name too."""
+_ITEMS = ("message", "function_call_output")
+"""Of the Responses API, which need no role."""
 _ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
 _encode = msgspec.json.encode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -53,11 +59,13 @@ def of_dict(one: dict[str, Any]) -> str:
     """A message, with the tools that it has called; a part of one; a document. Of all else it is the JSON."""
     if len(one) == 2 and "role" in one and type(content := one.get("content")) is str:  # as most are
         return content
-    if _TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one:
+    if (_TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one) or one.get("type") in _CALLS:
         return _encode(one).decode()
     said = []
     for name, value in one.items():
-        if name in _TEXT_KEYS:
+        if name == "input" and isinstance(value, dict):  # of a tool: none of its names says something about it
+            said.append(_encode(value).decode())
+        elif name in _TEXT_KEYS:
             said.append(value if type(value) is str else text_of(value))
         elif name == "tool_calls" and isinstance(value, list):
             said += [_encode(call).decode() for call in value]
@@ -66,11 +74,28 @@ def of_dict(one: dict[str, Any]) -> str:
     return "".join(said)
 
 
+def apart(one: dict[str, Any]) -> list[str]:
+    """A message or document, and by itself what is in it and no text, as an image: so that its words can be found."""
+    parts = one.get("content")
+    if not isinstance(parts, list) or not (others := [part for part in parts if _is_no_text(part)]):
+        return [of_dict(one)]
+    words = [part for part in parts if not _is_no_text(part)] or ""
+    said = of_dict({name: words if name == "content" else value for name, value in one.items()})
+    return [*([said] if said else []), *map(text_of, others)]
+
+
+def _is_no_text(part: Any) -> bool:
+    return isinstance(part, dict) and _TEXT_KEYS.isdisjoint(part)
+
+
 def aside(one: dict[str, Any]) -> list[str]:
     """What a message or document says about itself that may be anything: who speaks, its id."""
     if len(one) == 2 and "content" in one and one.get("role", "") in _ROLES:  # as most are
         return []
-    told = (one.get(name) for name in _ASIDE if name != "role" or one.get(name) not in _ROLES)
+    if one.get("type") in _CALLS:  # all of it is said
+        return []
+    names = _ASIDE if "role" in one or one.get("type") in _ITEMS else _ASIDE_OF_DOCUMENTS
+    told = (one.get(name) for name in names if name != "role" or one.get(name) not in _ROLES)
     return [text_of(each) for each in told if each is not None]
 
 

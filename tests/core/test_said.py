@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from proxy.core.said import Sampling, _PlainChat, field_by_field, said
 
+CALL = {"type": "tool_use", "id": "c1", "name": "create", "input": {"text": "", "name": "planted", "status": "s"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
 PARTS = [{"type": "text", "text": "a"}, IMAGE]
 ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
@@ -17,7 +18,17 @@ ITEM = {"role": "user", "content": [{"type": "input_text", "text": "a"}]}
     ("body", "texts"),
     [
         ({"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}, ["a", "b"]),
-        ({"messages": [{"content": PARTS}]}, ["a" + json.dumps(IMAGE, separators=(",", ":"))]),
+        ({"messages": [{"content": PARTS}]}, ["a", json.dumps(IMAGE, separators=(",", ":"))]),
+        ({"messages": [{"role": "user", "content": [IMAGE]}]}, [json.dumps(IMAGE, separators=(",", ":"))]),
+        ({"messages": [[{"role": "x", "content": "a"}], [{"content": "b"}, {"content": "c"}]]}, ["a", "x", "b", "c"]),
+        ({"prompt": [[1, 2], [3]]}, ["[1,2]", "[3]"]),
+        ({"messages": [{"role": "assistant", "content": [CALL]}]}, [json.dumps(CALL, separators=(",", ":"))]),
+        ({"input": [CALL]}, [json.dumps(CALL, separators=(",", ":"))]),
+        ({"query": "q", "documents": [{"text": "b", "status": "s", "type": "t"}]}, ["q", "b", "t", "s"]),
+        (
+            {"state": "a", "questions": {"title": {"type": "b"}, "status": 1}},
+            ["a", '{"title":{"type":"b"},"status":1}'],
+        ),
         ({"system": "s", "messages": [{"content": "a"}]}, ["s", "a"]),
         ({"prompt": "a"}, ["a"]),
         ({"prompt": ["a", "b"]}, ["a", "b"]),
