@@ -16,6 +16,8 @@ READ_BYTES = 2**14
 LONGEST_CHARACTERS = 2**24
 """Of a longer text there is no hash: it would have to be kept until its end."""
 
+_DELTAS = ("response.output_text.delta", "response.function_call_arguments.delta", "response.refusal.delta")
+"""The events of the Responses API in which something is said."""
 _DATA = re.compile(rb"^data: (\{[^\n]*)\n\n", re.MULTILINE)
 
 
@@ -75,7 +77,7 @@ class StreamTexts:
             for choice in event.choices:
                 delta = choice.delta
                 self._add(choice.index, text_of(choice.text) if delta is None else of_message(delta))
-            if event.type == "response.output_text.delta":
+            if event.type in _DELTAS:
                 self._add(event.output_index, text_of(event.delta))
             elif event.type == "content_block_delta" and isinstance(event.delta, dict):  # Anthropic's
                 self._add(event.index, text_of(event.delta.get("text") or event.delta.get("partial_json")))

@@ -36,8 +36,9 @@ def test_the_pieces_of_a_stream_are_joined_by_choice(in_chunks: bool) -> None:
     assert read(b"".join(framed)) == ["ab", "x"]
 
 
-def test_the_streams_of_other_apis_are_read_too() -> None:
-    responses = [{"type": "response.output_text.delta", "output_index": 0, "delta": piece} for piece in ("a", "b")]
+@pytest.mark.parametrize("kind", ["output_text", "function_call_arguments", "refusal"])
+def test_the_streams_of_other_apis_are_read_too(kind: str) -> None:
+    responses = [{"type": f"response.{kind}.delta", "output_index": 0, "delta": piece} for piece in ("a", "b")]
     anthropic = [{"type": "content_block_delta", "index": 0, "delta": {"text": piece}} for piece in ("c", "d")]
     assert read(b"".join(map(event, responses))) == ["ab"]
     assert read(b"".join(map(event, anthropic))) == ["cd"]
