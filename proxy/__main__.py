@@ -151,6 +151,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         opening.go_on_from_history(here, fleet.happenings.history, stack)
         if audit is not None:
             parts.keeper.on_stop = partial(opening.note_stop, audit)
+            fleet.asking.on_start = partial(opening.note_start, audit)
         identity = Identity(parts.entries.told_as, opening.open_weights(here, parts, audit, stack))
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)

@@ -32,6 +32,8 @@ class Asking:
         self._launching = launching
         self._scheduler = scheduler
         self._feed = feed
+        self.on_start: Callable[[str], None] | None = None
+        """Told the model of a process that a person has started: no proxy told it to."""
 
     def __repr__(self) -> str:
         return f"<Asking {self._gates!r}>"
@@ -64,6 +66,8 @@ class Asking:
         """
         await self._launching.check_asker(model, pid)
         asked = self._gates.ask(model, pid)
+        if self.on_start is not None and not self._scheduler.awaits_process(model):
+            self.on_start(model)
         try:
             self._feed(messages.GateAsked(model))
             if (early := self._gates.was_early(model, pid)) is not None:

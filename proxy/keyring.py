@@ -28,7 +28,7 @@ MOST_REFUSED = 1000
 DIGEST_BYTES = 16
 KEEP_EVERY_S = 5.0
 """So much of what has been used is forgotten by a proxy that is killed."""
-BEARER = b"Bearer "
+BEARER = b"bearer "
 
 
 class LastKey:
@@ -152,7 +152,8 @@ class Keyring:
         """Who presents this, the slow way. Raises: KeyInvalid."""
         if not presented:
             raise KeyInvalid.of("no key was sent: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`")
-        id_, secret = parse(presented.removeprefix(BEARER).strip().decode(errors="replace"))
+        is_bearer = presented[: len(BEARER)].lower() == BEARER  # in any case (RFC 9110, 11.1)
+        id_, secret = parse(presented[len(BEARER) if is_bearer else 0 :].strip().decode(errors="replace"))
         digest = self._digest(presented)
         if digest in self._refused or id_ not in self._by_id:
             raise KeyInvalid.of("this key is not known here")

@@ -18,6 +18,7 @@ from proxy.core.addresses import Trusted
 from proxy.core.audit_hashes import Hasher
 from proxy.history import History, Seen
 from proxy.keyring import Keyring
+from proxy.lifecycle.watch import WITH_SUPERVISORCTL
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError
 from proxy.web.guard import Guard
@@ -107,6 +108,11 @@ def open_weights(here: Layout, parts: Assembled, audit: Audit | None, stack: Asy
 def note_stop(audit: Audit, model: str, who: str) -> None:
     """Somebody has stopped `model`, in whatever way."""
     audit.act(who, "stopped", model)
+
+
+def note_start(audit: Audit, model: str) -> None:
+    """Somebody has started `model`, and not through the proxy, which notes what it is asked."""
+    audit.act(WITH_SUPERVISORCTL, "started", model)
 
 
 def note_keys(audit: Audit, told: list[str]) -> None:

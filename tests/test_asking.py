@@ -20,6 +20,24 @@ async def test_a_process_says_how_it_goes_on_before_or_after_its_question_is_hea
     assert stage.scheduler._board.engines["a"].method is Method.FORK
 
 
+async def test_a_process_that_nobody_told_to_start_is_a_persons() -> None:
+    stage, told = Stage(), []
+    stage.fleet.asking.on_start = told.append
+    stage.lifecycle.ready.clear()
+    asked = asyncio.create_task(stage.fleet.leases.take("a").__aenter__())
+    await stage.until("a", EngineState.STARTING)
+    stage.fleet.asking.reached("a", 7)
+    await stage.fleet.asking.leave("a", 7)
+    assert told == []
+    stage.lifecycle.ready.set()
+    await asked
+    gate = asyncio.create_task(stage.fleet.asking.leave("b", 8))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told == ["b"]
+    gate.cancel()
+
+
 async def test_one_that_has_leave_may_say_that_it_goes_on_otherwise() -> None:
     stage = Stage()
     stage.lifecycle.ready.clear()

@@ -74,8 +74,9 @@ async def test_a_key_is_verified_once_and_then_known(tmp_path: Path, hashes: lis
     assert caller.key.name == "desk"
     assert known(keys, PRESENTED) is caller
     assert await keys.verify(PRESENTED.removeprefix(b"Bearer ")) is caller
+    assert await keys.verify(PRESENTED.replace(b"Bearer ", b"bearer  ")) is caller
     assert await keys.verify(PRESENTED) is caller
-    assert hashes == ["secret"] * 2
+    assert hashes == ["secret"] * 3
 
 
 @pytest.mark.parametrize("given", ["secret", "another"])

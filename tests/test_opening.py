@@ -75,11 +75,19 @@ async def test_the_audit_begins_and_ends_with_the_proxy(tmp_path: Path) -> None:
         assert opening.open_audit(here, Settings(audit=False), stack) is None
         audit = opening.open_audit(here, Settings(), stack)
         assert audit is not None
+        opening.note_start(audit, "a")
         opening.note_stop(audit, "a", "with supervisorctl")
+        opening.note_keys(audit, ["revoked the key desk"])
         await asyncio.sleep(0)
     assert isinstance(check(segments_in(here.audit), read_head(here.audit), read_key(here.audit)), Whole)
     acts = [(line["who"], line["what"]) for line in lines_of(segments_in(here.audit)) if line["kind"] == "act"]
-    assert [what.partition(",")[0] for _, what in acts] == ["began", "stopped", "ended"]
+    assert [what.partition(",")[0] for _, what in acts] == [
+        "began",
+        "started",
+        "stopped",
+        "revoked the key desk",
+        "ended",
+    ]
     assert acts[0][1].endswith("with no keys")
     here.keys.parent.mkdir(parents=True)
     ring(here.keys.parent, key())

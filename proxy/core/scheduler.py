@@ -97,6 +97,10 @@ class Scheduler:
         """Whether the next process of `model` is to do nothing ahead."""
         return model not in self._board.gone and is_plain(self._board.engines[model])
 
+    def awaits_process(self, model: str) -> bool:
+        """Whether a process of `model` was told to start, and has not asked yet."""
+        return model not in self._board.gone and self._board.engines[model].is_due_at_gate
+
     def is_absent(self, model: str) -> bool:
         """Whether `model`'s engine would have to be started. Raises: KeyError, but for one that has just left."""
         if model in self._board.gone:
