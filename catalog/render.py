@@ -22,8 +22,8 @@ STOP_WAIT_S = 10
 GUARD = "rota_engine_guard.Guard"
 """vLLM's middleware that asks for the engine's key, in `bin/in_engine`."""
 
-_LISTENS_ON = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
-"""The interface on which an engine's processes find each other: without them the one that the host's name leads to."""
+_AMONG_THEMSELVES = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"}
+"""Where an engine's processes find each other: without them on the interface that the host's name leads to."""
 
 UNWRITTEN = "it would write what people say into the engine's log, and that is kept nowhere"
 
@@ -157,9 +157,7 @@ def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
     # No drain of vLLM's own: the proxy drains before it stops, and with any time-out above 0 even an idle vLLM 0.32
     # takes 5 s to end instead of 0.6 s (measured on the CPU build).
     argv += ["--shutdown-timeout", "0", "--enable-request-id-headers"]
-    argv += [
-        "--disable-uvicorn-access-log"
-    ]  # it holds what a client puts into a URL; the proxy's audit knows who asked
+    argv += ["--disable-uvicorn-access-log"]  # it holds what clients put into URLs; the audit knows who has asked
     # Before what the catalog gives: the last one that is named is the first that is asked.
     argv += ["--middleware", GUARD]
     argv += ["--no-log-error-stack"]  # the default where there is sleep, and its stacks hold what a client has sent
@@ -170,8 +168,7 @@ def launch(spec: ModelSpec, vllm: str, on: Seat) -> Launch:
 
 def static_env(spec: ModelSpec, can_sleep: bool) -> dict[str, str]:
     """The variables of `spec`'s engine that do not depend on where it runs."""
-    own = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **dict.fromkeys(_LISTENS_ON, "lo")}
-    own["VLLM_HOST_IP"] = "127.0.0.1"
+    own = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **_AMONG_THEMSELVES}
     # The endpoints for sleep and wake exist only so. They are on the loopback, like all of the engine.
     dev_mode = {"VLLM_SERVER_DEV_MODE": "1"} if can_sleep else {}
     return {**own, **spec.env, **dev_mode}

@@ -155,10 +155,9 @@ class Audit:
     @property
     def why_unsigned(self) -> AuditFailed | None:
         """Why nothing may be forwarded though lines can be written; None where it may."""
-        since = self._unsigned_since
-        if since is None or not self._is_required or self._loop.time() - since < UNSIGNED_S:
+        if (since := self._unsigned_since) is None or self._loop.time() - since < UNSIGNED_S:
             return None
-        return AuditFailed("the audit cannot be signed, and nothing is answered without it", retry_after_s=TRY_AGAIN_S)
+        return self._refusal("signed")
 
     def close(self) -> None:
         """Sign the end."""
@@ -227,8 +226,8 @@ class Audit:
             return
         self._commits.commit(lambda error: _tell(noted, first, None if error is None else self._refusal()))
 
-    def _refusal(self) -> AuditFailed | None:
-        what = "the audit cannot be written, and nothing is answered without it"
+    def _refusal(self, done: str = "written") -> AuditFailed | None:
+        what = f"the audit cannot be {done}, and nothing is answered without it"
         return AuditFailed(what, retry_after_s=TRY_AGAIN_S) if self._is_required else None
 
     def _failed(self, error: AuditError, lines: int = 1) -> None:

@@ -13,9 +13,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from proxy.adapters.key_file import KeyFile, KeyFileError, Stamp
+from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.scrypt import is_hash_of
 from proxy.adapters.state_files import StateFile
+from proxy.adapters.whole_files import Stamp, stamp_of
 from proxy.core.allowance import NOTHING, Allowance, Used
 from proxy.core.key_acts import differences
 from proxy.core.key_errors import KeyInvalid
@@ -70,7 +71,7 @@ class Keyring:
         self._version = 0
         """Changes whenever a key may have."""
         self._seen: Stamp = None
-        self.on_change: Callable[[list[str]], None] = log_changes
+        self.on_change: Callable[[list[str]], None] = _log_changes
         """Told, in words, what has been done to keys where that was found out by looking."""
         self.load()
 
@@ -92,7 +93,7 @@ class Keyring:
 
         Raises: KeyFileError, and nothing has changed then.
         """
-        self._seen = self._file.stamp()
+        self._seen = stamp_of(self._file.path)
         keys, now = self._file.read(), self._now()
         told, self._keys = differences(self._keys, keys), keys
         before, self._by_id = self._by_id, by_id(keys)
@@ -121,7 +122,7 @@ class Keyring:
         while True:
             await asyncio.sleep(KEEP_EVERY_S)
             await asyncio.to_thread(self.keep_now)
-            if self._file.stamp() != self._seen:
+            if stamp_of(self._file.path) != self._seen:
                 try:
                     told = self.load()
                 except KeyFileError as error:
@@ -152,8 +153,8 @@ class Keyring:
         """Who presents this, the slow way. Raises: KeyInvalid."""
         if not presented:
             raise KeyInvalid.of("no key was sent: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`")
-        is_bearer = presented[: len(BEARER)].lower() == BEARER  # in any case (RFC 9110, 11.1)
-        id_, secret = parse(presented[len(BEARER) if is_bearer else 0 :].strip().decode(errors="replace"))
+        given = presented[len(BEARER) :] if presented.lower().startswith(BEARER) else presented  # RFC 9110, 11.1
+        id_, secret = parse(given.strip().decode(errors="replace"))
         digest = self._digest(presented)
         if digest in self._refused or id_ not in self._by_id:
             raise KeyInvalid.of("this key is not known here")
@@ -182,7 +183,7 @@ class Keyring:
             self._refused.popitem(last=False)
 
 
-def log_changes(told: list[str]) -> None:
+def _log_changes(told: list[str]) -> None:
     """For who has no audit."""
     for what in told:
         log.info("the file of keys has changed: %s", what)

@@ -21,6 +21,8 @@ import psutil
 import yaml
 
 from proxy.adapters import processes
+from proxy.adapters.audit_files import segments_in
+from proxy.core.audit_check import lines_of
 
 CHECKOUT = Path(__file__).parents[1]
 FAKE_VLLM = CHECKOUT / "tests" / "fake_vllm.py"
@@ -203,6 +205,10 @@ class Installation:
 
     def log(self, program: str) -> str:
         return (self.root / "var" / "log" / f"{program}.log").read_text()
+
+    def acts(self) -> list[dict[str, Any]]:
+        """The lines of the audit of what somebody has done."""
+        return [line for line in lines_of(segments_in(self.root / "var" / "audit")) if line["kind"] == "act"]
 
     def fake_log(self) -> list[str]:
         path = self.root / "fake.log"

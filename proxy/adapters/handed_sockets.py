@@ -6,11 +6,12 @@ nobody keeps sockets, the next proxy listens anew.
 """
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
+from proxy.adapters.own_folders import made_own
 
 MOST_SOCKETS = 16
 """A host name has an address or two."""
@@ -33,11 +34,8 @@ class Keeper:
     def __enter__(self) -> "Keeper":
         """Listen, in a folder that only this user can enter. Raises: OSError."""
         self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
+        with made_own():
             self._listening.bind(str(self._path))
-        finally:
-            os.umask(before)
         self._listening.listen()
         self._thread.start()
         return self

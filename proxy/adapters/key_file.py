@@ -24,10 +24,6 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[Key]
 
 
-Stamp = tuple[int, int, int] | None
-"""Another one for each file that there was, whatever it holds; None for none."""
-
-
 class KeyFile:
     """Keys by their names, in the order of their making."""
 
@@ -36,14 +32,6 @@ class KeyFile:
 
     def __repr__(self) -> str:
         return f"<KeyFile {self.path}>"
-
-    def stamp(self) -> Stamp:
-        """That of the file of now."""
-        try:
-            seen = self.path.stat()
-        except OSError:
-            return None
-        return seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns
 
     def read(self) -> dict[str, Key]:
         """None of them where there is no file. Raises: KeyFileError."""

@@ -1,8 +1,10 @@
-"""Folders that only this user may enter: what listens in them, and what lies there, is nobody else's to replace."""
+"""Folders that only this user may enter, and sockets that only he may use: nobody else's to replace or to ask."""
 
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -27,3 +29,13 @@ def make_own(folder: Path) -> None:
             log.warning("%s was open to others (mode %o), and is so no more", folder, stat.S_IMODE(seen.st_mode))
     except OSError as error:
         raise OwnFolderError(f"{folder} cannot be made this user's own: {error.strerror}") from error
+
+
+@contextmanager
+def made_own() -> Iterator[None]:
+    """Sockets that are bound meanwhile are this user's own: never open to others, not even before a chmod."""
+    mask = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(mask)

@@ -4,6 +4,18 @@ import contextlib
 import os
 from pathlib import Path
 
+Stamp = tuple[int, int, int] | None
+"""Another one for each file that there was, and for each change of one; None where there is none."""
+
+
+def stamp_of(path: Path) -> Stamp:
+    """That of the file of now: also who may read it has changed where it has another one."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns
+
 
 def replace(path: Path, content: bytes) -> None:
     """Replace `path`; blocks until `content` is on the disk. Raises: OSError, and then what was there stays."""

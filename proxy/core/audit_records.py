@@ -76,7 +76,7 @@ class Over(Asked, Protocol):
 class Begin(Line):
     """A request is about to be forwarded.
 
-    `engine` is its model, vLLM's version and the hash of its flags; `prompt` the hash of all texts, one after the
+    `engine` is its model, vLLM's version and the hash of all it is told; `prompt` the hash of all texts, one after the
     other, `messages` those of each, where there are several.
     """
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.core.texts import UNREADABLE, apart, aside, however_deep, text_of
+from proxy.core.texts import UNREADABLE, apart, aside, however_deep, spelled, text_of
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -110,7 +110,7 @@ def field_by_field(body: bytes) -> tuple[list[str], Sampling | None]:
     texts = [text for name in there for text in _each(fields[name])]
     for name in more:
         value = fields[name]  # of an object that is not known, no name is taken to say nothing
-        texts += [msgspec.json.encode(value).decode()] if isinstance(value, dict) else _each(value)
+        texts += [spelled(value)] if isinstance(value, dict) else _each(value)
     return texts, Sampling(**drawn) if drawn else None
 
 

@@ -21,7 +21,6 @@ _CALLS = ("tool_use", "function_call", "custom_tool_call", "mcp_call")
 _ITEMS = ("message", "function_call_output")
 """Of the Responses API, which need no role."""
 _ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
-_encode = msgspec.json.encode
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding what somebody has sent may raise."""
 _More = TypeVar("_More")
@@ -34,12 +33,17 @@ class Message(msgspec.Struct, gc=False):
     tool_calls: Any = None
 
 
+def spelled(value: Any) -> str:
+    """Its JSON."""
+    return msgspec.json.encode(value).decode()
+
+
 def of_message(message: Message) -> str:
     """What is said in it, with the tools that it calls."""
     content = message.content
     said = content if type(content) is str else text_of(content)
     if isinstance(message.tool_calls, list):
-        said += "".join(_encode(call).decode() for call in message.tool_calls if isinstance(call, dict))
+        said += "".join(spelled(call) for call in message.tool_calls if isinstance(call, dict))
     return said
 
 
@@ -52,7 +56,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, dict):  # what it says about itself are words and numbers: more than that says something
         more = (value.get(name) for name in _ASIDE)
         return of_dict(value) + "".join(text_of(each) for each in more if isinstance(each, list | dict))
-    return "" if value is None else _encode(value).decode()
+    return "" if value is None else spelled(value)
 
 
 def of_dict(one: dict[str, Any]) -> str:
@@ -60,17 +64,17 @@ def of_dict(one: dict[str, Any]) -> str:
     if len(one) == 2 and "role" in one and type(content := one.get("content")) is str:  # as most are
         return content
     if (_TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one) or one.get("type") in _CALLS:
-        return _encode(one).decode()
+        return spelled(one)
     said = []
     for name, value in one.items():
         if name == "input" and isinstance(value, dict):  # of a tool: none of its names says something about it
-            said.append(_encode(value).decode())
+            said.append(spelled(value))
         elif name in _TEXT_KEYS:
             said.append(value if type(value) is str else text_of(value))
         elif name == "tool_calls" and isinstance(value, list):
-            said += [_encode(call).decode() for call in value]
+            said += [spelled(call) for call in value]
         elif name not in _ABOUT and value is not None:
-            said.append(_encode(value).decode())
+            said.append(spelled(value))
     return "".join(said)
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from proxy.adapters.own_folders import made_own
 from proxy.audit import Audit
 from proxy.core.addresses import LONGEST_SOCKET_BYTES
 from proxy.core.endpoints import ENDPOINTS, Key
@@ -93,13 +94,11 @@ async def listen_unix(app_runner: web.AppRunner, path: Path) -> None:
     """Listen where only this user can connect. Raises: ListenError."""
     if len(os.fsencode(path)) > LONGEST_SOCKET_BYTES:
         raise ListenError(f"{path} is too long for a Unix socket: move the project to a shorter path")
-    mask = os.umask(0o177)  # the socket must never be open to others, not even before a chmod
     try:
-        await web.UnixSite(app_runner, str(path)).start()
+        with made_own():
+            await web.UnixSite(app_runner, str(path)).start()
     except OSError as error:
         raise ListenError(f"cannot listen on {path}: {error.strerror}") from error
-    finally:
-        os.umask(mask)
 
 
 def _app(max_body_bytes: int, *more: Middleware) -> web.Application:

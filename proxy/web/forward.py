@@ -206,7 +206,7 @@ class Forwarder:
     def _announcer(self, passage: Passage, model: str, body: Body) -> Announcer:
         """Tells the client that it waits, if it can be told and wants to be."""
         passage.begin_waiting(model)
-        is_wanted = passage.endpoint.streams and body.is_stream is True
+        is_wanted = passage.endpoint.streams and body.is_stream
         is_plain = passage.incoming.told.get(b"x-rota-wait", b"").lower() == b"plain"
         every_s = self._wait_comment_s if is_wanted and not is_plain else 0.0
         return Announcer(passage.relay, lambda: self._fleet.outlook(passage.model), every_s)

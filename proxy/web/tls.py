@@ -7,8 +7,9 @@ nothing, and is told in the log: it is renewed in two steps, and by other progra
 import asyncio
 import logging
 import ssl
-from contextlib import suppress
 from pathlib import Path
+
+from proxy.adapters.whole_files import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,5 @@ class Tls:
             what = f"{self._certificate} and {self._key} (settings tls_certificate and tls_key) cannot be used"
             raise TlsError(f"{what}: {why}") from error
 
-    def _stamp(self) -> tuple[tuple[int, int], ...]:
-        """When each was written, or let somebody else read it; 0 for one that is not there."""
-        stamps = []
-        for path in (self._certificate, self._key):
-            stamps.append((0, 0))
-            with suppress(OSError):
-                seen = path.stat()
-                stamps[-1] = (seen.st_mtime_ns, seen.st_ctime_ns)
-        return tuple(stamps)
+    def _stamp(self) -> tuple[Stamp, Stamp]:
+        return stamp_of(self._certificate), stamp_of(self._key)

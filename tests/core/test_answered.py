@@ -74,7 +74,7 @@ ODD = (
     st.none()
     | st.text()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.lists(st.just({"text": "a"}), max_size=2)
+    | st.lists(st.fixed_dictionaries({"text": st.just("a")}), max_size=2)
 )
 PLACES = ("choices", "usage", "output", "content", "message", "text", "tool_calls", "prompt_tokens", "input_tokens")
 

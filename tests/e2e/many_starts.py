@@ -22,10 +22,16 @@ engine.prepare(told["vllm"])
 
 statuses: dict[int, int] = {}
 pids: list[int] = []
+
+
+def end_one() -> None:
+    pid, status = os.wait()
+    statuses[pid] = os.waitstatus_to_exitcode(status)
+
+
 for start in told["starts"]:
     if len(pids) - len(statuses) == AT_ONCE:
-        pid, status = os.wait()
-        statuses[pid] = os.waitstatus_to_exitcode(status)
+        end_one()
     pid = os.fork()
     if pid == 0:
         log = os.open(start["log"], os.O_WRONLY | os.O_CREAT)
@@ -34,6 +40,5 @@ for start in told["starts"]:
         engine.become(start["argv"], {}, forks=True)
     pids.append(pid)
 while len(statuses) < len(pids):
-    pid, status = os.wait()
-    statuses[pid] = os.waitstatus_to_exitcode(status)
+    end_one()
 print(json.dumps([statuses[pid] for pid in pids]))

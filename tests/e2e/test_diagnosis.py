@@ -16,8 +16,7 @@ from tests.installation import CHECKOUT, REAL_VLLM, free_port
 pytestmark = pytest.mark.vllm
 
 MODEL = CHECKOUT / "var" / "models" / "smollm2-135m-instruct"
-START_WITHIN_S = 270
-"""All of them."""
+ALL_END_WITHIN_S = 270
 
 
 def altered(folder: Path, without: tuple[str, ...] = (), **config: object) -> Path:
@@ -64,7 +63,7 @@ def codes_of(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
         starter, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            out, _ = process.communicate(json.dumps(told), timeout=START_WITHIN_S)
+            out, _ = process.communicate(json.dumps(told), timeout=ALL_END_WITHIN_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -12,8 +12,6 @@ import openai
 import pytest
 
 from proxy.adapters import processes
-from proxy.adapters.audit_files import segments_in
-from proxy.core.audit_check import lines_of
 from tests.installation import Installation, eventually
 
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -147,8 +145,9 @@ def test_a_start_by_hand_goes_through_the_ledger(stack: Installation) -> None:
     eventually(lambda: "claims" in stack.status()["devices"][0]["reservations"], within_s=1)
     eventually(lambda: stack.state("claims") == "ready", within_s=stack.start_takes_s)
     assert stack.chat(agent_type="Claims").status_code == 200
-    acts = [line for line in lines_of(segments_in(stack.root / "var" / "audit")) if line["kind"] == "act"]
-    told = [line["what"] for line in acts if (line["who"], line.get("model")) == ("with supervisorctl", "claims")]
+    told = [
+        line["what"] for line in stack.acts() if (line["who"], line.get("model")) == ("with supervisorctl", "claims")
+    ]
     assert (told.count("started"), told[-1]) == (1, "started"), "what the proxy starts is no act of anybody's"
 
 

@@ -26,8 +26,7 @@ def do(box: Installation, path: str, key: str = "", **more: Any) -> httpx.Respon
 
 
 def acts(box: Installation) -> list[tuple[str, str]]:
-    lines = [line for path in (box.root / "var" / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
-    return [(told["who"], told["what"]) for told in map(json.loads, lines) if told["kind"] == "act"]
+    return [(told["who"], told["what"]) for told in box.acts()]
 
 
 def test_somebody_on_this_machine_may_do_all_and_it_is_noted(box: Installation) -> None:
