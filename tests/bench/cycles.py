@@ -20,6 +20,7 @@ from proxy.core.probe import Answer, agrees, answer_of_vector
 from tests.bench.starts import ANSWER_WITHIN_S, chat, embedding
 from tests.e2e.conftest import reals
 from tests.installation import Installation, eventually, running
+from tests.shared_memory import SHARED, shared
 
 CYCLES = 100
 SETTLED_AFTER = 10
@@ -28,7 +29,6 @@ EMBEDDER = "evidence"
 MODELS = ("chat", "claims", EMBEDDER)
 BUDGET_GIB = 4.5
 """For one chat model at a time."""
-SHARED = Path("/dev/shm")  # noqa: S108  # where Linux has shared memory and semaphores
 MORE_DESCRIPTORS = 2
 MORE_MEMORY = 0.1
 """So much more, and such a part of it, is noise: a connection that is open at the moment, what allocators keep."""
@@ -95,11 +95,6 @@ def ask(box: Installation, model: str) -> Answer:
     if model == EMBEDDER:
         return answer_of_vector(told["data"][0]["embedding"])
     return Answer(text=told["choices"][0]["message"]["content"])
-
-
-def shared() -> frozenset[str]:
-    """The names of what is shared on this machine now."""
-    return frozenset(path.name for path in SHARED.iterdir())
 
 
 def at_rest(box: Installation) -> None:

@@ -10,10 +10,10 @@ import pytest
 from proxy.adapters import processes
 from tests.e2e.conftest import BUDGET_GIB, reals
 from tests.installation import Installation, eventually, free_port, running
+from tests.shared_memory import orphans_since, shared
 
 pytestmark = pytest.mark.vllm
 
-SHARED = Path("/dev/shm")  # noqa: S108  # where Linux has shared memory
 QUESTION: dict[str, Any] = {
     "messages": [{"role": "user", "content": "When are you open, and what do I bring along?"}],
     "max_tokens": 60,
@@ -29,10 +29,10 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     own = {"name": "spawned", "port": free_port(), "aliases": []}
     spawned = chat | own | {"env": chat["env"] | {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}}
     agents = {"Chat": "chat", "Claims": "spawned"}
-    before = set(SHARED.iterdir())
+    before = shared()
     with running(Installation(root, [chat, spawned], agents, BUDGET_GIB, park=True, fork=True)) as installation:
         yield installation
-    assert set(SHARED.iterdir()) <= before, "shared memory is left over"
+    assert not orphans_since(before), "shared memory is left over"
 
 
 def at_gate(box: Installation, model: str) -> int:
