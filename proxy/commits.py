@@ -10,10 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from proxy.adapters.audit_files import AuditError, AuditFiles, Standing
 
-GATHER_S = 0.002
-"""Where many come, the next fdatasync waits so long for more: each costs as much as several requests."""
-MANY = 4
-
 Done = Callable[[AuditError | None], None]
 """Told None, or why what was written may not be on the disk."""
 
@@ -73,7 +69,5 @@ class Commits:
             done(error)
         if not self._waiting:
             self._is_busy = False
-        elif len(batch) < MANY:
-            self._begin()
         else:
-            self._loop.call_later(GATHER_S, self._begin)
+            self._begin()

@@ -1,4 +1,4 @@
-"""The lines of an audit as requests: what was asked beside what became of it. Pure."""
+"""The lines of an audit as requests, what was asked beside what became of it; and as acts. Pure."""
 
 import csv
 import io
@@ -12,6 +12,22 @@ COLUMNS = (
     *("answer_tokens", "prompt", "messages", "body", "answer", "answers", "ended_at"),
 )
 """Of a row; `ended_at` is when its end was known, which is absent where the proxy was killed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedActs:
+    """Which acts are looked for; None is any. `who` is a part of what stands there."""
+
+    who: str | None = None
+    model: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def has(self, act: dict[str, Any]) -> bool:
+        """Whether it is one of them."""
+        if self.who is not None and self.who not in act.get("who", ""):
+            return False
+        return (self.model is None or act.get("model", "") == self.model) and _is_within(act, self.since, self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class Wanted:
                 return False
         if self.request_id is not None and row["id"] != self.request_id:
             return False
-        if (self.since is not None and row["at"] < self.since) or (self.until is not None and row["at"] > self.until):
+        if not _is_within(row, self.since, self.until):
             return False
         if self.hashes is None:
             return True
@@ -63,11 +79,22 @@ def rows_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield _row(first | {"outcome": "unknown"})
 
 
+def acts_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What was done, in its order: when, by whom, what, to which model, where it was to one."""
+    for line in lines:
+        if line.get("kind") == "act":
+            yield {name: line[name] for name in ("at", "who", "what", "model") if name in line}
+
+
 def as_csv(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """RFC 4180, with a head. What a spreadsheet would take for a formula is no formula any more."""
     yield _written(COLUMNS)
     for row in rows:
         yield _written(_cell(row.get(name, "")) for name in COLUMNS)
+
+
+def _is_within(told: dict[str, Any], since: str | None, until: str | None) -> bool:
+    return (since is None or told["at"] >= since) and (until is None or told["at"] <= until)
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The verbs that read the audit: whether it is whole, what was asked, all of it as a table. They need no service."""
+"""The verbs that read the audit: is it whole, what was asked, what was done, a table. They need no service."""
 
 import argparse
 import json
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from proxy import daemon
 from proxy.adapters.audit_files import AuditError, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, check, lines_of
 from proxy.core.audit_hashes import Hasher
-from proxy.core.audit_rows import Wanted, as_csv, rows_of
+from proxy.core.audit_rows import Wanted, WantedActs, acts_of, as_csv, rows_of
 from proxy.core.moments import beginning
 from proxy.settings import Layout
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
@@ -22,7 +22,7 @@ TRIES = 3
 
 def add_to(verbs: Verbs) -> None:
     """Add them."""
-    acts = verbs.add_group("audit", "What was asked, by whom, of which model; and whether all of it is still there.")
+    acts = verbs.add_group("audit", "What was asked and done, by whom; and whether all of it is still there.")
     verify_ = acts.add("verify", verify, "Find any line that was changed, removed, inserted, swapped or cut off.")
     verify_.add_argument(
         "--head", metavar="N:HASH", type=_noted, help="what an earlier verify has said: it must be there"
@@ -34,8 +34,13 @@ def add_to(verbs: Verbs) -> None:
     text.add_argument("--hash", help="the hash of a text, as a line has it")
     for name, of in (("key", "key"), ("agent-type", "agent type"), ("model", "model"), ("id", "request id")):
         find_.add_argument(f"--{name}", metavar=name.upper(), help=f"of this {of}")
-    find_.add_argument("--last", metavar="N", type=_count, help="only the last so many of them")
+    _add_last(find_)
     _add_times(find_)
+    acts_ = acts.add("acts", show_acts, "Show starts, stops, keys, reloads and their like, one JSON object a line.")
+    acts_.add_argument("--who", metavar="TEXT", help="by whom, or a part of that: a key's name, a user's")
+    acts_.add_argument("--model", metavar="MODEL", help="to this model")
+    _add_last(acts_)
+    _add_times(acts_)
     export_ = acts.add("export", export, "Write all requests as CSV.")
     _add_times(export_)
 
@@ -78,10 +83,14 @@ def find(here: Layout, arguments: argparse.Namespace) -> int:
         since=arguments.since,
         until=arguments.until,
     )
-    found = deque((row for row in _rows(here) if wanted.has(row)), maxlen=arguments.last)
-    for row in found:
-        print(json.dumps(row))
-    return EXIT_DONE if found else EXIT_FAILED
+    return _show((row for row in _rows(here) if wanted.has(row)), arguments.last)
+
+
+def show_acts(here: Layout, arguments: argparse.Namespace) -> int:
+    """Prints what was found; 1 where nothing was."""
+    wanted = WantedActs(arguments.who, arguments.model, arguments.since, arguments.until)
+    _key(here)
+    return _show((act for act in acts_of(lines_of(segments_in(here.audit))) if wanted.has(act)), arguments.last)
 
 
 def export(here: Layout, arguments: argparse.Namespace) -> int:
@@ -90,6 +99,13 @@ def export(here: Layout, arguments: argparse.Namespace) -> int:
     for line in as_csv(row for row in _rows(here) if wanted.has(row)):
         sys.stdout.write(line)
     return EXIT_DONE
+
+
+def _show(told: Iterable[dict[str, Any]], last: int | None) -> int:
+    found = deque(told, maxlen=last)
+    for one in found:
+        print(json.dumps(one))
+    return EXIT_DONE if found else EXIT_FAILED
 
 
 def _rows(here: Layout) -> Iterator[dict[str, Any]]:
@@ -127,10 +143,14 @@ def _noted(text: str) -> tuple[int, str]:
     return int(number), told
 
 
+def _add_last(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--last", metavar="N", type=_count, help="only the last so many of them")
+
+
 def _add_times(sub: argparse.ArgumentParser) -> None:
-    since = "begun then or later, as 2026-11-26 or 2026-11-26T14:30 (UTC)"
+    since = "then or later, as 2026-11-26 or 2026-11-26T14:30 (UTC)"
     sub.add_argument("--since", metavar="TIME", type=_moment, help=since)
-    sub.add_argument("--until", metavar="TIME", type=_moment, help="begun before then")
+    sub.add_argument("--until", metavar="TIME", type=_moment, help="before then")
 
 
 def _moment(text: str) -> str:

@@ -4,12 +4,21 @@ from typing import Any
 
 import pytest
 
-from proxy.core.audit_rows import COLUMNS, Wanted, as_csv, rows_of
+from proxy.core.audit_rows import COLUMNS, Wanted, WantedActs, acts_of, as_csv, rows_of
 
 BEGIN = {"n": 1, "kind": "begin", "at": "2026-01-02T00", "id": "r", "key": "desk", "model": "a", "prompt": "h1"}
 END = {"n": 3, "of": 1, "kind": "end", "at": "2026-01-02T01", "id": "r", "key": "desk", "model": "a", "status": 200}
 LATER = {"n": 4, "kind": "end", "at": "2026-01-03T00", "id": "s", "status": 404, "outcome": "refused"}
-LINES = [BEGIN, {"n": 2, "kind": "act"}, END | {"answers": ["h2", "h3"], "outcome": "answered"}, LATER]
+ACT = {
+    "n": 2,
+    "prev": "m",
+    "kind": "act",
+    "at": "2026-01-02T00:30",
+    "who": "by the key desk",
+    "what": "/engines/a/stop",
+    "model": "a",
+}
+LINES = [BEGIN, ACT, END | {"answers": ["h2", "h3"], "outcome": "answered"}, LATER]
 
 
 def test_a_row_is_a_request_with_its_end() -> None:
@@ -46,6 +55,24 @@ def test_a_request_whose_proxy_was_killed_has_no_end_and_the_same_id_is_no_matte
 )
 def test_rows_are_found_by_what_is_known_of_them(wanted: dict[str, Any], ids: str) -> None:
     assert "".join(row["id"] for row in rows_of(LINES) if Wanted(**wanted).has(row)) == ids
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_found"),
+    [
+        ({}, True),
+        ({"who": "desk"}, True),
+        ({"who": "Desk"}, False),
+        ({"model": "a", "since": "2026-01-02", "until": "2026-01-03"}, True),
+        ({"model": "b"}, False),
+        ({"since": "2026-01-03"}, False),
+        ({"until": "2026-01-02"}, False),
+    ],
+)
+def test_acts_are_found_by_who_did_them_and_when(wanted: dict[str, Any], *, is_found: bool) -> None:
+    acts = [act for act in acts_of(LINES) if WantedActs(**wanted).has(act)]
+    shown = {name: ACT[name] for name in ("at", "who", "what", "model")}
+    assert acts == ([shown] if is_found else [])
 
 
 def test_the_table_is_csv_and_no_cell_is_a_formula() -> None:

@@ -68,21 +68,25 @@ def test_all_of_it_is_a_table(box: Installation) -> None:
     assert [row["id"] for row in rows] == ["first"]
 
 
+def told_acts(box: Installation, *arguments: str) -> list[dict[str, str]]:
+    done = box.manage("audit", "acts", *arguments)
+    acts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == (0 if acts else 1), done.stderr
+    return acts
+
+
 def test_what_people_do_is_in_it_too(box: Installation) -> None:
-    texts = [path.read_text() for path in (box.root / "var" / "audit").glob("*.jsonl")]
-    lines = [json.loads(line) for text in texts for line in text.splitlines()]
-    acts = [(line["who"], line["what"]) for line in lines if line["kind"] == "act"]
-    assert acts[0][0] == "the proxy"
-    assert any(what.startswith("/engines/a/stop") for _, what in acts)
+    acts = told_acts(box)
+    assert acts[0]["who"] == "the proxy"
+    [stop] = [act for act in acts if act["what"].startswith("/engines/a/stop")]
+    assert stop["who"].startswith("with manage_vllm.sh by ")
+    assert told_acts(box, "--who", "manage_vllm.sh", "--last", "1") == [stop]
+    assert told_acts(box, "--until", stop["at"][:16]) + told_acts(box, "--since", stop["at"][:16]) == acts
+    assert told_acts(box, "--who", "nobody") == told_acts(box, "--model", "b") == []
     box.supervisorctl("start", "a")
     eventually(lambda: box.state("a") == "ready")
     box.supervisorctl("stop", "a")
-
-    def is_noted() -> bool:
-        text = "".join(path.read_text() for path in (box.root / "var" / "audit").glob("*.jsonl"))
-        return '"who":"with supervisorctl"' in text
-
-    eventually(is_noted)
+    eventually(lambda: len(told_acts(box, "--who", "with supervisorctl", "--model", "a")) == 2, every_s=0.2)
 
 
 def test_a_change_is_found_and_said_where(box: Installation) -> None:
