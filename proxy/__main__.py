@@ -33,7 +33,6 @@ from proxy.core.allowance import Used
 from proxy.core.devices import DeviceError
 from proxy.core.routing import Router
 from proxy.fleet import Fleet
-from proxy.identity import Identity
 from proxy.kept_catalog import KeptCatalog
 from proxy.keyring import Keyring
 from proxy.reload import Reloader
@@ -152,7 +151,7 @@ async def _serve(here: Layout, settings: Settings, catalog: Catalog, kept: KeptC
         if audit is not None:
             parts.keeper.on_stop = partial(opening.note_stop, audit)
             fleet.asking.on_start = partial(opening.note_start, audit)
-        identity = Identity(parts.entries.told_as, opening.open_weights(here, parts, audit, stack))
+        identity = opening.open_identity(here, parts, audit, stack)
         reloader = Reloader(here=here, settings=settings, parts=parts, router=router, kept=kept, problem=problem)
         admin = Admin(parts=parts, router=router, url=url, reloader=reloader)
         traffic = Traffic()

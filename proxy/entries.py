@@ -5,7 +5,7 @@ says that the old process is gone (`use`), unless it would be launched just so.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class Entry:
     """One model: its spec, what that declares, the sets of devices it may have, the key its figures are kept under.
 
-    `told_as` is what the audit tells it as: another system prompt is another one, though it takes the same memory.
+    `tell` says what the audit calls it, by the files as they are then: another chat template is another one, though it
+    takes the same memory.
     """
 
     spec: ModelSpec
@@ -35,7 +36,7 @@ class Entry:
     choices: tuple[tuple[str, ...], ...]
     sleep_levels: tuple[int, ...]
     key: str
-    told_as: str = ""
+    tell: Callable[[], str] = str
 
     def needs(self, amounts: Amounts, agents: Agents) -> EngineNeeds:
         """What the scheduler must know, where `amounts` is to be reserved and `agents` are routed."""
@@ -57,6 +58,7 @@ class Entries:
         self.choices: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.keys: dict[str, str] = {}
         self.told_as: dict[str, str] = {}
+        self._entries: dict[str, Entry] = {}
         self._next: dict[str, Entry] = {}
         for entry in entries:
             self.put(entry)
@@ -69,11 +71,17 @@ class Entries:
         model = entry.spec.name
         self._next.pop(model, None)
         self.specs[model], self.declared[model] = entry.spec, entry.declared
-        self.choices[model], self.keys[model], self.told_as[model] = entry.choices, entry.key, entry.told_as
+        self.choices[model], self.keys[model], self.told_as[model] = entry.choices, entry.key, entry.tell()
+        self._entries[model] = entry
 
     def put_next(self, entry: Entry) -> None:
         """`entry` counts once the process is gone that was launched by the one before."""
         self._next[entry.spec.name] = entry
+
+    def launched(self, model: str) -> None:
+        """Its engine starts: its chat template and vLLM may have been changed since."""
+        if (entry := self._entries.get(model)) is not None:
+            self.told_as[model] = entry.tell()
 
     def use(self, model: str) -> None:
         """That process is gone."""
@@ -87,14 +95,18 @@ def entry_of(spec: ModelSpec, devices: Devices, vllm: Path) -> Entry:
         known = ", ".join(f"{device.name} ({device.id})" for device in devices.devices)
         log.warning("%s: there is no device '%s', or more than one; there are: %s", spec.name, name, known)
     levels = sleep_levels_of(spec, any(device.kind is not DeviceKind.CPU for device in devices.devices))
-    version = version_of(Path(spec.vllm) if spec.vllm else vllm)
+    executable = Path(spec.vllm) if spec.vllm else vllm
+
+    def tell() -> str:
+        return figures_key(spec.name, version_of(executable), answers_as(spec, bool(levels), _template_of(spec)))
+
     return Entry(
         spec=spec,
         declared=declared_on(spec, devices.devices),
         choices=choices(devices.devices, spec.devices, spec.device_count),
         sleep_levels=levels,
-        key=figures_key(spec.name, version, identity(spec, bool(levels))),
-        told_as=figures_key(spec.name, version, answers_as(spec, bool(levels), _template_of(spec))),
+        key=figures_key(spec.name, version_of(executable), identity(spec, bool(levels))),
+        tell=tell,
     )
 
 

@@ -17,6 +17,7 @@ from proxy.audit import Audit
 from proxy.core.addresses import Trusted
 from proxy.core.audit_hashes import Hasher
 from proxy.history import History, Seen
+from proxy.identity import Identity
 from proxy.keyring import Keyring
 from proxy.lifecycle.watch import WITH_SUPERVISORCTL
 from proxy.settings import Layout, Settings
@@ -94,15 +95,20 @@ def _keys_of(here: Layout) -> str:
         return "no keys"
 
 
-def open_weights(here: Layout, parts: Assembled, audit: Audit | None, stack: AsyncExitStack) -> Weights | None:
-    """Who knows the hashes of weights, for the audit; None where there is none."""
+def open_identity(here: Layout, parts: Assembled, audit: Audit | None, stack: AsyncExitStack) -> Identity:
+    """Who knows what answers, for the audit; of weights only where there is one."""
     if audit is None:
-        return None
+        return Identity(parts.entries.told_as)
     kept = StateFile(here.state / "weights.json", dict[str, Taken], {})
     weights = Weights(parts.entries.specs, here.root, kept, audit)
-    parts.launching.on_launch = weights.forget
     stack.callback(asyncio.create_task(weights.run()).cancel)
-    return weights
+
+    def look_again(model: str) -> None:
+        parts.entries.launched(model)
+        weights.forget(model)
+
+    parts.launching.on_launch = look_again
+    return Identity(parts.entries.told_as, weights)
 
 
 def note_stop(audit: Audit, model: str, who: str) -> None:

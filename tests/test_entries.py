@@ -60,14 +60,21 @@ def test_what_decides_the_answers_is_told_of_it_also_where_it_takes_no_memory(tm
         *(msgspec.structs.replace(plain, **more) for more in ({"system_prompt": "Be brief."}, {"vllm": "other/vllm"})),
         msgspec.structs.replace(plain, request_defaults={"max_tokens": 5}),
     ]
-    entries = [entry_of(one, devices, NO_VLLM) for one in others]
+    each = [entry_of(one, devices, NO_VLLM) for one in others]
+    told = {entry.tell() for entry in each}
+    assert len(told) == len(each)
+    assert len({entry.key for entry in each}) == 1
+    entries = Entries(each[:1])
+    before = dict(entries.told_as)
+    assert before["a"] in told
     template.write_text("{{ messages[-1] }}")
-    entries.append(entry_of(plain, devices, NO_VLLM))
+    assert entries.told_as == before, "its engine has read the template as it was"
+    entries.launched("a")
+    now = entries.told_as["a"]
+    assert now not in told
     template.unlink()
-    entries.append(entry_of(plain, devices, NO_VLLM))
-    assert len({entry.told_as for entry in entries}) == len(entries)
-    assert len({entry.key for entry in entries}) == 1
-    assert Entries(entries[:1]).told_as == {"a": entries[0].told_as}
+    entries.launched("a")
+    assert entries.told_as["a"] not in {now, *told}
 
 
 def test_what_is_put_counts_at_once_and_takes_the_place_of_what_was_to_come() -> None:

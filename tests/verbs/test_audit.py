@@ -17,14 +17,20 @@ PLANTED = "planted by a patient"
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(Path(tmp_path_factory.mktemp("a")), [fake_model("a")], {"Chat": "a"}, 4.5)
-    with running(installation):
-        body = {"agent_type": "Chat", "messages": [{"role": "user", "content": PLANTED}], "max_tokens": 2}
-        headers = {"X-Request-Id": "first"}
-        url = f"{installation.url}/v1/chat/completions"
-        assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
+    root = Path(tmp_path_factory.mktemp("a"))
+    template = root / "chat.jinja"
+    template.write_text("{{ messages }}")
+    model = fake_model("a", chat_template=str(template))
+    with running(Installation(root, [model], {"Chat": "a"}, 4.5)) as installation:
+        ask(installation, "first", PLANTED)
         installation.manage("stop", "a")
         yield installation
+
+
+def ask(box: Installation, request_id: str, text: str) -> None:
+    body = {"agent_type": "Chat", "messages": [{"role": "user", "content": text}], "max_tokens": 2}
+    url, headers = f"{box.url}/v1/chat/completions", {"X-Request-Id": request_id}
+    assert httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False).status_code == 200
 
 
 def test_a_whole_audit_is_said_to_be_and_its_head_can_be_noted(box: Installation) -> None:
@@ -87,6 +93,19 @@ def test_what_people_do_is_in_it_too(box: Installation) -> None:
     eventually(lambda: box.state("a") == "ready")
     box.supervisorctl("stop", "a")
     eventually(lambda: len(told_acts(box, "--who", "with supervisorctl", "--model", "a")) == 2, every_s=0.2)
+
+
+def test_another_chat_template_is_another_engine_from_its_next_start_on(box: Installation) -> None:
+    box.manage("start", "a")
+    ask(box, "second", "as before")
+    (box.root / "chat.jinja").write_text("{{ messages[-1] }}")
+    ask(box, "third", "it has not been read yet")
+    box.manage("stop", "a")
+    box.manage("start", "a")
+    ask(box, "fourth", "now it has")
+    found = (box.manage("audit", "find", "--id", name) for name in ("first", "second", "third", "fourth"))
+    first, second, third, fourth = (json.loads(done.stdout)["engine"] for done in found)
+    assert first == second == third != fourth
 
 
 def test_a_change_is_found_and_said_where(box: Installation) -> None:
