@@ -19,11 +19,13 @@ from proxy.adapters.state_files import StateFile
 from proxy.adapters.whole_files import Stamp, stamp_of
 from proxy.core.allowance import NOTHING, Allowance, Used
 from proxy.core.key_acts import differences
-from proxy.core.key_errors import KeyInvalid
+from proxy.core.key_errors import KeyInvalid, RateLimited
 from proxy.core.keys import Key, Secret, by_id, parse
 
 log = logging.getLogger(__name__)
 
+MOST_TRIED = 4
+"""So many different secrets that name one key may wait to be verified: who guesses must not keep other keys waiting."""
 MOST_REFUSED = 1000
 """So many wrong keys are remembered, the newest."""
 DIGEST_BYTES = 16
@@ -67,6 +69,8 @@ class Keyring:
         self._verified: dict[bytes, str] = {}
         """Ids by the hashes of what was presented."""
         self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._tried: dict[str, set[bytes]] = {}
+        """Hashes of what is being verified, by the ids that it names."""
         self._one_at_a_time = asyncio.Lock()
         self._version = 0
         """Changes whenever a key may have."""
@@ -150,7 +154,7 @@ class Keyring:
         return caller
 
     async def verify(self, presented: bytes) -> Allowance:
-        """Who presents this, the slow way. Raises: KeyInvalid."""
+        """Who presents this, the slow way. Raises: KeyInvalid, RateLimited."""
         if not presented:
             raise KeyInvalid.of("no key was sent: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`")
         given = presented[len(BEARER) :] if presented.lower().startswith(BEARER) else presented  # RFC 9110, 11.1
@@ -160,10 +164,7 @@ class Keyring:
             raise KeyInvalid.of("this key is not known here")
         key, kept = self._by_id[id_]
         if self._verified.get(digest) != id_:
-            async with self._one_at_a_time:
-                is_right = self._verified.get(digest) == id_  # by another request with it, meanwhile
-                if not is_right and digest not in self._refused:
-                    is_right = await asyncio.to_thread(_is_hash_of, kept, secret)
+            is_right = await self._is_right(id_, digest, kept, secret)
             if self._by_id.get(id_) != (key, kept):  # it was changed meanwhile
                 return await self.verify(presented)
             if not is_right:
@@ -173,6 +174,24 @@ class Keyring:
         if time.time() >= self._ends[id_]:
             raise KeyInvalid.of(f"the key '{key.name}' {_why_over(key, kept)}")
         return self._callers[key.name]
+
+    async def _is_right(self, id_: str, digest: bytes, kept: Secret, secret: str) -> bool:
+        """Raises: RateLimited."""
+        tried = self._tried.setdefault(id_, set())
+        if digest not in tried and len(tried) >= MOST_TRIED:
+            raise RateLimited(
+                f"{len(tried)} other secrets that name the same key are being verified", retry_after_s=1.0
+            )
+        tried.add(digest)
+        try:
+            async with self._one_at_a_time:
+                if self._verified.get(digest) == id_:  # by another request with it, meanwhile
+                    return True
+                return digest not in self._refused and await asyncio.to_thread(_is_hash_of, kept, secret)
+        finally:
+            tried.discard(digest)
+            if not tried:
+                self._tried.pop(id_, None)
 
     def _digest(self, presented: bytes) -> bytes:
         return hashlib.blake2b(presented, digest_size=DIGEST_BYTES, key=self._secret).digest()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import weakref
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.scrypt import hashed
 from proxy.adapters.state_files import StateFile
 from proxy.core.allowance import Allowance, Used
-from proxy.core.key_errors import KeyInvalid
+from proxy.core.key_errors import KeyInvalid, RateLimited
 from proxy.core.keys import Key, Secret
-from proxy.keyring import Keyring, LastKey
+from proxy.keyring import MOST_TRIED, Keyring, LastKey
 from tests.upstream.conftest import until
 
 ID, OTHER_ID = "0" * 12, "1" * 12
@@ -85,6 +86,20 @@ async def test_many_at_once_with_one_key_cost_one_slow_hash(tmp_path: Path, hash
     got = await asyncio.gather(*(keys.verify(presented) for _ in range(20)), return_exceptions=True)
     assert hashes == [given]
     assert all(isinstance(one, KeyInvalid) is (given == "another") for one in got)
+
+
+async def test_who_guesses_a_key_keeps_no_other_waiting(tmp_path: Path, hashes: list[str]) -> None:
+    keys = ring(tmp_path, key(), key("ward", secrets=(Secret(OTHER_ID, HASH, 1.0),)))
+    guesses = [f"sk-rota-{ID}-guess{n}".encode() for n in range(20)] * 2
+    got = asyncio.gather(*(keys.verify(guess) for guess in guesses), return_exceptions=True)
+    await asyncio.sleep(0)
+    other = await keys.verify(f"sk-rota-{OTHER_ID}-secret".encode())
+    assert other.key.name == "ward"
+    assert len(hashes) <= MOST_TRIED + 1
+    told = Counter(type(one) for one in await got)
+    assert told == {KeyInvalid: 2 * MOST_TRIED, RateLimited: 40 - 2 * MOST_TRIED}
+    assert (await keys.verify(PRESENTED)).key.name == "desk", "who guesses is over"
+    assert keys._tried == {}
 
 
 @pytest.mark.parametrize(
