@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.core.texts import UNREADABLE, Message, however_deep, of_message, text_of
+from proxy.core.answer_parts import of_calls, of_part
+from proxy.core.texts import UNREADABLE, Message, however_deep, text_of
 from proxy.core.usage import Tokens
 
 
@@ -50,7 +51,8 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def answered(body: bytes) -> tuple[list[str], Tokens | None]:
-    """One text for each choice or output, none where it holds none, as an embedding; and the tokens, where it says so.
+    """One text for each choice, output or block, two for each tool that is called, none where it holds none, as an
+    embedding; and the tokens, where it says so.
 
     What is no JSON, as subtitles or an answer that was torn, is one text, if it is any.
     """
@@ -67,11 +69,15 @@ def field_by_field(body: bytes) -> tuple[list[str], Tokens | None]:
         told = _ANSWER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _as_it_stands(body), None
-    texts = [text_of(one.text) if one.message is None else of_message(one.message) for one in told.choices]
-    if isinstance(told.output, list):  # of the Responses API
-        texts += [text_of(one) for one in told.output if isinstance(one, dict)]
-    if isinstance(told.content, list):  # Anthropic's
-        texts.append(text_of(told.content))
+    texts: list[str] = []
+    for choice in told.choices:
+        if (message := choice.message) is None:
+            texts.append(text_of(choice.text))
+        else:
+            texts += [text_of(message.content), *of_calls(message.tool_calls)]
+    for parts in (told.output, told.content):  # of the Responses API; Anthropic's
+        if isinstance(parts, list):
+            texts += [text for part in parts if isinstance(part, dict) for text in of_part(part)]
     texts += [one for one in (told.text, told.prompt) if isinstance(one, str)]  # of speech; of tokens
     if isinstance(told.answers, dict):  # of structured decisions, by their questions
         texts += [text_of(one) for one in told.answers.values()]

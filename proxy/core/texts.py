@@ -16,8 +16,10 @@ _ASIDE = ("role", "name", "id", "tool_call_id")
 """Of that, what a client may choose and a model may be shown."""
 _ASIDE_OF_DOCUMENTS = (*_ASIDE, "type", "status", "index", "cache_control")
 """Of what is no message: templates may show each field of it."""
-_CALLS = ("tool_use", "function_call", "custom_tool_call", "mcp_call")
+CALLS = ("tool_use", "function_call", "custom_tool_call", "mcp_call")
 """Parts that call a tool: all of them is said, its name too."""
+_NOTHING: tuple[Any, ...] = (None, [], {}, "")
+"""Of a field that is not known these say nothing: engines tell what there is not, as `annotations: []`."""
 _ITEMS = ("message", "function_call_output")
 """Of the Responses API, which need no role."""
 _ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
@@ -38,15 +40,6 @@ def spelled(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def of_message(message: Message) -> str:
-    """What is said in it, with the tools that it calls."""
-    content = message.content
-    said = content if type(content) is str else text_of(content)
-    if isinstance(message.tool_calls, list):
-        said += "".join(spelled(call) for call in message.tool_calls if isinstance(call, dict))
-    return said
-
-
 def text_of(value: Any) -> str:
     """What is said in one message, part or field."""
     if isinstance(value, str):
@@ -63,7 +56,7 @@ def of_dict(one: dict[str, Any]) -> str:
     """A message, with the tools that it has called; a part of one; a document. Of all else it is the JSON."""
     if len(one) == 2 and "role" in one and type(content := one.get("content")) is str:  # as most are
         return content
-    if (_TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one) or one.get("type") in _CALLS:
+    if (_TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one) or one.get("type") in CALLS:
         return spelled(one)
     said = []
     for name, value in one.items():
@@ -73,7 +66,7 @@ def of_dict(one: dict[str, Any]) -> str:
             said.append(value if type(value) is str else text_of(value))
         elif name == "tool_calls" and isinstance(value, list):
             said += [spelled(call) for call in value]
-        elif name not in _ABOUT and value is not None:
+        elif name not in _ABOUT and value not in _NOTHING:
             said.append(spelled(value))
     return "".join(said)
 
@@ -96,7 +89,7 @@ def aside(one: dict[str, Any]) -> list[str]:
     """What a message or document says about itself that may be anything: who speaks, its id."""
     if len(one) == 2 and "content" in one and one.get("role", "") in _ROLES:  # as most are
         return []
-    if one.get("type") in _CALLS:  # all of it is said
+    if one.get("type") in CALLS:  # all of it is said
         return []
     names = _ASIDE if "role" in one or one.get("type") in _ITEMS else _ASIDE_OF_DOCUMENTS
     told = (one.get(name) for name in names if name != "role" or one.get(name) not in _ROLES)

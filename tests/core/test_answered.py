@@ -17,9 +17,11 @@ USED = {"prompt_tokens": 7, "completion_tokens": 5}
     ("answer", "texts"),
     [
         ({"choices": [{"message": {"content": "a"}}, {"message": {"content": "b"}}]}, ["a", "b"]),
-        ({"choices": [{"message": {"content": None, "tool_calls": [{"x": 1}]}}]}, ['{"x":1}']),
+        ({"choices": [{"message": {"content": None, "tool_calls": [{"x": 1}]}}]}, ["", '{"x":1}']),
         ({"choices": [{"text": "a"}]}, ["a"]),
-        ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "a"}]}]}, ["a"]),
+        ({"choices": [{"message": {"content": "a", "tool_calls": [{}, "no call"]}}, {"text": "b"}]}, ["a", "{}", "b"]),
+        ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "a"}]}, "no item"]}, ["a"]),
+        ({"output": [{"type": "x_call", "y": "a"}]}, ['{"type":"x_call","y":"a"}']),
         ({"content": [{"type": "text", "text": "a"}], "type": "message"}, ["a"]),
         ({"text": "a", "usage": {"type": "duration", "seconds": 1}}, ["a"]),
         ({"text": "a b", "segments": [{"text": "a"}, {"text": "b"}], "duration": 1.5}, ["a b"]),

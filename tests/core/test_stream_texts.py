@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from proxy.core import stream_texts
+from proxy.core.answered import answered
 from proxy.core.stream_texts import StreamTexts
 
 
@@ -62,10 +63,128 @@ def test_what_cannot_be_read_hides_nothing_else() -> None:
     assert read(good + b"".join(wrong) + good) == ["aa"]
 
 
-def test_tools_that_are_called_are_part_of_what_is_said() -> None:
-    call = {"index": 0, "function": {"arguments": "{"}}
-    assert read(event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})) == [
-        json.dumps(call, separators=(",", ":"))
+ARGUMENTS = '{"bed": 14, "ward": "\u00fc"}'
+"""As a model writes them."""
+
+
+def called(kind: str, **more: Any) -> dict[str, Any]:
+    """An item of the Responses API."""
+    return {"type": kind, "id": "1", "call_id": "2", "name": "book", "status": "completed"} | more
+
+
+def of_responses(n: int, item: dict[str, Any], kind: str, *deltas: str) -> list[dict[str, Any]]:
+    """The events of one, in vLLM's order."""
+    begun = {key: "" if key in ("arguments", "input") else value for key, value in item.items()}
+    return [
+        {"type": "response.output_item.added", "output_index": n, "item": begun},
+        *({"type": f"response.{kind}.delta", "output_index": n, "delta": delta} for delta in deltas),
+        {"type": f"response.{kind}.done", "output_index": n, "arguments": "".join(deltas)},
+        {"type": "response.output_item.done", "output_index": n, "item": item},
+    ]
+
+
+SAYS = {"type": "message", "content": [{"type": "output_text", "text": "ab", "annotations": [], "logprobs": None}]}
+REFUSES = {"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}
+THINKS = {"type": "reasoning", "id": "1", "summary": [], "content": [{"type": "reasoning_text", "text": "x"}]}
+FUNCTION = {"name": "book", "arguments": ARGUMENTS}
+BLOCKS: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": "x", "signature": "y"},
+    {"type": "text", "text": "ab"},
+    {"type": "tool_use", "id": "1", "name": "book", "input": json.loads(ARGUMENTS)},
+    {"type": "tool_use", "id": "2", "name": "list", "input": {}},
+]
+
+
+@pytest.mark.parametrize(
+    ("whole", "events", "texts"),
+    [
+        (
+            {
+                "choices": [
+                    {"index": 0, "message": {"content": "ab", "tool_calls": [{"id": "1", "function": FUNCTION}] * 2}},
+                    {"index": 1, "message": {"content": None, "tool_calls": [{"id": "3", "function": FUNCTION}]}},
+                ]
+            },
+            [
+                {"choices": [{"index": n, "delta": delta}]}
+                for n, delta in (
+                    (0, {"role": "assistant", "content": ""}),
+                    (1, {"tool_calls": [{"index": 0, "id": "3", "function": {"name": "book", "arguments": ""}}]}),
+                    (0, {"content": "a"}),
+                    (0, {"tool_calls": [{"index": 1, "function": FUNCTION}]}),
+                    (0, {"content": "b"}),
+                    (0, {"tool_calls": [{"index": 0, "function": FUNCTION}]}),
+                    (1, {"tool_calls": [{"index": 0, "function": {"arguments": ARGUMENTS[:5]}}]}),
+                    (1, {"tool_calls": [{"index": 0, "function": {"arguments": ARGUMENTS[5:]}}]}),
+                )
+            ],
+            ["ab", "book", ARGUMENTS, "book", ARGUMENTS, "", "book", ARGUMENTS],
+        ),
+        (
+            {
+                "output": [
+                    THINKS,
+                    SAYS,
+                    called("function_call", arguments=ARGUMENTS),
+                    called("custom_tool_call", input="c d"),
+                    REFUSES,
+                    called("mcp_call", arguments="{}", output="e"),
+                ]
+            },
+            [
+                *of_responses(0, THINKS, "reasoning_text", "x"),
+                *of_responses(1, SAYS, "output_text", "a", "b"),
+                *of_responses(2, called("function_call", arguments=ARGUMENTS), "function_call_arguments", ARGUMENTS),
+                *of_responses(3, called("custom_tool_call", input="c d"), "custom_tool_call_input", "c", "c d"),
+                *of_responses(4, REFUSES, "refusal", "no"),
+                *of_responses(5, called("mcp_call", arguments="{}", output="e"), "mcp_call_arguments", "{}"),
+            ],
+            ["ab", "book", ARGUMENTS, "book", "c d", "no", "book", "{}", "e"],
+        ),
+        (
+            {"content": BLOCKS},
+            [
+                {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "x"}},
+                {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+                {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "a"}},
+                {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "b"}},
+                {"type": "content_block_start", "index": 2, "content_block": BLOCKS[2] | {"input": {}}},
+                *(
+                    {"type": "content_block_delta", "index": 2, "delta": {"partial_json": piece}}
+                    for piece in (ARGUMENTS[:7], ARGUMENTS[7:])
+                ),
+                {"type": "content_block_start", "index": 3, "content_block": BLOCKS[3]},
+                {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+            ],
+            ["ab", "book", '{"bed":14,"ward":"\u00fc"}', "list", "{}"],
+        ),
+    ],
+    ids=["chat", "responses", "messages"],
+)
+def test_a_stream_says_the_same_as_the_whole_answer(
+    whole: dict[str, Any], events: list[dict[str, Any]], texts: list[str]
+) -> None:
+    assert read(b"".join(map(event, events))) == texts
+    assert answered(json.dumps(whole).encode())[0] == texts
+
+
+def test_what_came_of_a_call_that_broke_off_is_said() -> None:
+    item = called("function_call", arguments="")
+    delta = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": '{"b'}
+    assert read(event({"type": "response.output_item.added", "output_index": 0, "item": item}) + event(delta)) == [
+        "book",
+        '{"b',
+    ]
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"partial_json": '{"b'}}
+    assert read(event(delta)) == ['{"b']
+
+
+def test_a_call_of_a_kind_that_is_not_known_is_all_said() -> None:
+    call = {"index": 0, "odd": {"arguments": "{"}}
+    assert read(event({"choices": [{"index": 0, "delta": {"tool_calls": [call, 3]}}]})) == [
+        "",
+        json.dumps(call, separators=(",", ":")),
     ]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.texts import Message, aside, of_dict, of_message, text_of
+from proxy.core.texts import aside, of_dict, text_of
 
 CALL = {"id": "1", "function": {"name": "f"}}
 CALLED = '{"id":"1","function":{"name":"f"}}'
@@ -27,18 +27,12 @@ def test_a_text_stands_for_itself_and_all_else_for_its_json(value: Any, text: st
     assert text_of(value) == text
 
 
-@pytest.mark.parametrize(
-    ("content", "calls", "text"),
-    [("a", None, "a"), ("a", [], "a"), (None, [CALL], CALLED), ([{"text": "a"}], [CALL, "no call"], f"a{CALLED}")],
-)
-def test_a_message_says_its_content_and_the_tools_that_it_calls(content: Any, calls: Any, text: str) -> None:
-    assert of_message(Message(content, calls)) == text
-
-
 def test_of_a_message_its_role_is_not_said_and_what_is_not_known_is() -> None:
     assert of_dict({"role": "user", "content": "a"}) == "a"
     assert of_dict({"role": "assistant", "content": None, "tool_calls": [CALL]}) == CALLED
     assert of_dict({"role": "user", "content": "a", "name": "n", "x": {"y": "b"}}) == 'a{"y":"b"}'
+    assert of_dict({"type": "output_text", "text": "a", "annotations": [], "logprobs": None, "x": {}, "y": ""}) == "a"
+    assert of_dict({"text": "a", "x": 0, "y": False}) == "a0false"
 
 
 def test_what_may_be_anything_is_told_aside_and_what_is_known_is_not() -> None:

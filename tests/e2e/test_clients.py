@@ -271,6 +271,40 @@ def test_the_audit_knows_the_tokens_of_a_stream_that_does_not_tell_them(
     assert (completed["prompt_tokens"] > 0, completed["answer_tokens"]) == (True, 14)
 
 
+TOOL = {"name": "book", "parameters": {"type": "object", "properties": {"bed": {"enum": ["window", "door"]}}}}
+STREAMED: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/chat/completions", {"messages": HELLO, "max_tokens": 12}),
+    (
+        "/v1/chat/completions",
+        {
+            "messages": HELLO,
+            "max_tokens": 80,
+            "tools": [{"type": "function", "function": TOOL}],
+            "tool_choice": {"type": "function", "function": {"name": "book"}},
+        },
+    ),
+    ("/v1/completions", {"prompt": "Say hello.", "max_tokens": 12}),
+    ("/v1/responses", {"input": HELLO, "max_output_tokens": 12}),
+    ("/v1/messages", {"messages": HELLO, "max_tokens": 12}),
+]
+
+
+def test_a_stream_has_the_hashes_of_the_whole_answer(box: Installation, client: openai.OpenAI) -> None:
+    with httpx.Client(base_url=box.url, trust_env=False, timeout=STARTS_WITHIN_S) as http:
+        for n, (path, body) in enumerate(STREAMED):
+            for is_stream in (False, True):
+                more = {"model": "Chat", "temperature": 0, "stream": is_stream}
+                answer = http.post(path, json=body | more, headers={"X-Request-Id": f"hashes-{n}-{is_stream}"})
+                assert answer.status_code == 200, answer.text
+    told = ends(box)
+    for n, (path, _) in enumerate(STREAMED):
+        whole, streamed = (told[f"hashes-{n}-{is_stream}"] for is_stream in (False, True))
+        assert len(whole["answer"]) == 64, path
+        assert (streamed["answer"], streamed.get("answers")) == (whole["answer"], whole.get("answers")), path
+    assert len(told["hashes-1-True"]["answers"]) == 3, "of a tool that is called: the text, the name, the arguments"
+    assert "hashes-1-True" in box.manage("audit", "find", "--text", "book").stdout
+
+
 PLANT = "bed 14 has Quastenbein fever, since it was in Samarkand"
 """Planted wherever a client can say something."""
 SAID: Any = [{"role": "user", "content": PLANT}]
