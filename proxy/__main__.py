@@ -23,7 +23,7 @@ from catalog.spec import Catalog
 from catalog.yaml_file import CatalogError
 from proxy import daemon, opening
 from proxy.adapters import handed_sockets, processes
-from proxy.adapters.audit_files import AuditError
+from proxy.adapters.audit_folder import AuditError
 from proxy.adapters.key_file import KeyFile, KeyFileError
 from proxy.adapters.own_folders import OwnFolderError, make_own
 from proxy.adapters.state_files import StateFile

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from proxy.adapters.audit_files import AuditError, AuditFiles, LineError
+from proxy.adapters.audit_files import AuditFiles, LineError
+from proxy.adapters.audit_folder import AuditError
 from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
 from proxy.core.audit_hashes import Hasher

@@ -13,7 +13,7 @@ import httpx
 
 from catalog.yaml_file import CatalogError
 from proxy import daemon, owner
-from proxy.adapters.audit_files import AuditError
+from proxy.adapters.audit_folder import AuditError
 from proxy.adapters.key_file import KeyFileError
 from proxy.core.key_acts import KeyActRefused
 from proxy.settings import Layout, layout

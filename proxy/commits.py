@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from proxy.adapters.audit_files import AuditError, AuditFiles, Standing
+from proxy.adapters.audit_files import AuditFiles, Standing
+from proxy.adapters.audit_folder import AuditError
 
 Done = Callable[[AuditError | None], None]
 """Told None, or why what was written may not be on the disk."""

@@ -10,7 +10,8 @@ import time
 from contextlib import AsyncExitStack, suppress
 from ipaddress import ip_address
 
-from proxy.adapters.audit_files import AuditFiles, read_key
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import read_key
 from proxy.adapters.state_files import StateFile
 from proxy.assembly import Assembled
 from proxy.audit import Audit

@@ -21,7 +21,7 @@ import psutil
 import yaml
 
 from proxy.adapters import processes
-from proxy.adapters.audit_files import segments_in
+from proxy.adapters.audit_folder import segments_in
 from proxy.core.audit_check import lines_of
 
 CHECKOUT = Path(__file__).parents[1]

@@ -4,7 +4,8 @@ import asyncio
 import threading
 from pathlib import Path
 
-from proxy.adapters.audit_files import AuditError, AuditFiles, Standing, read_key
+from proxy.adapters.audit_files import AuditFiles, Standing
+from proxy.adapters.audit_folder import AuditError, read_key
 from proxy.commits import Commits
 from proxy.core.audit_records import acted
 from tests.upstream.conftest import until

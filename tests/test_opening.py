@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy import opening
-from proxy.adapters.audit_files import read_head, read_key, segments_in
+from proxy.adapters.audit_folder import read_head, read_key, segments_in
 from proxy.core.audit_check import Whole, check, lines_of
 from proxy.history import History
 from proxy.settings import Layout, Settings

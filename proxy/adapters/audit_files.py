@@ -1,4 +1,4 @@
-"""The audit on the disk: segments of lines, the newest head, and the key that signs and hashes.
+"""The audit as it is written: segments of lines, and the newest head, signed.
 
 Rule: `write` returns when the line is the kernel's, so that no kill of this process loses it; `commit` when it is on
 the disk, so that no loss of power does; `sync` when it is signed there too. All is for this user only.
@@ -6,10 +6,8 @@ the disk, so that no loss of power does; `sync` when it is signed there too. All
 
 import contextlib
 import os
-import secrets
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,51 +15,15 @@ from pathlib import Path
 import msgspec
 
 from proxy.adapters import whole_files
+from proxy.adapters.audit_folder import AuditError, paths_in, read_deleted, read_head, segment_at
 from proxy.core.audit_check import Segment, closed_at, end_of
 from proxy.core.audit_records import closed, moment, opened
 from proxy.core.chain import Chain, Head, Line, Marks, Use, is_signed, shown, sign
 
-KEY_BYTES = 32
-_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+_FILE_MODE = 0o600
 
 Standing = tuple[int, str, int]
 """The number and the hash of a line, and the open file that it is in. What is done until there may be in a thread."""
-
-
-class AuditError(Exception):
-    """The audit cannot be read or written; the message says why."""
-
-
-def segments_in(folder: Path) -> Iterator[Segment]:
-    """All segments, the oldest first. Raises: AuditError."""
-    yield from map(_segment, _paths(folder))
-
-
-def read_head(folder: Path) -> Head | None:
-    """The newest head; None where there is none. Raises: AuditError."""
-    return _read(folder / "head.json")
-
-
-def read_deleted(folder: Path) -> Head | None:
-    """The signed end of the segments that retention has deleted; None where it has none. Raises: AuditError."""
-    return _read(folder / "deleted.json")
-
-
-def read_key(folder: Path) -> bytes:
-    """The key, which is made where there is none yet. Raises: AuditError."""
-    path = folder / "audit.key"
-    try:
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        if not path.exists():
-            if _paths(folder):
-                raise AuditError(f"{path} is missing, and there is an audit that was signed with it: put it back")
-            whole_files.replace(path, secrets.token_hex(KEY_BYTES).encode())
-        key = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise AuditError(f"{path} cannot be used: {error}") from error
-    if len(key) < KEY_BYTES:
-        raise AuditError(f"{path} cannot be used: it is too short")
-    return key
 
 
 class LineError(AuditError):
@@ -177,13 +139,13 @@ class AuditFiles:
         sign its end would hide that.
         """
         deleted = []
-        for path, following in pairwise(_paths(self._folder)):
+        for path, following in pairwise(paths_in(self._folder)):
             try:
-                before, segment = read_deleted(self._folder), _segment(path)
+                before, segment = read_deleted(self._folder), segment_at(path)
                 if before is not None and (at := end_of(segment, self._key)) and shown(at[1]) == before.hash:
                     path.unlink()  # its end was signed, and then the proxy was killed
                     continue
-                n, mark, closed = closed_at(segment, self._key, before, _segment(following))
+                n, mark, closed = closed_at(segment, self._key, before, segment_at(following))
                 if datetime.fromisoformat(closed).timestamp() >= wall:
                     break  # what is younger stays, and all behind it: a gap would be a fault
                 head = sign(self._key, n, mark, Use.DELETED)
@@ -233,15 +195,10 @@ class AuditFiles:
         self.sync(self.standing)
 
 
-def _paths(folder: Path) -> list[Path]:
-    """Of all segments, the oldest first."""
-    return sorted(folder.glob("audit-*.jsonl"))
-
-
 def _last_begun(folder: Path) -> Segment | None:
     """The last segment. One in which no line is whole was begun when the proxy was killed, and is not there."""
-    for path in reversed(_paths(folder)):
-        if b"\n" in (segment := _segment(path)).content:
+    for path in reversed(paths_in(folder)):
+        if b"\n" in (segment := segment_at(path)).content:
             return segment
         path.unlink()
     return None
@@ -263,13 +220,6 @@ def _check_head(head: Head | None, key: bytes, chain: Chain) -> None:
         raise AuditError(f"the audit is not whole: {what}; see `manage_vllm.sh audit verify`, and {remedy}")
 
 
-def _segment(path: Path) -> Segment:
-    try:
-        return Segment(path.name, path.read_bytes())
-    except OSError as error:
-        raise AuditError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _end_of(last: Segment | None, key: bytes) -> tuple[Chain, int, int]:
     """Where the chain stands after `last`, how many bytes behind it are no lines, the number of the next segment.
 
@@ -283,12 +233,3 @@ def _end_of(last: Segment | None, key: bytes) -> tuple[Chain, int, int]:
         raise AuditError(f"{what}: see `manage_vllm.sh audit verify`, and move the folder away")
     n, mark, torn = at
     return Chain(marks, n, mark), torn, int(last.name[6:-6]) + 1
-
-
-def _read(path: Path) -> Head | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Head)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise AuditError(f"{path} cannot be read: {error}") from error

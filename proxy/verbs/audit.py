@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy import daemon
-from proxy.adapters.audit_files import AuditError, read_deleted, read_head, read_key, segments_in
+from proxy.adapters.audit_folder import AuditError, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, check, lines_of
 from proxy.core.audit_hashes import Hasher
 from proxy.core.audit_rows import Wanted, WantedActs, acts_of, as_csv, rows_of
@@ -89,8 +89,7 @@ def find(here: Layout, arguments: argparse.Namespace) -> int:
 def show_acts(here: Layout, arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 where nothing was."""
     wanted = WantedActs(arguments.who, arguments.model, arguments.since, arguments.until)
-    _key(here)
-    return _show((act for act in acts_of(lines_of(segments_in(here.audit))) if wanted.has(act)), arguments.last)
+    return _show((act for act in acts_of(_lines(here)) if wanted.has(act)), arguments.last)
 
 
 def export(here: Layout, arguments: argparse.Namespace) -> int:
@@ -109,7 +108,13 @@ def _show(told: Iterable[dict[str, Any]], last: int | None) -> int:
 
 
 def _rows(here: Layout) -> Iterator[dict[str, Any]]:
-    return rows_of(lines_of(segments_in(here.audit)))
+    return rows_of(_lines(here))
+
+
+def _lines(here: Layout) -> Iterator[dict[str, Any]]:
+    """Raises: AuditError, where there is no audit."""
+    _key(here)
+    yield from lines_of(segments_in(here.audit, may_go=True))
 
 
 def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | None:

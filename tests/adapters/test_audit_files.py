@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from proxy.adapters import audit_files
-from proxy.adapters.audit_files import AuditError, AuditFiles, read_deleted, read_head, read_key, segments_in
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import AuditError, read_deleted, read_head, read_key, segments_in
 from proxy.core.audit_check import Fault, Kind, Whole, check
 from proxy.core.audit_records import Begin, acted, opened
 from proxy.core.chain import Chain, Head, Marks

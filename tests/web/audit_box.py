@@ -12,7 +12,8 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from proxy.adapters.audit_files import AuditFiles, read_key
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import read_key
 from proxy.audit import Audit
 from proxy.core.audit_hashes import Hasher
 from tests.web.conftest import DataPlane, staged

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from proxy.adapters.audit_files import AuditFiles, read_head, read_key, segments_in
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import read_head, read_key, segments_in
 from proxy.audit import Audit
 from proxy.core.audit_check import Whole, check, lines_of
 from proxy.core.audit_hashes import Hasher

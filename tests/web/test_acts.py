@@ -4,7 +4,8 @@ from pathlib import Path
 import httpx
 from aiohttp import web
 
-from proxy.adapters.audit_files import AuditFiles, read_key, segments_in
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import read_key, segments_in
 from proxy.audit import Audit
 from proxy.core.audit_check import lines_of
 from proxy.core.audit_hashes import Hasher

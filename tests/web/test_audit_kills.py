@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from proxy.adapters.audit_files import read_head, read_key, segments_in
+from proxy.adapters.audit_folder import read_head, read_key, segments_in
 from proxy.core.audit_check import Whole, check, lines_of
 from tests.installation import CHECKOUT
 

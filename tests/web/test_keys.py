@@ -5,7 +5,8 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from proxy.adapters.audit_files import AuditFiles, segments_in
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import segments_in
 from proxy.adapters.key_file import KeyFile
 from proxy.audit import Audit
 from proxy.core.audit_check import lines_of

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.audit_files import AuditFiles, read_key
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import read_key
 from proxy.audit import Audit
 from proxy.core.audit_hashes import Hasher
 from tests.web.audit_box import answer

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from proxy.adapters import audit_files
-from proxy.adapters.audit_files import segments_in
+from proxy.adapters.audit_folder import segments_in
 from tests.upstream.conftest import until
 from tests.web.audited import QUESTION, answer, ask, audited, hashed, lines_in, noting
 from tests.web.conftest import DataPlane

@@ -5,7 +5,8 @@ from unittest.mock import Mock
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.adapters.audit_files import AuditError, AuditFiles, read_key
+from proxy.adapters.audit_files import AuditFiles
+from proxy.adapters.audit_folder import AuditError, read_key
 from proxy.audit import Audit
 from proxy.core.audit_hashes import Hasher
 from proxy.core.errors import InvalidRequest, WaitedTooLong
