@@ -95,10 +95,15 @@ class Keyring:
     def load(self) -> list[str]:
         """Read the file anew; what has been used stays used. Returns what has been done to keys since, in words.
 
+        Where there have been keys, none at all is an error: to lose the file must not open a proxy that others reach.
+
         Raises: KeyFileError, and nothing has changed then.
         """
         self._seen = stamp_of(self._file.path)
         keys, now = self._file.read(), self._now()
+        if self._by_id and not by_id(keys):
+            what = f"{self._file.path} is missing, or has no key, and there were keys"
+            raise KeyFileError(f"{what}: put it back; without keys only a proxy goes on that starts without them")
         told, self._keys = differences(self._keys, keys), keys
         before, self._by_id = self._by_id, by_id(keys)
         self._ends = {id_: key.ends_at(secret) for id_, (key, secret) in self._by_id.items()}
@@ -130,7 +135,7 @@ class Keyring:
                 try:
                     told = self.load()
                 except KeyFileError as error:
-                    log.warning("%s: the keys that were there before go on counting", error)
+                    log.warning("%s (the keys that were there before go on counting)", error)
                 else:
                     self.on_change(told)
 

@@ -200,12 +200,36 @@ async def test_a_file_that_has_changed_counts_though_nobody_says_so(
     (tmp_path / "keys.json").write_text("{")
     await until(lambda: "go on counting" in caplog.text)
     assert known(keys, PRESENTED) is not None
-    (tmp_path / "keys.json").unlink()
-    write(tmp_path, key(revoked_at=1.0))
+    write(tmp_path / "new", key(revoked_at=1.0))
+    (tmp_path / "new" / "keys.json").replace(tmp_path / "keys.json")
     await until(lambda: known(keys, PRESENTED) is None)
     assert told == ["revoked the key desk"]
     assert caplog.text.count("go on counting") == 1
     looking.cancel()
+
+
+@pytest.mark.parametrize("left", [None, (), (key(secrets=()),)])
+async def test_keys_that_are_gone_open_nothing_to_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, left: tuple[Key, ...] | None
+) -> None:
+    monkeypatch.setattr(keyring, "KEEP_EVERY_S", 0.01)
+    keys = ring(tmp_path, key())
+    caller = await keys.verify(PRESENTED)
+    if left is None:
+        (tmp_path / "keys.json").unlink()
+    else:
+        write(tmp_path, *left)
+    with pytest.raises(KeyFileError, match="there were keys: put it back"):
+        keys.load()
+    assert (keys.is_open, known(keys, PRESENTED)) == (False, caller)
+    write(tmp_path, key("ward"))
+    keys.load()
+    (tmp_path / "keys.json").unlink()
+    looking = asyncio.create_task(keys.keep())
+    await until(lambda: "go on counting" in caplog.text)
+    assert not keys.is_open
+    looking.cancel()
+    assert of(tmp_path).is_open, "who starts without keys is open, if it may be"
 
 
 async def test_a_secret_that_was_exchanged_is_not_known_any_more(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class KeyFile:
         except OSError as error:
             raise KeyFileError(f"{self.path} cannot be read: {error.strerror}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            what = f"{self.path} is damaged ({error}): put a copy back, or remove it and make keys"
+            what = f"{self.path} is damaged ({error}): put a copy back, or move it away, make keys, and restart"
             raise KeyFileError(what) from error
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise KeyFileError(f"{self.path} can be read by others: chmod 600 {self.path}, and rotate all keys")
