@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.core.texts import CALLS, of_dict, spelled, text_of
+from proxy.core.texts import CALLS, of_call, spelled, text_of, texts_of
 
 _THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 
@@ -22,8 +22,8 @@ def of_part(one: dict[str, Any]) -> list[str]:
     if kind in CALLS:
         return [*of_call(one), *([text_of(output)] if (output := one.get("output")) else [])]
     if kind == "message" and isinstance(content := one.get("content"), list):
-        return ["".join(_words(part) for part in content)]
-    return [_words(one)]
+        return [text for part in content for text in _texts_in(part)]
+    return _texts_in(one)
 
 
 def of_calls(calls: Any) -> list[str]:
@@ -31,15 +31,6 @@ def of_calls(calls: Any) -> list[str]:
     if not isinstance(calls, list):
         return []
     return [text for call in calls if isinstance(call, dict) for text in of_call(call)]
-
-
-def of_call(call: dict[str, Any]) -> list[str]:
-    """The name and the arguments; the JSON of what has none, as of a kind that is not known."""
-    for inner in (call, call.get("function"), call.get("custom")):
-        if isinstance(inner, dict) and isinstance(name := inner.get("name"), str):
-            given = inner.get("arguments", inner.get("input"))
-            return [name, spelled(given) if isinstance(given, dict | list) else text_of(given)]
-    return [spelled(call)]
 
 
 def respelled(pieces: str) -> str:
@@ -50,10 +41,8 @@ def respelled(pieces: str) -> str:
         return pieces
 
 
-def _words(part: Any) -> str:
-    """What else is in a part, as its citations, is said too where there is any."""
+def _texts_in(part: Any) -> list[str]:
+    """Of how likely its words were, nothing."""
     if not isinstance(part, dict):
-        return text_of(part)
-    if isinstance(refusal := part.get("refusal"), str) and not part.get("text"):
-        return refusal
-    return of_dict(part)
+        return [text_of(part)]
+    return texts_of({name: value for name, value in part.items() if name != "logprobs"})

@@ -1,15 +1,16 @@
 """The texts of a request, for the audit to hash: what somebody says in it, and how its answer is to be drawn. Pure.
 
 Each field that is not known to say nothing says something: a client must not get words past the audit by the field
-that he puts them in. So the name of who speaks, and a role that is none, are texts of their own beside the message's.
+that he puts them in. So the name of who speaks, and a role that is none, are texts beside the message's.
 """
 
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.core.texts import UNREADABLE, apart, aside, however_deep, spelled, text_of
+from proxy.core.texts import UNREADABLE, however_deep, spelled, text_of, texts_of
 
 SAID_IN = (
     *("system", "instructions", "messages", "prompt", "input", "query", "documents"),
@@ -48,6 +49,9 @@ class Sampling(msgspec.Struct, omit_defaults=True, gc=False):
 
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+DEEPEST = 6
+"""To the fields of a part of a message of a conversation."""
 _SAID_IN, _DRAWS = frozenset(SAID_IN), frozenset(Sampling.__struct_fields__)
 _FIELDS_OF_SAMPLING = len(Sampling.__struct_fields__)
 _AS_IT_IS = (None,) * _FIELDS_OF_SAMPLING
@@ -123,7 +127,7 @@ def _each(value: Any) -> list[str]:
     texts = []
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict):
-            texts += [*apart(one), *aside(one)]
+            texts += texts_of(one)
         elif isinstance(one, list):  # one of several conversations
             texts += _each(one)
         else:
@@ -132,16 +136,21 @@ def _each(value: Any) -> list[str]:
 
 
 def _as_far_as_it_can_be_read(body: bytes) -> dict[str, Any]:
-    """The fields of an object in which something cannot be decoded, as a number without end: its spelling stands for
-    that. None where it is no object.
-    """
+    """The fields of an object in which something cannot be decoded, as a number without end. None where it is none."""
     try:
-        fields: dict[str, Any] = dict(_RAW_FIELDS.decode(body))
+        fields = _RAW_FIELDS.decode(body)
     except UNREADABLE:
         return {}
-    for name, raw in fields.items():
-        try:
-            fields[name] = msgspec.json.decode(raw)
-        except UNREADABLE:
-            fields[name] = bytes(raw).decode(errors="replace")
-    return fields
+    return {name: _decoded(raw, DEEPEST) for name, raw in fields.items()}
+
+
+def _decoded(raw: msgspec.Raw, levels: int) -> Any:
+    """What cannot be decoded is its spelling, and hides nothing beside it so many levels down."""
+    with suppress(*UNREADABLE):
+        return msgspec.json.decode(raw)
+    if levels:
+        with suppress(*UNREADABLE):
+            return {name: _decoded(one, levels - 1) for name, one in _RAW_FIELDS.decode(raw).items()}
+        with suppress(*UNREADABLE):
+            return [_decoded(one, levels - 1) for one in _RAW_ITEMS.decode(raw)]
+    return bytes(raw).decode(errors="replace")

@@ -1,28 +1,35 @@
-"""What is said in a message, a part of one, or a field. Pure.
+"""What is said in a message, an item, a part of one, a document, or a field: text by text. Pure.
 
-A text is what stands in the field, without its JSON spelling, so that the same words have the same hash however a
-client writes them. For what is no text (an image, the arguments of a tool) its JSON stands.
+A text is what stands in a field, without its JSON spelling, so that the same words have the same hash however a client
+writes them and whatever stands beside them. For what is no text (an image, an object of no known kind) its JSON stands.
+What an object says about itself says nothing only in the words in which engines say it: all else may be a client's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-_TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title"))
-_ABOUT = frozenset(("type", "role", "name", "id", "status", "index", "tool_call_id", "cache_control"))
-"""What an object says about itself, beside what is said in it."""
-_ASIDE = ("role", "name", "id", "tool_call_id")
-"""Of that, what a client may choose and a model may be shown."""
-_ASIDE_OF_DOCUMENTS = (*_ASIDE, "type", "status", "index", "cache_control")
-"""Of what is no message: templates may show each field of it."""
-CALLS = ("tool_use", "function_call", "custom_tool_call", "mcp_call")
-"""Parts that call a tool: all of them is said, its name too."""
+_TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title", "refusal"))
+"""The fields in which words stand, or parts."""
+CALLS = frozenset(("tool_use", "function_call", "custom_tool_call", "mcp_call"))
+"""Parts that call a tool."""
+_ROLES = frozenset(("user", "assistant", "system", "developer", "tool", "function"))
+_PLAIN_PARTS = ("text", "input_text", "output_text")
+_AS_MOST = ("user", "assistant", "system", "tool")
+_TYPES = CALLS | {
+    *("text", "input_text", "output_text", "refusal", "message", "tool_result", "thinking", "reasoning"),
+    *("function", "custom", "function_call_output", "custom_tool_call_output", "document", "item_reference"),
+}
+_KNOWN: Mapping[str, Collection[str]] = {
+    "role": _ROLES,
+    "type": _TYPES,
+    "status": frozenset(("completed", "in_progress", "incomplete", "failed")),
+}
+"""What says nothing, by the field in which it stands."""
 _NOTHING: tuple[Any, ...] = (None, [], {}, "")
-"""Of a field that is not known these say nothing: engines tell what there is not, as `annotations: []`."""
-_ITEMS = ("message", "function_call_output")
-"""Of the Responses API, which need no role."""
-_ROLES = ("user", "assistant", "system", "developer", "tool", "function", None)
+"""Engines tell what there is not, as `annotations: []`."""
+_EPHEMERAL = {"type": "ephemeral"}
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding what somebody has sent may raise."""
 _More = TypeVar("_More")
@@ -41,59 +48,44 @@ def spelled(value: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """What is said in one message, part or field."""
+    """What is said in a field: its text; of all else, its JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and all(isinstance(one, dict | str) for one in value):
-        return "".join(map(text_of, value))
-    if isinstance(value, dict):  # what it says about itself are words and numbers: more than that says something
-        more = (value.get(name) for name in _ASIDE)
-        return of_dict(value) + "".join(text_of(each) for each in more if isinstance(each, list | dict))
     return "" if value is None else spelled(value)
 
 
-def of_dict(one: dict[str, Any]) -> str:
-    """A message, with the tools that it has called; a part of one; a document. Of all else it is the JSON."""
-    if len(one) == 2 and "role" in one and type(content := one.get("content")) is str:  # as most are
-        return content
-    if (_TEXT_KEYS.isdisjoint(one) and "tool_calls" not in one) or one.get("type") in CALLS:
-        return spelled(one)
-    said = []
+def texts_of(one: dict[str, Any]) -> list[str]:
+    """A message, an item, a part or a document: its words first, part by part, then all else that may say something."""
+    if len(one) == 2:  # as most are
+        if "role" in one and type(content := one.get("content")) is str and one["role"] in _AS_MOST:
+            return [content]
+        if type(text := one.get("text")) is str and one.get("type") in _PLAIN_PARTS:
+            return [text]
+    if _is_known("type", kind := one.get("type")) and kind in CALLS:
+        return _texts_of_call(one)
+    calls = one.get("tool_calls")
+    if _TEXT_KEYS.isdisjoint(one) and not isinstance(calls, list):
+        return [spelled(one)]
+    words: list[str] = []
+    more: list[str] = []
     for name, value in one.items():
-        if name == "input" and isinstance(value, dict):  # of a tool: none of its names says something about it
-            said.append(spelled(value))
-        elif name in _TEXT_KEYS:
-            said.append(value if type(value) is str else text_of(value))
+        if name in _TEXT_KEYS:
+            words += [spelled(value)] if name == "input" and isinstance(value, dict) else _texts_in(value)
         elif name == "tool_calls" and isinstance(value, list):
-            said += [spelled(call) for call in value]
-        elif name not in _ABOUT and value not in _NOTHING:
-            said.append(spelled(value))
-    return "".join(said)
+            for call in value:
+                more += _texts_of_call(call) if isinstance(call, dict) else [text_of(call)]
+        else:
+            more += _aside(name, value)
+    return words + more
 
 
-def apart(one: dict[str, Any]) -> list[str]:
-    """A message or document, and by itself what is in it and no text, as an image: so that its words can be found."""
-    parts = one.get("content")
-    if not isinstance(parts, list) or not (others := [part for part in parts if _is_no_text(part)]):
-        return [of_dict(one)]
-    words = [part for part in parts if not _is_no_text(part)] or ""
-    said = of_dict({name: words if name == "content" else value for name, value in one.items()})
-    return [*([said] if said else []), *map(text_of, others)]
-
-
-def _is_no_text(part: Any) -> bool:
-    return isinstance(part, dict) and _TEXT_KEYS.isdisjoint(part)
-
-
-def aside(one: dict[str, Any]) -> list[str]:
-    """What a message or document says about itself that may be anything: who speaks, its id."""
-    if len(one) == 2 and "content" in one and one.get("role", "") in _ROLES:  # as most are
-        return []
-    if one.get("type") in CALLS:  # all of it is said
-        return []
-    names = _ASIDE if "role" in one or one.get("type") in _ITEMS else _ASIDE_OF_DOCUMENTS
-    told = (one.get(name) for name in names if name != "role" or one.get(name) not in _ROLES)
-    return [text_of(each) for each in told if each is not None]
+def of_call(call: dict[str, Any]) -> list[str]:
+    """The name of a tool that is called, and its arguments as they are written; the JSON of what names none."""
+    if (found := _called(call)) is None:
+        return [spelled(call)]
+    inner, given = found
+    arguments = inner.get(given)
+    return [inner["name"], spelled(arguments) if isinstance(arguments, dict | list) else text_of(arguments)]
 
 
 def however_deep(
@@ -104,3 +96,47 @@ def however_deep(
         return read(body)
     except RecursionError:
         return [body.decode(errors="replace")], None
+
+
+def _texts_in(value: Any) -> list[str]:
+    """What stands where words do: a text, or parts."""
+    if isinstance(value, dict):
+        return texts_of(value)
+    if isinstance(value, list) and all(isinstance(part, dict | str) for part in value):
+        return [text for part in value for text in ([part] if isinstance(part, str) else texts_of(part))]
+    return [] if value is None else [text_of(value)]
+
+
+def _called(call: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
+    """Where its name stands, and in which field beside it its arguments; None where it has no name."""
+    for inner in (call, call.get("function"), call.get("custom")):
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            return inner, "arguments" if "arguments" in inner else "input"
+    return None
+
+
+def _texts_of_call(call: dict[str, Any]) -> list[str]:
+    """Its name and its arguments, and all else."""
+    texts = of_call(call)
+    if (found := _called(call)) is not None:
+        inner, given = found
+        for level in (call,) if inner is call else (inner, call):
+            for name, value in level.items():
+                is_told = value is inner or (level is inner and name in ("name", given))
+                texts += [] if is_told else _aside(name, value)
+    return texts
+
+
+def _aside(name: str, value: Any) -> list[str]:
+    """What an object says about itself."""
+    if value in _NOTHING or _is_known(name, value):
+        return []
+    if (name == "index" and type(value) is int) or (name == "cache_control" and value == _EPHEMERAL):
+        return []
+    if isinstance(value, list):
+        return [text_of(each) for each in value]
+    return [text_of(value)]
+
+
+def _is_known(name: str, value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in _KNOWN.get(name, ()))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.answer_parts import of_call, of_calls, of_part, respelled
+from proxy.core.answer_parts import of_calls, of_part, respelled
+from proxy.core.texts import of_call
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,10 @@ def test_only_a_list_has_calls() -> None:
         ({"type": "reasoning", "content": [{"text": "a"}]}, []),
         ({"type": "thinking", "thinking": "a"}, []),
         ({"type": "text", "text": "a", "citations": None}, ["a"]),
-        ({"type": "text", "text": "a", "citations": [{"b": "c"}]}, ['a[{"b":"c"}]']),
-        ({"type": "message", "content": [{"text": "a"}, {"refusal": "b"}, "c"]}, ["abc"]),
-        ({"type": "message", "content": []}, [""]),
+        ({"type": "text", "text": "a", "citations": [{"b": "c"}]}, ["a", '{"b":"c"}']),
+        ({"type": "output_text", "text": "a", "logprobs": [{"token": "a"}]}, ["a"]),
+        ({"type": "message", "content": [{"text": "a"}, {"refusal": "b"}, "c"]}, ["a", "b", "c"]),
+        ({"type": "message", "content": []}, []),
         ({"type": "mcp_call", "name": "f", "arguments": "a", "output": "b"}, ["f", "a", "b"]),
     ],
 )
