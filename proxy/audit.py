@@ -17,7 +17,7 @@ from proxy.adapters.audit_folder import AuditError
 from proxy.commits import Commits
 from proxy.core.allowance import DAY_S
 from proxy.core.audit_hashes import Hasher
-from proxy.core.audit_records import acted, moment
+from proxy.core.audit_records import PROXY, acted, moment
 from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 
@@ -178,7 +178,7 @@ class Audit:
         before = time.time() - self._keep_days * DAY_S
         try:
             for name in await asyncio.to_thread(self._files.delete_before, before):
-                self.act("the proxy", f"deleted {name}, which was older than {self._keep_days} days")
+                self.act(PROXY, f"deleted {name}, which was older than {self._keep_days} days")
         except AuditError as error:
             log.warning("%s: see `manage_vllm.sh audit verify`", error)
 

@@ -17,6 +17,7 @@ from proxy.assembly import Assembled
 from proxy.audit import Audit
 from proxy.core.addresses import Trusted
 from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_records import BEGAN, PROXY
 from proxy.history import History, Seen
 from proxy.identity import Identity
 from proxy.keyring import Keyring
@@ -83,8 +84,8 @@ def open_audit(here: Layout, settings: Settings, stack: AsyncExitStack) -> Audit
     )
     stack.callback(audit.close)
     stack.callback(asyncio.create_task(audit.run()).cancel)
-    audit.act("the proxy", f"began, pid {os.getpid()}, with {_keys_of(here)}")
-    stack.callback(audit.act, "the proxy", "ended")
+    audit.act(PROXY, f"{BEGAN}, pid {os.getpid()}, with {_keys_of(here)}")
+    stack.callback(audit.act, PROXY, "ended")
     return audit
 
 

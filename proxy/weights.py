@@ -16,6 +16,7 @@ from catalog.spec import ModelSpec
 from proxy.adapters.state_files import StateFile
 from proxy.adapters.weights import Stamp, hash_of, stamp_of
 from proxy.audit import Audit
+from proxy.core.audit_records import PROXY
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,12 @@ class Weights:
         except Exception:  # the others' are taken all the same
             log.exception("the weights of %s cannot be hashed", model)
         if starts != self._starts[model]:
-            self._audit.act("the proxy", "does not know the weights that were served until this start", model)
+            self._audit.act(PROXY, "does not know the weights that were served until this start", model)
         elif taken is None or not taken.stamp:  # of a repository that vLLM itself fetches there is nothing to read
             self._again_at[model] = self._now() + AGAIN_S
         else:
             self._known[model] = taken.hash
-            self._audit.act("the proxy", f"serves the weights {taken.hash} from {spec.weights}", model)
+            self._audit.act(PROXY, f"serves the weights {taken.hash} from {spec.weights}", model)
 
     def _taken(self, path: Path) -> Taken:
         stamp = stamp_of(path)

@@ -22,7 +22,7 @@ import yaml
 
 from proxy.adapters import processes
 from proxy.adapters.audit_folder import segments_in
-from proxy.core.audit_check import lines_of
+from proxy.core.audit_rows import lines_of
 
 CHECKOUT = Path(__file__).parents[1]
 FAKE_VLLM = CHECKOUT / "tests" / "fake_vllm.py"

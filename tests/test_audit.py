@@ -12,9 +12,10 @@ from proxy.adapters import audit_files
 from proxy.adapters.audit_files import AuditFiles, Standing
 from proxy.adapters.audit_folder import AuditError, read_deleted, read_head, read_key, segments_in
 from proxy.audit import Audit
-from proxy.core.audit_check import Whole, check, lines_of
+from proxy.core.audit_check import Whole, check
 from proxy.core.audit_hashes import Hasher
 from proxy.core.audit_records import acted
+from proxy.core.audit_rows import lines_of
 from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 from tests.upstream.conftest import until

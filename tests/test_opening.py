@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from proxy import opening
 from proxy.adapters.audit_folder import read_head, read_key, segments_in
-from proxy.core.audit_check import Whole, check, lines_of
+from proxy.core.audit_check import Whole, check
+from proxy.core.audit_rows import lines_of
 from proxy.history import History
 from proxy.settings import Layout, Settings
 from proxy.web.app import ListenError

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from proxy.adapters import whole_files
-from proxy.adapters.audit_folder import AuditError, paths_in, read_deleted, read_head, segment_at
+from proxy.adapters.audit_folder import AuditError, opened_at, paths_in, read_deleted, read_head, segment_at
 from proxy.core.audit_check import Segment, closed_at, end_of
 from proxy.core.audit_records import closed, moment, opened
 from proxy.core.chain import Chain, Head, Line, Marks, Use, is_signed, shown, sign
@@ -141,13 +141,15 @@ class AuditFiles:
         deleted = []
         for path, following in pairwise(paths_in(self._folder)):
             try:
+                if (began := opened_at(following)) and datetime.fromisoformat(began).timestamp() >= wall:
+                    break  # what is younger stays, and all behind it: a gap would be a fault
                 before, segment = read_deleted(self._folder), segment_at(path)
                 if before is not None and (at := end_of(segment, self._key)) and shown(at[1]) == before.hash:
                     path.unlink()  # its end was signed, and then the proxy was killed
                     continue
                 n, mark, closed = closed_at(segment, self._key, before, segment_at(following))
                 if datetime.fromisoformat(closed).timestamp() >= wall:
-                    break  # what is younger stays, and all behind it: a gap would be a fault
+                    break
                 head = sign(self._key, n, mark, Use.DELETED)
                 whole_files.replace(self._folder / "deleted.json", msgspec.json.encode(head))
                 path.unlink()

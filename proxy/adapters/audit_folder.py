@@ -12,18 +12,24 @@ from proxy.core.chain import Head
 
 KEY_BYTES = 32
 _FOLDER_MODE = 0o700
+LONGEST_OPEN_BYTES = 4096
+"""Of the line that a segment begins with."""
 
 
 class AuditError(Exception):
     """The audit cannot be read or written; the message says why."""
 
 
-def segments_in(folder: Path, *, may_go: bool = False) -> Iterator[Segment]:
-    """All segments, the oldest first; where they `may_go`, without those that retention deletes meanwhile.
+def segments_in(folder: Path, *, since: str | None = None, may_go: bool = False) -> Iterator[Segment]:
+    """All segments, the oldest first, or those that hold lines of `since` and later.
 
-    Raises: AuditError.
+    Where they `may_go`, without those that retention deletes meanwhile. Raises: AuditError.
     """
-    for path in paths_in(folder):
+    paths = paths_in(folder)
+    if since is not None:
+        while len(paths) > 1 and "" < opened_at(paths[1]) < since:
+            del paths[0]
+    for path in paths:
         try:
             yield segment_at(path)
         except AuditError:
@@ -69,6 +75,19 @@ def segment_at(path: Path) -> Segment:
         return Segment(path.name, path.read_bytes())
     except OSError as error:
         raise AuditError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def opened_at(path: Path) -> str:
+    """When a segment was begun, as its first line says; empty where that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.readline(LONGEST_OPEN_BYTES), type=_Opened).at
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+class _Opened(msgspec.Struct):
+    at: str
 
 
 def _read(path: Path) -> Head | None:

@@ -6,7 +6,6 @@ Rule: what is said is where the first thing is wrong and what; nothing behind it
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -53,6 +52,8 @@ class Whole:
     unsigned: int
     torn: int
     segments: int = field(default=0, compare=False)
+    is_noted_deleted: bool = field(default=False, compare=False)
+    """Whether the line that was noted elsewhere is one that retention has deleted: nothing can be compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,10 @@ def check(
         return Fault(name, 0, f"{walk.torn} bytes stand behind its end")
     if head.n > walk.n:
         return Fault(name, 0, f"cut off at the end: line {head.n} was signed, and the last one is line {walk.n}")
-    if noted is not None and not walk.has_noted:
+    is_deleted = noted is not None and before is not None and noted[0] < before.n
+    if noted is not None and not is_deleted and not walk.has_noted:
         return Fault(name, 0, f"line {noted[0]} is another than the one that was noted, or gone")
-    return Whole(walk.lines, walk.n - head.n, walk.torn, walk.segments)
+    return Whole(walk.lines, walk.n - head.n, walk.torn, walk.segments, is_deleted)
 
 
 def _pairs(segments: Iterable[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
@@ -140,7 +142,7 @@ class _Walk:
         self.last = FIRST
         self._segment: int | None = None
         self.is_open = False
-        self.has_noted = False
+        self.has_noted = before is not None and noted == (before.n, before.hash)
         self.torn = self.lines = self.segments = 0
 
     def take(self, segment: Segment, following: Segment | None) -> None:
@@ -261,13 +263,3 @@ def _decoded(line: bytes, number: int) -> _Line:
         return msgspec.json.decode(line, type=_Line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _Wrong(number, f"this is no line of an audit: {error}") from error
-
-
-def lines_of(segments: Iterable[Segment]) -> Iterator[dict[str, Any]]:
-    """All whole lines, decoded; what is no line is left out."""
-    for segment in segments:
-        for line in segment.content.split(b"\n")[:-1]:
-            try:
-                yield msgspec.json.decode(line, type=dict[str, Any])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue

@@ -13,6 +13,10 @@ from proxy.core.said import Sampling
 from proxy.core.usage import Tokens
 
 _BEGIN, _END, _ACT, _OPEN, _CLOSE = Kind.BEGIN.value, Kind.END.value, Kind.ACT.value, Kind.OPEN.value, Kind.CLOSE.value
+PROXY = "the proxy"
+"""Who does what nobody has asked for."""
+BEGAN = "began"
+"""What it does first."""
 _SAID_THERE = ("", "", "", "")
 _NO_HASHES: list[str] = []
 

@@ -6,12 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from proxy.core.audit_check import Segment
+from proxy.core.audit_records import BEGAN, PROXY
+
 COLUMNS = (
     *("at", "id", "key", "client", "endpoint", "agent_type", "model", "engine", "weights", "sampling"),
     *("outcome", "status", "error", "fallback", "waited_s", "first_byte_s", "total_s", "prompt_tokens"),
-    *("answer_tokens", "prompt", "messages", "body", "answer", "answers", "ended_at"),
+    *("answer_tokens", "prompt", "messages", "body", "answer", "answers", "ended_at", "n", "end_n"),
 )
-"""Of a row; `ended_at` is when its end was known, which is absent where the proxy was killed before."""
+"""Of a row; `ended_at` is when its end was known, which is absent where the proxy was killed before; `n` and `end_n`
+are the numbers of its lines.
+"""
+_HASHES = ("prompt", "messages", "body", "answer", "answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +59,30 @@ class Wanted:
             return False
         if not _is_within(row, self.since, self.until):
             return False
-        if self.hashes is None:
-            return True
-        told = {
-            row.get("prompt"),
-            row.get("body"),
-            row.get("answer"),
-            *row.get("messages", ()),
-            *row.get("answers", ()),
-        }
-        return not self.hashes.isdisjoint(told)
+        return self.hashes is None or bool(self.found_in(row))
+
+    def found_in(self, row: dict[str, Any]) -> list[str]:
+        """In which of its columns the text is."""
+        hashes = self.hashes or ()
+        return [name for name in _HASHES if any(one in hashes for one in _listed(row.get(name)))]
 
 
-def rows_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One for each request, in the order of their ends; those without an end come last."""
+def lines_of(segments: Iterable[Segment]) -> Iterator[dict[str, Any]]:
+    """All whole lines, decoded; what is no line is left out."""
+    for segment in segments:
+        for line in segment.content.split(b"\n")[:-1]:
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+
+
+def rows_of(lines: Iterable[dict[str, Any]], *, is_cut: bool = False) -> Iterator[dict[str, Any]]:
+    """One for each request, in the order of their ends: for those that were under way as a proxy was killed, that is
+    where the next one began; those behind that which have none come last.
+
+    Where the beginning `is_cut` off, what had begun before is left out.
+    """
     begun: dict[int, dict[str, Any]] = {}
     for line in lines:
         match line.get("kind"):
@@ -72,11 +90,20 @@ def rows_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 begun[line["n"]] = line
             case "end":
                 first = begun.pop(line.get("of", 0), {})
-                yield _row(first | line | {"at": first.get("at", line["at"]), "ended_at": line["at"]})
+                if first or not is_cut or not line.get("of"):
+                    more = {"at": first.get("at", line["at"]), "n": first.get("n"), "ended_at": line["at"]}
+                    yield _row(first | line | more | {"end_n": line["n"]})
+            case "act" if line.get("who") == PROXY and line.get("what", "").startswith(BEGAN):
+                yield from _without_end(begun, "proxy_killed")
             case _:
                 pass
+    yield from _without_end(begun, "unknown")
+
+
+def _without_end(begun: dict[int, dict[str, Any]], outcome: str) -> Iterator[dict[str, Any]]:
     for first in begun.values():
-        yield _row(first | {"outcome": "unknown"})
+        yield _row(first | {"outcome": outcome})
+    begun.clear()
 
 
 def acts_of(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -98,7 +125,11 @@ def _is_within(told: dict[str, Any], since: str | None, until: str | None) -> bo
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: line[name] for name in COLUMNS if name in line}
+    return {name: line[name] for name in COLUMNS if line.get(name) is not None}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _cell(value: Any) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from proxy import daemon
 from proxy.adapters.audit_folder import AuditError, read_deleted, read_head, read_key, segments_in
-from proxy.core.audit_check import Fault, check, lines_of
+from proxy.core.audit_check import Fault, check
 from proxy.core.audit_hashes import Hasher
-from proxy.core.audit_rows import Wanted, WantedActs, acts_of, as_csv, rows_of
+from proxy.core.audit_rows import Wanted, WantedActs, acts_of, as_csv, lines_of, rows_of
 from proxy.core.moments import beginning
 from proxy.settings import Layout
 from proxy.verbs.verbs import EXIT_DONE, EXIT_FAILED, Verbs
@@ -63,6 +63,8 @@ def verify(here: Layout, arguments: argparse.Namespace) -> int:
     print(f"whole: {told.lines} lines in {told.segments} segments")
     if before is not None:
         print(f"lines up to {before.n} have been deleted, as the setting audit_keep_days says")
+    if told.is_noted_deleted:
+        print(f"line {arguments.head[0]}, which was noted, has been deleted as well: nothing can be compared with it")
     if told.unsigned:
         print(f"the last {told.unsigned} were written since it was signed (every 0.2 s while the proxy runs)")
     if told.torn:
@@ -83,19 +85,22 @@ def find(here: Layout, arguments: argparse.Namespace) -> int:
         since=arguments.since,
         until=arguments.until,
     )
-    return _show((row for row in _rows(here) if wanted.has(row)), arguments.last)
+    rows = (row for row in _rows(here, arguments.since) if wanted.has(row))
+    if wanted.hashes is not None:
+        rows = (row | {"found_in": wanted.found_in(row)} for row in rows)
+    return _show(rows, arguments.last)
 
 
 def show_acts(here: Layout, arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 where nothing was."""
     wanted = WantedActs(arguments.who, arguments.model, arguments.since, arguments.until)
-    return _show((act for act in acts_of(_lines(here)) if wanted.has(act)), arguments.last)
+    return _show((act for act in acts_of(_lines(here, arguments.since)) if wanted.has(act)), arguments.last)
 
 
 def export(here: Layout, arguments: argparse.Namespace) -> int:
     """All of a time, or simply all."""
     wanted = Wanted(since=arguments.since, until=arguments.until)
-    for line in as_csv(row for row in _rows(here) if wanted.has(row)):
+    for line in as_csv(row for row in _rows(here, arguments.since) if wanted.has(row)):
         sys.stdout.write(line)
     return EXIT_DONE
 
@@ -107,14 +112,14 @@ def _show(told: Iterable[dict[str, Any]], last: int | None) -> int:
     return EXIT_DONE if found else EXIT_FAILED
 
 
-def _rows(here: Layout) -> Iterator[dict[str, Any]]:
-    return rows_of(_lines(here))
+def _rows(here: Layout, since: str | None) -> Iterator[dict[str, Any]]:
+    return rows_of(_lines(here, since), is_cut=since is not None)
 
 
-def _lines(here: Layout) -> Iterator[dict[str, Any]]:
-    """Raises: AuditError, where there is no audit."""
+def _lines(here: Layout, since: str | None) -> Iterator[dict[str, Any]]:
+    """Of segments that end before `since`, none is read. Raises: AuditError, where there is no audit."""
     _key(here)
-    yield from lines_of(segments_in(here.audit, may_go=True))
+    yield from lines_of(segments_in(here.audit, since=since, may_go=True))
 
 
 def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | None:
@@ -122,15 +127,24 @@ def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | Non
         return frozenset({arguments.hash.lower()})
     if arguments.text is not None:
         text = arguments.text
-    elif arguments.text_file is not None:
+    elif (file := arguments.text_file) is not None:
         try:
-            text = sys.stdin.read() if str(arguments.text_file) == "-" else arguments.text_file.read_text()
+            text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
         except OSError as error:
             raise daemon.DaemonError(str(error)) from error
+        except UnicodeDecodeError as error:
+            what = f"{file}: this is no text in UTF-8 ({error.reason}, byte {error.start})"
+            raise daemon.DaemonError(what) from error
     else:
         return None
-    hasher = Hasher(_key(here))
-    return frozenset({hasher.of(text), hasher.of(text.removesuffix("\n"))})
+    return frozenset(map(Hasher(_key(here)).of, _spellings(text)))
+
+
+def _spellings(text: str) -> set[str]:
+    """With the ends of its lines as they are, as on Unix and as on Windows, and without the last one."""
+    unix = text.replace("\r\n", "\n")
+    each = {text, unix, unix.replace("\n", "\r\n")}
+    return each | {one.removesuffix("\n").removesuffix("\r") for one in each}
 
 
 def _key(here: Layout) -> bytes:

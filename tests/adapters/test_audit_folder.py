@@ -18,6 +18,20 @@ def test_a_segment_that_is_deleted_while_they_are_read_is_missed_only_by_who_mus
         list(strict)
 
 
+def test_of_those_that_ended_before_a_moment_none_is_read(tmp_path: Path) -> None:
+    for n, at in enumerate(("2026-01-01T00", "2026-01-02T00", "2026-01-03T00"), 1):
+        (tmp_path / f"audit-{n:06}.jsonl").write_text(f'{{"at": "{at}"}}\n{n}\n')
+
+    def found(since: str | None) -> str:
+        return "".join(segment.name[-7] for segment in segments_in(tmp_path, since=since))
+
+    assert (found(None), found("2025"), found("2026-01-02T00"), found("2026-01-02T12"), found("2027")) == (
+        *("123", "123", "123", "23", "3"),
+    )
+    (tmp_path / "audit-000002.jsonl").write_text("damaged")
+    assert found("2027") == "123", "what cannot be read is for who reads it to say"
+
+
 def test_one_that_is_there_and_cannot_be_read_is_an_error_for_all(tmp_path: Path) -> None:
     (tmp_path / "audit-000001.jsonl").mkdir()
     with pytest.raises(AuditError, match="Is a directory"):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from proxy.core.audit_check import Fault, Kind, Segment, Whole, check, lines_of
+from proxy.core.audit_check import Fault, Kind, Segment, Whole, check
 from proxy.core.audit_records import Begin, End, closed, opened
+from proxy.core.audit_rows import lines_of
 from proxy.core.chain import Chain, Head, Marks, Use, sign
 
 KEY = b"k" * 32
@@ -142,6 +143,23 @@ def test_bytes_of_a_torn_line_are_noted_by_the_next_segment() -> None:
         following = Segment("audit-000002.jsonl", line)
         told = check([torn, following], sign(KEY, chain.n, chain.last, Use.HEAD), KEY)
         assert isinstance(told, Whole) is is_whole
+
+
+def test_a_head_that_was_noted_and_deleted_is_no_fault_and_one_that_is_another_is() -> None:
+    written = Written([2])
+    before = sign(KEY, written.chain.n, written.chain.last, Use.DELETED)
+    segment = Segment("audit-000002.jsonl", written.chain.add(opened("", 2, 0), End(0, "", Kind.END, "")))
+    head = written.head
+
+    def told(noted: tuple[int, str]) -> bool | None:
+        done = check([segment], head, KEY, before, noted)
+        return done.is_noted_deleted if isinstance(done, Whole) else None
+
+    assert told((before.n - 1, "0" * 64)) is True
+    assert told((before.n, before.hash)) is False, "its hash is kept"
+    assert told((before.n, "0" * 64)) is None
+    assert told((head.n, head.hash)) is False
+    assert told((head.n, "0" * 64)) is None
 
 
 def test_old_segments_may_be_deleted_where_their_end_was_signed() -> None:

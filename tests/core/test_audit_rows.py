@@ -36,6 +36,25 @@ def test_a_request_whose_proxy_was_killed_has_no_end_and_the_same_id_is_no_matte
     again = BEGIN | {"n": 9}
     rows = list(rows_of([BEGIN, again, END]))
     assert [row.get("outcome", "answered") for row in rows] == ["answered", "unknown"]
+    assert [(row["n"], row.get("end_n")) for row in rows] == [(1, 3), (9, None)]
+
+
+def test_what_a_killed_proxy_left_comes_before_what_the_next_one_did() -> None:
+    began = {"n": 2, "kind": "act", "at": "2026-01-02T02", "who": "the proxy", "what": "began, pid 7, with no keys"}
+    later = [BEGIN | {"n": 5, "id": "t"}, END | {"n": 6, "of": 5, "id": "t"}, BEGIN | {"n": 7, "id": "u"}]
+    rows = [(row["id"], row.get("outcome")) for row in rows_of([BEGIN, began, LATER, *later])]
+    assert rows == [("r", "proxy_killed"), ("s", "refused"), ("t", None), ("u", "unknown")]
+
+
+def test_of_what_is_cut_off_no_half_is_told() -> None:
+    assert [row["id"] for row in rows_of([END, LATER], is_cut=True)] == ["s"]
+    assert [row["id"] for row in rows_of([END, LATER])] == ["r", "s"], "what retention has left of it is told"
+
+
+def test_it_is_told_in_which_column_a_text_is() -> None:
+    [row, _] = rows_of(LINES)
+    assert Wanted(hashes=frozenset({"h1", "h3"})).found_in(row) == ["prompt", "answers"]
+    assert Wanted().found_in(row) == []
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def test_a_whole_audit_is_said_to_be_and_its_head_can_be_noted(box: Installation
 def test_a_text_is_found_by_its_hash_and_stands_nowhere(box: Installation) -> None:
     [row] = map(json.loads, box.manage("audit", "find", "--text", PLANTED).stdout.splitlines())
     assert (row["id"], row["agent_type"], row["outcome"], row["status"]) == ("first", "Chat", "answered", 200)
+    assert row["found_in"] == ["prompt"]
+    assert 0 < row["n"] < row["end_n"]
     assert box.manage("audit", "find", "--hash", row["prompt"]).stdout.count("\n") == 1
     assert box.manage("audit", "find", "--text", PLANTED + "!").returncode == 1
     assert box.manage("audit", "find", "--agent-type", "Chat", "--since", "2026-01-01").returncode == 0
@@ -93,6 +95,25 @@ def test_what_people_do_is_in_it_too(box: Installation) -> None:
     eventually(lambda: box.state("a") == "ready")
     box.supervisorctl("stop", "a")
     eventually(lambda: len(told_acts(box, "--who", "with supervisorctl", "--model", "a")) == 2, every_s=0.2)
+
+
+def test_a_text_in_a_file_is_found_however_its_lines_end_and_one_that_is_none_is_refused(
+    box: Installation, tmp_path: Path
+) -> None:
+    box.manage("start", "a")
+    ask(box, "windows", "first line\r\nsecond line")
+    file = tmp_path / "said.txt"
+    for said in (
+        b"first line\r\nsecond line",
+        b"first line\nsecond line\n",
+        b"\xef\xbb\xbffirst line\r\nsecond line\r\n",
+    ):
+        file.write_bytes(said)
+        [row] = map(json.loads, box.manage("audit", "find", "--text-file", str(file)).stdout.splitlines())
+        assert row["id"] == "windows"
+    file.write_bytes(b"\xff")
+    refused = box.manage("audit", "find", "--text-file", str(file))
+    assert (refused.returncode, "this is no text in UTF-8" in refused.stderr) == (1, True)
 
 
 def test_another_chat_template_is_another_engine_from_its_next_start_on(box: Installation) -> None:

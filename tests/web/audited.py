@@ -11,8 +11,9 @@ from aiohttp import web
 from proxy.adapters.audit_files import AuditFiles
 from proxy.adapters.audit_folder import read_head, read_key, segments_in
 from proxy.audit import Audit
-from proxy.core.audit_check import Whole, check, lines_of
+from proxy.core.audit_check import Whole, check
 from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_rows import lines_of
 from tests.web.conftest import DataPlane, staged
 
 QUESTION = {"agent_type": "Chat", "messages": [{"role": "user", "content": "planted question"}], "temperature": 0.5}

@@ -7,8 +7,8 @@ from aiohttp import web
 from proxy.adapters.audit_files import AuditFiles
 from proxy.adapters.audit_folder import read_key, segments_in
 from proxy.audit import Audit
-from proxy.core.audit_check import lines_of
 from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_rows import lines_of
 from proxy.core.errors import InvalidRequest
 from proxy.web import app as web_app
 from proxy.web.acts import noting

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from proxy.adapters.audit_folder import read_head, read_key, segments_in
-from proxy.core.audit_check import Whole, check, lines_of
+from proxy.core.audit_check import Whole, check
+from proxy.core.audit_rows import lines_of
 from tests.installation import CHECKOUT
 
 LOOK_EVERY = 10

@@ -9,8 +9,8 @@ from proxy.adapters.audit_files import AuditFiles
 from proxy.adapters.audit_folder import segments_in
 from proxy.adapters.key_file import KeyFile
 from proxy.audit import Audit
-from proxy.core.audit_check import lines_of
 from proxy.core.audit_hashes import Hasher
+from proxy.core.audit_rows import lines_of
 from proxy.web.keys import Keys
 from proxy.web.middleware import render_errors
 from tests.web.conftest import keyring_of
