@@ -53,6 +53,12 @@ class Hasher:
         outer.update(inner.digest())
         return outer.hexdigest()
 
+    def of_bytes(self, data: bytes) -> str:
+        """The same of what may be no text."""
+        one = self.begun()
+        one.add(data)
+        return one.hex()
+
     def begun(self) -> "Hashed":
         """For what comes in pieces."""
         return Hashed(self._inner.copy(), self._outer)

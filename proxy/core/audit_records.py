@@ -102,7 +102,7 @@ class End(Line):
 
     `of` is the number of its line `begin`, which says who asked whom for what; one that was never forwarded has none,
     and then its end says that. `body` is the hash of all bytes of a request that went through unread, or as a form:
-    what is said in it is not known by itself.
+    then its texts, or the form's parts, are hashed here too, since they were not known before.
     """
 
     id: str = ""
@@ -120,9 +120,11 @@ class End(Line):
     total_s: float | None = None
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
-    body: str = ""
     answer: str = ""
     answers: list[str] = []
+    body: str = ""
+    prompt: str = ""
+    messages: list[str] = []
 
 
 class Edge(Line):
@@ -176,9 +178,11 @@ def ended(
     of: int,
     asked: Over,
     tokens: Tokens | None = None,
-    body: str = "",
     answer: str = "",
     answers: list[str] = _NO_HASHES,
+    body: str = "",
+    prompt: str = "",
+    messages: list[str] = _NO_HASHES,
 ) -> End:
     """The line of a request that is over; `of` is the number of its line `begin`, 0 where it has none."""
     key, endpoint, agent_type, model = (
@@ -205,9 +209,11 @@ def ended(
         int(asked.total_s * 1e6) / 1e6,
         None if tokens is None else tokens.prompt,
         None if tokens is None else tokens.answer,
-        body,
         answer,
         answers,
+        body,
+        prompt,
+        messages,
     )
 
 

@@ -1,6 +1,7 @@
 """The verbs that read the audit: is it whole, what was asked, what was done, a table. They need no service."""
 
 import argparse
+import codecs
 import json
 import sys
 from collections import deque
@@ -30,7 +31,9 @@ def add_to(verbs: Verbs) -> None:
     find_ = acts.add("find", find, "Show requests, one JSON object a line; of texts only hashes are kept.")
     text = find_.add_mutually_exclusive_group()
     text.add_argument("--text", help="was exactly this said, by a client or to one")
-    text.add_argument("--text-file", metavar="FILE", type=Path, help="the same of what stands in FILE (- is stdin)")
+    text.add_argument(
+        "--text-file", metavar="FILE", type=Path, help="the same of what is in FILE (- is stdin), as a recording"
+    )
     text.add_argument("--hash", help="the hash of a text, as a line has it")
     for name, of in (("key", "key"), ("agent-type", "agent type"), ("model", "model"), ("id", "request id")):
         find_.add_argument(f"--{name}", metavar=name.upper(), help=f"of this {of}")
@@ -126,25 +129,23 @@ def _hashes(here: Layout, arguments: argparse.Namespace) -> frozenset[str] | Non
     if arguments.hash is not None:
         return frozenset({arguments.hash.lower()})
     if arguments.text is not None:
-        text = arguments.text
+        said = arguments.text.encode(errors="surrogateescape")
     elif (file := arguments.text_file) is not None:
         try:
-            text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
+            said = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         except OSError as error:
             raise daemon.DaemonError(str(error)) from error
-        except UnicodeDecodeError as error:
-            what = f"{file}: this is no text in UTF-8 ({error.reason}, byte {error.start})"
-            raise daemon.DaemonError(what) from error
     else:
         return None
-    return frozenset(map(Hasher(_key(here)).of, _spellings(text)))
+    return frozenset(map(Hasher(_key(here)).of_bytes, _spellings(said)))
 
 
-def _spellings(text: str) -> set[str]:
-    """With the ends of its lines as they are, as on Unix and as on Windows, and without the last one."""
-    unix = text.replace("\r\n", "\n")
-    each = {text, unix, unix.replace("\n", "\r\n")}
-    return each | {one.removesuffix("\n").removesuffix("\r") for one in each}
+def _spellings(said: bytes) -> set[bytes]:
+    """As it is; with the ends of its lines as on Unix and as on Windows, and without the last one; without a BOM."""
+    text = said.removeprefix(codecs.BOM_UTF8)
+    unix = text.replace(b"\r\n", b"\n")
+    each = {said, text, unix, unix.replace(b"\n", b"\r\n")}
+    return each | {one.removesuffix(b"\n").removesuffix(b"\r") for one in each}
 
 
 def _key(here: Layout) -> bytes:

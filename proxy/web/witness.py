@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from proxy.audit import Audit
 from proxy.core.answered import answered
-from proxy.core.audit_hashes import Hashed
 from proxy.core.audit_records import begun, ended
 from proxy.core.chain import Line
 from proxy.core.key_errors import AuditFailed
 from proxy.core.said import said
 from proxy.core.stream_texts import StreamTexts
+from proxy.web.going_by import GoingBy
 from proxy.web.passage import Passage
 from proxy.web.passing import both
 
@@ -45,7 +45,7 @@ class Witness:
         self._stream: StreamTexts | None = None
         self._whole: list[bytes] = []
         self._size = 0
-        self._sent: Hashed | None = None
+        self._sent: GoingBy | None = None
         self._has_ended = False
         self._began = 0
         self._begun_for = ""
@@ -76,7 +76,7 @@ class Witness:
     def sent(self, piece: bytes | memoryview) -> None:
         """A piece of the body goes to the engine, which nobody has read as a whole."""
         if self._sent is None:
-            self._sent = self._audit.hasher.begun()
+            self._sent = GoingBy(self._audit.hasher, self._passage.incoming.told.get(b"content-type", b""))
         self._sent.add(piece)
 
     def drop(self) -> None:
@@ -110,8 +110,9 @@ class Witness:
         if tokens is None:
             tokens = passage.usage
         answer, answers = self._audit.hasher.of_all(texts)
-        body = "" if self._sent is None else self._sent.hex()
-        return ended(at, self._began, passage, tokens, body, answer, answers)
+        if self._sent is None:
+            return ended(at, self._began, passage, tokens, answer, answers)
+        return ended(at, self._began, passage, tokens, answer, answers, *self._sent.hashes())
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
         self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written

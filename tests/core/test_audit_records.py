@@ -45,7 +45,7 @@ def test_an_end_says_who_asked_where_no_other_line_does() -> None:
     who = {"request_id": "r", "key_name": "desk", "path": "/v1/x", "agent_type": "Chat", "model": "a"}
     more: dict[str, Any] = {"fallback": 'b; for="a"', "waited_s": 0.25, "first_byte_s": 0.1 + 0.2}
     one = asked(**who, outcome="answered", total_s=1.0, **more)
-    told = json.loads(Chain(Marks(b"key")).add(ended("now", 3, one, Tokens(7, 5), "", "h", ["i", "j"])))
+    told = json.loads(Chain(Marks(b"key")).add(ended("now", 3, one, Tokens(7, 5), "h", ["i", "j"])))
     del told["n"], told["prev"]
     assert told == {
         "kind": "end",

@@ -97,9 +97,7 @@ def test_what_people_do_is_in_it_too(box: Installation) -> None:
     eventually(lambda: len(told_acts(box, "--who", "with supervisorctl", "--model", "a")) == 2, every_s=0.2)
 
 
-def test_a_text_in_a_file_is_found_however_its_lines_end_and_one_that_is_none_is_refused(
-    box: Installation, tmp_path: Path
-) -> None:
+def test_a_text_in_a_file_is_found_however_its_lines_end(box: Installation, tmp_path: Path) -> None:
     box.manage("start", "a")
     ask(box, "windows", "first line\r\nsecond line")
     file = tmp_path / "said.txt"
@@ -112,8 +110,7 @@ def test_a_text_in_a_file_is_found_however_its_lines_end_and_one_that_is_none_is
         [row] = map(json.loads, box.manage("audit", "find", "--text-file", str(file)).stdout.splitlines())
         assert row["id"] == "windows"
     file.write_bytes(b"\xff")
-    refused = box.manage("audit", "find", "--text-file", str(file))
-    assert (refused.returncode, "this is no text in UTF-8" in refused.stderr) == (1, True)
+    assert box.manage("audit", "find", "--text-file", str(file)).returncode == 1
 
 
 def test_another_chat_template_is_another_engine_from_its_next_start_on(box: Installation) -> None:

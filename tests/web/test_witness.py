@@ -162,17 +162,23 @@ async def test_of_what_goes_through_unread_all_bytes_are_hashed(plane: DataPlane
     plane.answer = reads
     assert plane.audit is not None
     large = json.dumps({"messages": [{"content": "planted " * 2**18}]})
-    boundary = b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--X--\r\n'
+    form = (
+        b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n'
+        b'--X\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nplanted prompt\r\n'
+        b'--X\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nplanted\x00sound\r\n--X--\r\n'
+    )
     async with httpx.AsyncClient(trust_env=False) as client:
         headers = {"X-Agent-Type": "Chat", "Content-Type": "application/json"}
         await client.post(f"{plane.url}/v1/chat/completions", content=large, headers=headers)
         headers = {"Content-Type": "multipart/form-data; boundary=X"}
-        got = await client.post(f"{plane.url}/v1/audio/transcriptions", content=boundary, headers=headers)
+        got = await client.post(f"{plane.url}/v1/audio/transcriptions", content=form, headers=headers)
         assert got.status_code == 200
-    assert [line["body"] for line in lines() if line["kind"] == "end"] == [
-        plane.audit.hasher.of(large),
-        plane.audit.hasher.of(boundary.decode()),
-    ]
+    of = plane.audit.hasher.of
+    json_end, form_end = (line for line in lines() if line["kind"] == "end")
+    assert json_end["body"] == of(large)
+    assert (json_end["prompt"], json_end.get("messages")) == (of("planted " * 2**18), None)
+    assert form_end["body"] == of(form.decode())
+    assert form_end["messages"] == [of("a"), of("planted prompt"), of("planted\x00sound")]
 
 
 async def test_what_is_refused_is_one_line(plane: DataPlane, lines: Any) -> None:
