@@ -125,6 +125,7 @@ class End(Line):
     body: str = ""
     prompt: str = ""
     messages: list[str] = []
+    client: str = ""
 
 
 class Edge(Line):
@@ -183,8 +184,12 @@ def ended(
     body: str = "",
     prompt: str = "",
     messages: list[str] = _NO_HASHES,
+    client: str = "",
 ) -> End:
-    """The line of a request that is over; `of` is the number of its line `begin`, 0 where it has none."""
+    """The line of a request that is over; `of` is the number of its line `begin`, 0 where it has none.
+
+    Who asked, and from where, is said only there, if it is there.
+    """
     key, endpoint, agent_type, model = (
         _SAID_THERE if of else (asked.key_name, asked.path, asked.agent_type, asked.model)
     )
@@ -214,6 +219,7 @@ def ended(
         body,
         prompt,
         messages,
+        "" if of else client,
     )
 
 

@@ -6,6 +6,7 @@ Rule: reading it is a process of its own, one at a time. It may be gigabytes, an
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -18,7 +19,10 @@ from proxy.core.errors import InvalidRequest
 from proxy.core.key_errors import AuditUnreadable
 from proxy.core.moments import beginning
 from proxy.settings import Layout
+from proxy.web.acts import DETAILS
 
+_NAMES = ("key", "agent_type", "model", "id", "since", "until")
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 MOST_FOUND = 1000
 FOUND = 200
 
@@ -38,10 +42,15 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     text: str = ""
     last: int = FOUND
 
+    def told(self) -> str:
+        """For the audit itself: who was looked for, where that is no more than a name, and whether by a text."""
+        each = ((name, getattr(self, name)) for name in _NAMES)
+        given = [f"{name} {value if _NAME.fullmatch(value) else '(no name)'}" for name, value in each if value]
+        return f", looking for {', '.join([*given, *(['a text'] if self.text else [])]) or 'all'}"
+
     def arguments(self) -> list[str]:
         """For `audit find`."""
-        names = ("key", "agent_type", "model", "id", "since", "until")
-        given = [f"--{name.replace('_', '-')}={value}" for name in names if (value := getattr(self, name))]
+        given = [f"--{name.replace('_', '-')}={value}" for name in _NAMES if (value := getattr(self, name))]
         return [*given, f"--last={self.last}", *(("--text-file=-",) if self.text else ())]
 
 
@@ -75,6 +84,7 @@ class Audits:
                 _ = (moment := getattr(wanted, name)) and beginning(moment)
             except ValueError as error:
                 raise InvalidRequest(f"{name}: {error}", param=name) from error
+        request[DETAILS] = wanted.told()
         _, lines = await self._ask("find", *wanted.arguments(), said=wanted.text)
         return _json({"requests": [json.loads(line) for line in reversed(lines)]})
 

@@ -112,7 +112,7 @@ class Visit:
             self.caller.end(0, self._now(), time.time())
         self.outcome = self.passed.end or self.outcome
         if self._audit is not None and self.error_code != KeyInvalid.code:  # as of any request without a known key
-            self._audit.soon(lambda at, _: ended(at, self._noted, self), lambda *_: None)
+            self._audit.soon(lambda at, _: ended(at, self._noted, self, client=self._client), lambda *_: None)
         traffic.passed(
             self.path,
             self.model,

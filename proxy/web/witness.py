@@ -21,6 +21,7 @@ LONGEST_ANSWER_BYTES = 2**24
 
 
 NOTHING: list[str] = []
+NOTHING_SENT = ("", "", NOTHING)
 
 Then = Callable[[AuditFailed | None], None]
 
@@ -110,9 +111,9 @@ class Witness:
         if tokens is None:
             tokens = passage.usage
         answer, answers = self._audit.hasher.of_all(texts)
-        if self._sent is None:
-            return ended(at, self._began, passage, tokens, answer, answers)
-        return ended(at, self._began, passage, tokens, answer, answers, *self._sent.hashes())
+        sent = NOTHING_SENT if self._sent is None else self._sent.hashes()
+        client = "" if self._began else self._where(passage)[0]
+        return ended(at, self._began, passage, tokens, answer, answers, *sent, client)
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
         self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written

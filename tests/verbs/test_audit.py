@@ -86,7 +86,8 @@ def told_acts(box: Installation, *arguments: str) -> list[dict[str, str]]:
 def test_what_people_do_is_in_it_too(box: Installation) -> None:
     acts = told_acts(box)
     assert acts[0]["who"] == "the proxy"
-    [stop] = [act for act in acts if act["what"].startswith("/engines/a/stop")]
+    asked, stop = [act for act in acts if act["what"].startswith("/engines/a/stop")]
+    assert (asked["what"], stop["what"]) == ("/engines/a/stop, asked", "/engines/a/stop, answered with 202")
     assert stop["who"].startswith("with manage_vllm.sh by ")
     assert told_acts(box, "--who", "manage_vllm.sh", "--last", "1") == [stop]
     assert told_acts(box, "--until", stop["at"][:16]) + told_acts(box, "--since", stop["at"][:16]) == acts

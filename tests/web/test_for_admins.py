@@ -104,6 +104,12 @@ def test_the_audit_is_found_and_verified_and_has_no_text(box: Installation) -> N
     assert [row["id"] for row in newest.json()["requests"]] == ["planted"]
     assert PLANTED not in newest.text
     assert do(box, "audit/find", json={"key": "--text=x"}).json() == {"requests": []}
+    looked = [what for _, what in acts(box) if what.startswith("/admin/audit/find, answered")]
+    assert looked == [
+        "/admin/audit/find, answered with 200, looking for a text",
+        "/admin/audit/find, answered with 200, looking for agent_type Chat",
+        "/admin/audit/find, answered with 200, looking for key (no name)",
+    ]
     verified = do(box, "audit/verify").json()
     assert verified["is_whole"] is True
     assert verified["said"][0].startswith("whole: ")

@@ -193,6 +193,7 @@ async def test_what_is_refused_is_one_line(plane: DataPlane, lines: Any) -> None
         "refused",
     )
     assert (second["status"], second["error"], second["model"]) == (503, "engine_start_failed", "a")
+    assert first["client"] == second["client"] == "127.0.0.1", "no other line says who it was"
 
 
 async def test_an_engine_that_fails_and_a_client_that_leaves_are_told_apart(plane: DataPlane, lines: Any) -> None:
