@@ -65,6 +65,8 @@ class Keyring:
         self._keys: dict[str, Key] = {}
         self._callers: dict[str, Allowance] = {}
         self._by_id: dict[str, tuple[Key, Secret]] = {}
+        self.is_open = True
+        """Whether there are no keys at all."""
         self._ends: dict[str, float] = {}
         self._verified: dict[bytes, str] = {}
         """Ids by the hashes of what was presented."""
@@ -81,11 +83,6 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self._callers)} keys>"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there are no keys at all."""
-        return not self._by_id
 
     @property
     def callers(self) -> list[Allowance]:
@@ -106,6 +103,7 @@ class Keyring:
             raise KeyFileError(f"{what}: put it back; without keys only a proxy goes on that starts without them")
         told, self._keys = differences(self._keys, keys), keys
         before, self._by_id = self._by_id, by_id(keys)
+        self.is_open = not self._by_id
         self._ends = {id_: key.ends_at(secret) for id_, (key, secret) in self._by_id.items()}
         for name, key in keys.items():
             if (caller := self._callers.get(name)) is None:

@@ -111,9 +111,10 @@ class Witness:
         if tokens is None:
             tokens = passage.usage
         answer, answers = self._audit.hasher.of_all(texts)
+        if self._began and self._sent is None:  # as most
+            return ended(at, self._began, passage, tokens, answer, answers)
         sent = NOTHING_SENT if self._sent is None else self._sent.hashes()
-        client = "" if self._began else self._where(passage)[0]
-        return ended(at, self._began, passage, tokens, answer, answers, *sent, client)
+        return ended(at, self._began, passage, tokens, answer, answers, *sent, self._where(passage)[0])
 
     def _begun(self, n: int, refusal: AuditFailed | None) -> None:
         self._began, self._begun_for = n, self._passage.model  # 0 where it could not be written
