@@ -94,7 +94,10 @@ class Audit:
         self._size += size
 
     async def begin(self, record: Record) -> int:
-        """A request is about to be forwarded; returns the number of its line. Raises: AuditFailed: it must not be."""
+        """What is about to be done, as to forward a request; returns the number of its line.
+
+        Raises: AuditFailed: it must not be done.
+        """
         if (why := self.why_unsigned) is not None:
             raise why
         done: asyncio.Future[int] = self._loop.create_future()

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.adapters import whole_files
+from proxy.adapters import own_folders, whole_files
 from proxy.core.audit_check import Segment
 from proxy.core.chain import Head
 
 KEY_BYTES = 32
-_FOLDER_MODE = 0o700
 LONGEST_OPEN_BYTES = 4096
 """Of the line that a segment begins with."""
 
@@ -51,7 +50,7 @@ def read_key(folder: Path) -> bytes:
     """The key, which is made where there is none yet. Raises: AuditError."""
     path = folder / "audit.key"
     try:
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        folder.mkdir(mode=own_folders.MODE, parents=True, exist_ok=True)
         if not path.exists():
             if paths_in(folder):
                 raise AuditError(f"{path} is missing, and there is an audit that was signed with it: put it back")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.core.texts import CALLS, of_call, spelled, text_of, texts_of
+from proxy.core.texts import is_call, of_call, spelled, text_of, texts_of
 
 _THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 
@@ -19,7 +19,7 @@ def of_part(one: dict[str, Any]) -> list[str]:
     kind = one.get("type")
     if kind in _THOUGHTS:
         return []
-    if kind in CALLS:
+    if is_call(one):
         return [*of_call(one), *([text_of(output)] if (output := one.get("output")) else [])]
     if kind == "message" and isinstance(content := one.get("content"), list):
         return [text for part in content for text in _texts_in(part)]

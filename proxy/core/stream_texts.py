@@ -19,7 +19,7 @@ LONGEST_CHARACTERS = 2**24
 
 _Where = tuple[int, int, int]
 """Which choice, output or block; which tool that is called there, -1 for its text; which of its texts."""
-_NO_CALL = -1
+_NOWHERE = _NO_CALL = -1
 _TEXT, _NAME, _ARGUMENTS, _JSON = 0, 1, 2, 3
 """Arguments as they are written, or as JSON that is spelled anew."""
 _DELTAS = {
@@ -108,8 +108,7 @@ class StreamTexts:
         for call in calls:
             if not isinstance(call, dict):
                 continue
-            n, function = call.get("index"), call.get("function")
-            n = n if type(n) is int else 0
+            n, function = _number(call.get("index"), 0), call.get("function")
             if isinstance(function, dict):
                 self._add(where, n, _NAME, function.get("name"))
                 self._add(where, n, _ARGUMENTS, function.get("arguments"))
@@ -139,7 +138,7 @@ class StreamTexts:
                 pass
 
     def _add(self, where: Any, call: int, part: int, piece: Any) -> None:
-        at = (where if type(where) is int else -1, call, part)
+        at = (_number(where, _NOWHERE), call, part)
         if (said := self._said.get(at)) is None:
             said = self._said[at] = []
         if type(piece) is not str:
@@ -151,10 +150,14 @@ class StreamTexts:
 
     def _tell(self, where: Any, texts: list[str]) -> None:
         """What its pieces add up to is told as a whole, and may be another."""
-        for at in [at for at in self._said if at[0] == where]:
+        for at in [at for at in self._said if at[0] == _number(where, _NOWHERE)]:
             self._left += sum(map(len, self._said.pop(at)))
         for n, text in enumerate(texts):
             self._add(where, n, _TEXT, text)
+
+
+def _number(told: Any, otherwise: int) -> int:
+    return told if type(told) is int else otherwise
 
 
 def _events(found: list[bytes]) -> list[_Event]:

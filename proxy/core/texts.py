@@ -12,12 +12,11 @@ import msgspec
 
 _TEXT_KEYS = frozenset(("content", "text", "output", "documents", "input", "title", "refusal"))
 """The fields in which words stand, or parts."""
-CALLS = frozenset(("tool_use", "function_call", "custom_tool_call", "mcp_call"))
+_CALLS = frozenset(("tool_use", "function_call", "custom_tool_call", "mcp_call"))
 """Parts that call a tool."""
 _ROLES = frozenset(("user", "assistant", "system", "developer", "tool", "function"))
 _PLAIN_PARTS = ("text", "input_text", "output_text")
-_AS_MOST = ("user", "assistant", "system", "tool")
-_TYPES = CALLS | {
+_TYPES = _CALLS | {
     *("text", "input_text", "output_text", "refusal", "message", "tool_result", "thinking", "reasoning"),
     *("function", "custom", "function_call_output", "custom_tool_call_output", "document", "item_reference"),
 }
@@ -57,11 +56,11 @@ def text_of(value: Any) -> str:
 def texts_of(one: dict[str, Any]) -> list[str]:
     """A message, an item, a part or a document: its words first, part by part, then all else that may say something."""
     if len(one) == 2:  # as most are
-        if "role" in one and type(content := one.get("content")) is str and one["role"] in _AS_MOST:
+        if "role" in one and type(content := one.get("content")) is str and _is_known("role", one["role"]):
             return [content]
         if type(text := one.get("text")) is str and one.get("type") in _PLAIN_PARTS:
             return [text]
-    if _is_known("type", kind := one.get("type")) and kind in CALLS:
+    if is_call(one):
         return _texts_of_call(one)
     calls = one.get("tool_calls")
     if _TEXT_KEYS.isdisjoint(one) and not isinstance(calls, list):
@@ -77,6 +76,11 @@ def texts_of(one: dict[str, Any]) -> list[str]:
         else:
             more += _aside(name, value)
     return words + more
+
+
+def is_call(part: dict[str, Any]) -> bool:
+    """Whether it calls a tool."""
+    return isinstance(kind := part.get("type"), str) and kind in _CALLS
 
 
 def of_call(call: dict[str, Any]) -> list[str]:

@@ -8,11 +8,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from proxy.core.audit_hashes import Hasher
 from proxy.core.said import said
+from proxy.web.form import MOST_PARTS
 
 LONGEST_BYTES = 2**24
 """Of a longer one only the bytes are hashed."""
-MOST_PARTS = 200
-"""As of the forms that are read."""
 
 
 class GoingBy:

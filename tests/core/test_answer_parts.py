@@ -39,6 +39,7 @@ def test_only_a_list_has_calls() -> None:
         ({"type": "output_text", "text": "a", "logprobs": [{"token": "a"}]}, ["a"]),
         ({"type": "message", "content": [{"text": "a"}, {"refusal": "b"}, "c"]}, ["a", "b", "c"]),
         ({"type": "message", "content": []}, []),
+        ({"type": ["text"], "text": "a"}, ["a", "text"]),
         ({"type": "mcp_call", "name": "f", "arguments": "a", "output": "b"}, ["f", "a", "b"]),
     ],
 )

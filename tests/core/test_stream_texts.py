@@ -180,6 +180,11 @@ def test_what_came_of_a_call_that_broke_off_is_said() -> None:
     assert read(event(delta)) == ['{"b']
 
 
+def test_what_says_not_where_it_stands_is_told_once() -> None:
+    delta = {"type": "response.output_text.delta", "delta": "ab"}
+    assert read(event(delta) + event({"type": "response.output_item.done", "item": SAYS})) == ["ab"]
+
+
 def test_a_call_of_a_kind_that_is_not_known_is_all_said() -> None:
     call = {"index": 0, "odd": {"arguments": "{"}}
     assert read(event({"choices": [{"index": 0, "delta": {"tool_calls": [call, 3]}}]})) == [
